@@ -1,0 +1,26 @@
+import { defineConfig } from "vitest/config";
+import { stages, testFilesOf } from "./scripts/stages.mjs";
+
+export default defineConfig({
+  test: {
+    // A test left focused or a suite that found nothing must not look like success.
+    allowOnly: false,
+    passWithNoTests: false,
+    // What a failing test compared is worth reading whole.
+    chaiConfig: { truncateThreshold: 400 },
+    projects: stages.map((stage) => {
+      const { include, exclude } = testFilesOf(stage);
+      return {
+        test: {
+          name: stage.name,
+          root: import.meta.dirname,
+          environment: "node",
+          include,
+          exclude: ["node_modules/**", "dist/**", ...exclude],
+          testTimeout: stage.testTimeoutMs,
+          hookTimeout: stage.testTimeoutMs,
+        },
+      };
+    }),
+  },
+});
