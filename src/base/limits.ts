@@ -1,0 +1,127 @@
+import { assert } from "./assert.ts";
+
+/**
+ * Every bound in one place, with its unit in its name and its reason beside it. What a client can grow is bounded
+ * here; what an operator may change is read from the configuration and checked with `checkLimits`.
+ */
+export interface Limits {
+  // What one client may send
+  /** Longest body of one message. */
+  readonly bodyBytesMax: number;
+  /** Longest frame, body included and JSON-escaped (a control character takes six bytes), plus names and fields. */
+  readonly frameBytesMax: number;
+  /** Frame size before the greeting is answered: a token and a name fit, nothing more. */
+  readonly helloBytesMax: number;
+  /** How long a connection may stay without a valid `hello`. */
+  readonly helloWithinMs: number;
+  /** Rooms one connection may be subscribed to. */
+  readonly subsMax: number;
+  /** Rooms one user may be a member of. */
+  readonly roomsMax: number;
+  /** Sends of one connection that are not answered yet. */
+  readonly sendsInFlightMax: number;
+  /** Messages in one page of history. */
+  readonly histItemsMax: number;
+  /** Bytes of bodies in one page of history; the page ends early, `more` says so. */
+  readonly histBytesMax: number;
+  /** Other requests of one connection that are not answered yet. */
+  readonly requestsInFlightMax: number;
+
+  // What one connection may cost
+  /** Bytes waiting in one socket before the reader goes to cursor mode. */
+  readonly socketQueueBytesMax: number;
+  /** How long a socket may take no byte at all before it is closed with 4429. */
+  readonly socketStalledMsMax: number;
+  /** Connections of this server, all doors together. */
+  readonly connectionsMax: number;
+  /** Connections that have not greeted yet: in all, and of one address. */
+  readonly greetingConnectionsMax: number;
+  readonly greetingConnectionsPerAddressMax: number;
+  /** A heartbeat is asked for this often; silence of twice this long closes the connection. */
+  readonly heartbeatMs: number;
+
+  // What the orderer may hold
+  /** Commands proposed and not yet committed, by bytes: beyond, senders are refused with `overloaded`. */
+  readonly uncommittedBytesMax: number;
+  /** Bytes of one entry. Keeps one flush short, and one group from filling the journal's turn. */
+  readonly entryBytesMax: number;
+  /** Message ids kept in replicated state for deduplication, of one group. */
+  readonly idWindowEntries: number;
+  /** Rooms of one group. */
+  readonly groupRoomsMax: number;
+  /** Members of one room. */
+  readonly roomMembersMax: number;
+
+  // What memory keeps
+  /** Slots of one room's recent ring; a power of two. */
+  readonly ringSlots: number;
+  /** Bytes of all recent rings together, beyond the unsealed tail. */
+  readonly ringBytesMax: number;
+
+  // What the disk holds
+  /** Size of one journal segment. */
+  readonly segmentBytes: number;
+  /** Unsealed bytes after which the orderer seals a chunk: the memory tail and the start-up are bounded by it. */
+  readonly chunkBytes: number;
+  /** Bytes not yet in a durable chunk after which senders are refused with `overloaded`. */
+  readonly unsealedBytesMax: number;
+  /** Free space below which new sends are refused with `storage_full`; seals, trims and configuration still fit. */
+  readonly diskReserveBytes: number;
+  /** Idle time of the journal after which a mark certifies the last batch. */
+  readonly markAfterMs: number;
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const defaultLimits: Limits = {
+  bodyBytesMax: 64 * KiB,
+  frameBytesMax: 448 * KiB,
+  helloBytesMax: 4 * KiB,
+  helloWithinMs: 5_000,
+  subsMax: 1_000,
+  roomsMax: 1_000,
+  sendsInFlightMax: 1_024,
+  histItemsMax: 500,
+  histBytesMax: 1 * MiB,
+  requestsInFlightMax: 64,
+
+  socketQueueBytesMax: 256 * KiB,
+  socketStalledMsMax: 30_000,
+  connectionsMax: 20_000,
+  greetingConnectionsMax: 2_000,
+  greetingConnectionsPerAddressMax: 1_000,
+  heartbeatMs: 25_000,
+
+  uncommittedBytesMax: 64 * MiB,
+  entryBytesMax: 1 * MiB,
+  idWindowEntries: 65_536,
+  groupRoomsMax: 100_000,
+  roomMembersMax: 10_000,
+
+  ringSlots: 256,
+  ringBytesMax: 64 * MiB,
+
+  segmentBytes: 64 * MiB,
+  chunkBytes: 64 * MiB,
+  unsealedBytesMax: 192 * MiB,
+  diskReserveBytes: 256 * MiB,
+  markAfterMs: 20,
+};
+
+/** Asserts the bounds against each other, so that a changed one cannot break a promise made by another. */
+export function checkLimits(limits: Limits): void {
+  for (const [name, value] of Object.entries(limits)) {
+    assert(Number.isSafeInteger(value) && value > 0, `limit ${name} must be a whole number above 0, not ${String(value)}`);
+  }
+  assert(limits.frameBytesMax >= limits.bodyBytesMax * 6 + 4 * KiB, "frameBytesMax must hold an escaped body and its names");
+  assert(limits.entryBytesMax >= limits.bodyBytesMax * 2, "entryBytesMax must hold a message");
+  assert(limits.uncommittedBytesMax >= limits.entryBytesMax, "uncommittedBytesMax must hold an entry");
+  assert(limits.segmentBytes >= limits.entryBytesMax * 2 + 8 * KiB, "segmentBytes must hold the largest batch");
+  assert(limits.unsealedBytesMax >= limits.chunkBytes * 2, "unsealedBytesMax must allow one chunk to fill while another is written");
+  assert(limits.histBytesMax >= limits.bodyBytesMax, "histBytesMax must hold one message");
+  assert(limits.socketQueueBytesMax >= limits.bodyBytesMax, "socketQueueBytesMax must hold one message");
+  assert(limits.sendsInFlightMax >= 1_024, "sendsInFlightMax is at least 1024 by protocol");
+  assert((limits.ringSlots & (limits.ringSlots - 1)) === 0, "ringSlots must be a power of two");
+  assert(limits.idWindowEntries >= 8, "idWindowEntries must hold a few ids");
+}

@@ -1,0 +1,34 @@
+import { assert } from "./assert.ts";
+import type { Brand } from "./brand.ts";
+
+/** A span of time, or a reading of the monotonic clock, in milliseconds. May have a fraction. */
+export type Millis = Brand<number, "Millis">;
+/** Milliseconds since 1970-01-01T00:00:00Z, a whole number. */
+export type Timestamp = Brand<number, "Timestamp">;
+/** A calendar day as the number yyyymmdd, in the time zone of the cluster. */
+export type Day = Brand<number, "Day">;
+/** A count of bytes, or an offset in bytes. */
+export type Bytes = Brand<number, "Bytes">;
+
+export function millis(value: number): Millis {
+  assert(value >= 0 && value < Infinity, `not a span of milliseconds: ${value}`);
+  return value as Millis;
+}
+
+export function timestamp(value: number): Timestamp {
+  assert(Number.isSafeInteger(value) && value >= 0, `not a timestamp: ${value}`);
+  return value as Timestamp;
+}
+
+export function day(value: number): Day {
+  const month = Math.floor(value / 100) % 100;
+  const date = value % 100;
+  assert(Number.isSafeInteger(value) && value >= 10101 && value <= 99991231, `not a day: ${value}`);
+  assert(month >= 1 && month <= 12 && date >= 1 && date <= 31, `not a day: ${value}`);
+  return value as Day;
+}
+
+export function bytes(value: number): Bytes {
+  assert(Number.isSafeInteger(value) && value >= 0, `not a count of bytes: ${value}`);
+  return value as Bytes;
+}
