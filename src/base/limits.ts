@@ -12,6 +12,12 @@ export interface Limits {
   readonly frameBytesMax: number;
   /** Frame size before the greeting is answered: a token and a name fit, nothing more. */
   readonly helloBytesMax: number;
+  /** Objects and arrays inside one another in JSON; checked before it is parsed, because the parser takes any depth. */
+  readonly jsonDepthMax: number;
+  /** Keys and elements of one JSON text together: bounds what parsing it may allocate. A full page of history fits. */
+  readonly jsonValuesMax: number;
+  /** Frames in one array of frames. */
+  readonly framesPerTextMax: number;
   /** How long a connection may stay without a valid `hello`. */
   readonly helloWithinMs: number;
   /** Rooms one connection may be subscribed to. */
@@ -78,6 +84,9 @@ export const defaultLimits: Limits = {
   bodyBytesMax: 64 * KiB,
   frameBytesMax: 448 * KiB,
   helloBytesMax: 4 * KiB,
+  jsonDepthMax: 16,
+  jsonValuesMax: 32_768,
+  framesPerTextMax: 1_024,
   helloWithinMs: 5_000,
   subsMax: 1_000,
   roomsMax: 1_000,
