@@ -57,6 +57,12 @@ export interface Limits {
   readonly groupRoomsMax: number;
   /** Members of one room. */
   readonly roomMembersMax: number;
+  /** Users of one group: those who are or were in a room, or have a direct room. */
+  readonly groupUsersMax: number;
+  /** Direct rooms of one user. */
+  readonly directRoomsMax: number;
+  /** Read marks, in one open room, of users who are not its members. */
+  readonly visitorMarksMax: number;
 
   // What memory keeps
   /** Slots of one room's recent ring; a power of two. */
@@ -107,8 +113,11 @@ export const defaultLimits: Limits = {
   idWindowEntries: 65_536,
   groupRoomsMax: 100_000,
   roomMembersMax: 10_000,
+  groupUsersMax: 1_000_000,
+  directRoomsMax: 10_000,
+  visitorMarksMax: 1_000,
 
-  ringSlots: 256,
+  ringSlots: 1_024,
   ringBytesMax: 64 * MiB,
 
   segmentBytes: 64 * MiB,

@@ -1,0 +1,108 @@
+import { assert } from "../base/assert.ts";
+import { getU16, getU48, putU16, putU48 } from "../base/byte-order.ts";
+import type { Limits } from "../base/limits.ts";
+
+/**
+ * The payload of an entry of type 4: settings, back to back.
+ *
+ * ```
+ * 0 u8  kind       1 founding, 2 time zone, 3 retention days, 4 line, 5 bound
+ * 1 u8  detail     bound: its place in `boundNames`; else 0
+ * 2 u16 textLength
+ * 4 u48 number     retention days (0 = for ever); line: a number never used before; bound: its value
+ * 10    text       time zone: its IANA name
+ * ```
+ */
+export type Setting =
+  /** The group begins: the room `lobby` is made. Says nothing the second time. */
+  | { kind: "founding" }
+  /** In which time zone the orderer reckons the day of an entry. */
+  | { kind: "timeZone"; timeZone: string }
+  /** How many days before the day of the log are kept, in every room; 0 = for ever. */
+  | { kind: "retentionDays"; days: number }
+  /** From here on a `seq` may mean another message than before: loss was accepted, or a backup restored. */
+  | { kind: "line"; number: number }
+  /** A bound that `apply` decides by. */
+  | { kind: "bound"; bound: BoundName; value: number };
+
+/**
+ * The bounds that `apply` decides by. They are part of the replicated state and changed by a committed setting only: a
+ * server that read another number from its own configuration would decide otherwise than its peers, or otherwise than
+ * it did before it was started again. The order is on disk: names are added at the end.
+ */
+export const boundNames = [
+  "idWindowEntries",
+  "groupRoomsMax",
+  "groupUsersMax",
+  "roomMembersMax",
+  "roomsMax",
+  "directRoomsMax",
+  "visitorMarksMax",
+] as const satisfies readonly (keyof Limits)[];
+export type BoundName = (typeof boundNames)[number];
+export type Bounds = Readonly<Record<BoundName, number>>;
+
+/** The bounds among the limits of a configuration. */
+export function boundsOf(limits: Limits): Bounds {
+  const bounds: Partial<Record<BoundName, number>> = {};
+  for (const name of boundNames) bounds[name] = limits[name];
+  return bounds as Bounds;
+}
+
+const headerBytes = 10;
+const kinds = { founding: 1, timeZone: 2, retentionDays: 3, line: 4, bound: 5 } as const;
+const utf8 = new TextEncoder();
+const text = new TextDecoder();
+
+function numberOf(setting: Setting): number {
+  switch (setting.kind) {
+    case "retentionDays":
+      return setting.days;
+    case "line":
+      return setting.number;
+    case "bound":
+      return setting.value;
+    default:
+      return 0;
+  }
+}
+
+/** The payload for some settings, applied in this order. */
+export function encodeSettings(settings: readonly Setting[]): Uint8Array {
+  const texts = settings.map((setting) => utf8.encode(setting.kind === "timeZone" ? setting.timeZone : ""));
+  const b = new Uint8Array(texts.reduce((sum, own) => sum + headerBytes + own.length, 0));
+  let o = 0;
+  settings.forEach((setting, i) => {
+    const own = texts[i]!;
+    assert(own.length < 256, "the name of a time zone does not fit a setting");
+    b[o] = kinds[setting.kind];
+    b[o + 1] = setting.kind === "bound" ? boundNames.indexOf(setting.bound) : 0;
+    putU16(b, o + 2, own.length);
+    putU48(b, o + 4, numberOf(setting));
+    b.set(own, o + headerBytes);
+    o += headerBytes + own.length;
+  });
+  return b;
+}
+
+/** Reads settings, or answers null for bytes that are none. */
+export function decodeSettings(b: Uint8Array): Setting[] | null {
+  const settings: Setting[] = [];
+  let o = 0;
+  while (o < b.length) {
+    if (b.length - o < headerBytes) return null;
+    const end = o + headerBytes + getU16(b, o + 2);
+    if (end > b.length) return null;
+    const number = getU48(b, o + 4);
+    const bound = boundNames[b[o + 1]!];
+    if (b[o] === kinds.founding) settings.push({ kind: "founding" });
+    else if (b[o] === kinds.timeZone)
+      settings.push({ kind: "timeZone", timeZone: text.decode(b.subarray(o + headerBytes, end)) });
+    else if (b[o] === kinds.retentionDays) settings.push({ kind: "retentionDays", days: number });
+    else if (b[o] === kinds.line) settings.push({ kind: "line", number });
+    else if (b[o] === kinds.bound && bound !== undefined) settings.push({ kind: "bound", bound, value: number });
+    else return null;
+    o = end;
+  }
+  return settings;
+}

@@ -1,0 +1,40 @@
+import type { RoomName, Slot, UserName } from "../base/ids.ts";
+import type { NoticeKind } from "./commands.ts";
+import type { Named } from "./name-table.ts";
+
+/** What a room last told a user. */
+export interface UserRoom {
+  readonly kind: NoticeKind;
+  /** The room's number for that notice: only a higher one changes anything. */
+  readonly number: number;
+}
+
+/** A user as the rooms' notices left it. For everybody but `GroupState` it is to be read only. */
+export class User implements Named {
+  readonly name: UserName;
+  readonly nameBytes: Uint8Array;
+  readonly nameHash: number;
+  readonly slot: Slot;
+  /** By room: those the user is in, the direct ones, and for a while those left, so that a late notice is known as late. */
+  readonly told = new Map<RoomName, UserRoom>();
+  /** How many of `told` are memberships, and how many direct rooms. */
+  joinedCount = 0;
+  directCount = 0;
+
+  constructor(name: UserName, nameBytes: Uint8Array, nameHash: number, slot: Slot) {
+    this.name = name;
+    this.nameBytes = nameBytes;
+    this.nameHash = nameHash;
+    this.slot = slot;
+  }
+
+  /** The rooms the user is a member of, in no order. */
+  rooms(): RoomName[] {
+    return [...this.told].filter(([, told]) => told.kind === 1).map(([room]) => room);
+  }
+
+  /** The user's direct rooms, in no order. */
+  directRooms(): RoomName[] {
+    return [...this.told].filter(([, told]) => told.kind === 3).map(([room]) => room);
+  }
+}
