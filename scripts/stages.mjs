@@ -4,6 +4,8 @@
  * A stage owns one folder under test/; "units" owns everything that no other stage owns.
  */
 
+import { filesUnder } from "./repository.mjs";
+
 /**
  * @typedef {object} Stage
  * @property {string} name what `npm test -- NAME` and `vitest --project NAME` call it
@@ -32,4 +34,17 @@ export function testFilesOf(stage) {
   if (stage.folder !== null) return { include: [`${stage.folder}/**/*.test.ts`], exclude: [] };
   const taken = stages.flatMap((other) => (other.folder === null ? [] : [`${other.folder}/**`]));
   return { include: ["test/**/*.test.ts"], exclude: taken };
+}
+
+/**
+ * The test files a stage has now.
+ *
+ * @param {Stage} stage
+ * @returns {string[]}
+ */
+export function testFilesIn(stage) {
+  const others = stages.flatMap((other) => (other.folder === null ? [] : [`${other.folder}/`]));
+  return filesUnder(stage.folder ?? "test").filter(
+    (file) => file.endsWith(".test.ts") && (stage.folder !== null || !others.some((folder) => file.startsWith(folder))),
+  );
 }
