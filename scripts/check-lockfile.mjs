@@ -4,6 +4,7 @@
  * It guards what npm does not: npm picks versions that fit Node for the packages we ask for, but not for theirs.
  */
 import { pathToFileURL } from "node:url";
+import { missingEntries } from "./complete-lockfile.mjs";
 import { readJson } from "./repository.mjs";
 
 /** The oldest Node we promise to run on. */
@@ -29,8 +30,11 @@ const licencesOfTools = [...licencesShipped, "MPL-2.0", "CC0-1.0", "Python-2.0"]
  * @property {string} [license]
  * @property {{ node?: string }} [engines]
  * @property {boolean} [dev] needed by a development dependency only
+ * @property {boolean} [optional] a package of one platform, mostly
  * @property {boolean} [hasInstallScript]
  * @property {string} [resolved] a download address
+ * @property {string} [integrity] the hash of what is downloaded
+ * @property {Record<string, string>} [optionalDependencies]
  */
 
 /**
@@ -50,10 +54,14 @@ export function lockfileFaults(lock) {
       faults.push(`${name} wants Node ${node}, we run on ${nodeFloor}`);
     if (entry.hasInstallScript && !entry.dev) faults.push(`${name} runs a script when it is installed`);
     if (entry.resolved !== undefined) faults.push(`${name} has a download address: ${entry.resolved}`);
+    if (entry.integrity === undefined && !(entry.dev && entry.optional)) faults.push(`${name} has no hash`);
     if (!isLicensed(entry.license, entry.dev ? licencesOfTools : licencesShipped)) {
       faults.push(`${name} has the licence ${entry.license ?? "(none)"}, which is not on the list`);
     }
   }
+  const unnamed = Object.keys(missingEntries(lock)).length;
+  if (unnamed > 0)
+    faults.push(`${unnamed} packages of other platforms are not named: node scripts/complete-lockfile.mjs`);
   const runtime = places.filter(([, entry]) => !entry.dev).length;
   if (runtime > runtimePackagesMax) faults.push(`${runtime} packages at run time, ${runtimePackagesMax} are allowed`);
   return faults;

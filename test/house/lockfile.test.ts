@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { lockfileFaults, satisfies } from "../../scripts/check-lockfile.mjs";
+import { missingEntries, platformOf } from "../../scripts/complete-lockfile.mjs";
 import { readJson } from "../../scripts/repository.mjs";
 
 type Lock = Parameters<typeof lockfileFaults>[0];
 
-const good = { version: "1.0.0", license: "MIT" };
+const good = { version: "1.0.0", license: "MIT", integrity: "sha512-x" };
 
 describe("a version lies in a range", () => {
   const cases: readonly [version: string, range: string, inside: boolean][] = [
@@ -47,7 +48,10 @@ describe("a package we could not ship is named", () => {
     ["an install script", { ...good, hasInstallScript: true }, /runs a script/],
     ["the same in a tool", { ...good, hasInstallScript: true, dev: true }, null],
     ["a download address", { ...good, resolved: "https://registry.example/a.tgz" }, /download address/],
-    ["no licence", { version: "1.0.0" }, /licence \(none\)/],
+    ["no hash", { ...good, integrity: undefined }, /has no hash/],
+    ["no hash in a tool", { ...good, integrity: undefined, dev: true }, /has no hash/],
+    ["no hash in a tool for another platform", { ...good, integrity: undefined, dev: true, optional: true }, null],
+    ["no licence", { ...good, license: undefined }, /licence \(none\)/],
     ["a licence that binds us", { ...good, license: "AGPL-3.0-only" }, /AGPL-3\.0-only/],
     ["one good licence of two", { ...good, license: "(GPL-2.0 OR MIT)" }, null],
     ["one bad licence of two", { ...good, license: "MIT AND GPL-2.0" }, /GPL-2\.0/],
@@ -70,6 +74,60 @@ describe("a package we could not ship is named", () => {
     expect(lockfileFaults({ packages: Object.fromEntries(names) })).toEqual([
       "46 packages at run time, 45 are allowed",
     ]);
+  });
+});
+
+describe("packages of other platforms", () => {
+  const tool = {
+    ...good,
+    dev: true,
+    optionalDependencies: { "@a/cli-linux-x64": "1.2.3", "@a/cli-darwin-arm64": "1.2.3" },
+  };
+
+  test("that npm left out are named, with the platform their name tells", () => {
+    const lock = { packages: { "node_modules/a": tool, "node_modules/@a/cli-linux-x64": { ...good, dev: true } } };
+    expect(missingEntries(lock)).toEqual({
+      "node_modules/@a/cli-darwin-arm64": {
+        version: "1.2.3",
+        cpu: ["arm64"],
+        os: ["darwin"],
+        dev: true,
+        license: "MIT",
+        optional: true,
+      },
+    });
+    expect(lockfileFaults(lock)).toEqual([
+      "1 packages of other platforms are not named: node scripts/complete-lockfile.mjs",
+    ]);
+  });
+
+  test("count as named beside the tool or in any folder above it", () => {
+    const deep = { ...good, dev: true, optionalDependencies: { "b-linux-x64": "1.0.0", "c-linux-x64": "1.0.0" } };
+    const lock = {
+      packages: {
+        "node_modules/x/node_modules/a": deep,
+        "node_modules/x/node_modules/b-linux-x64": good,
+        "node_modules/c-linux-x64": good,
+      },
+    };
+    expect(missingEntries(lock)).toEqual({});
+  });
+
+  test("are never guessed for the server", () => {
+    expect(() => missingEntries({ packages: { "node_modules/a": { ...tool, dev: false } } })).toThrow(
+      "needed at run time",
+    );
+    expect(() => platformOf("fast-hash-native")).toThrow("does not say for which platform");
+  });
+
+  test.each([
+    ["@a/binding-linux-x64-musl", { cpu: ["x64"], os: ["linux"], libc: ["musl"] }],
+    ["@a/binding-linux-arm-gnueabihf", { cpu: ["arm"], os: ["linux"], libc: ["glibc"] }],
+    ["@a/binding-win32-x64-msvc", { cpu: ["x64"], os: ["win32"] }],
+    ["@a/binding-wasm32-wasi", { cpu: ["wasm32"] }],
+    ["a-freebsd-x64", { cpu: ["x64"], os: ["freebsd"] }],
+  ])("%s", (name, platform) => {
+    expect(platformOf(name)).toEqual(platform);
   });
 });
 
