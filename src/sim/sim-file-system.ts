@@ -1,0 +1,652 @@
+import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
+import { seededRandom } from "../base/random.ts";
+import type { Millis } from "../base/units.ts";
+import type { FileSystem, FolderItem, OpenFile, OpenMode } from "../storage/file-system.ts";
+
+/**
+ * The file system of one simulated server, with a page cache that power loss takes away.
+ *
+ * Two images: what the process sees (the cache), and what the platter has (durable). What was done and not yet synced
+ * is an ordered list of pending operations between the two. `sync` moves a file's bytes, `syncFolder` a folder's names,
+ * a durable write itself; nothing else moves anything, and a name never carries content with it.
+ *
+ * Everything happens in the order of the calls and, where chance decides, from the seed. Without a clock each call
+ * settles at once; with one, a call takes effect in the cache when it is made and on the platter when it settles.
+ */
+export class SimFileSystem implements FileSystem {
+  /** How many calls were made, by this process and those before it. */
+  calls = 0;
+  /** Told before each call, with its number. */
+  onCall: ((call: CallNote) => void) | null = null;
+  /** While true, syncs and durable writes settle and make nothing durable. */
+  lies = false;
+  /** Bytes that all files together may take. */
+  quotaBytes: number;
+
+  readonly #random: Random;
+  readonly #clock: Clock | null;
+  readonly #latency: (call: CallName, byteCount: number) => Millis;
+  #cache: Tree = emptyTree();
+  #platter: Tree = emptyTree();
+  #pending: Pending[] = [];
+  #usedBytes = 0;
+  #errors: InjectedError[] = [];
+  #crashPoint: CrashPoint | null = null;
+  /** Grows with every crash; what an older process still holds never answers again. */
+  #life = 0;
+  #running = true;
+  #tellStopped: (() => void)[] = [];
+
+  constructor(options: SimFileSystemOptions = {}) {
+    this.#random = options.random ?? seededRandom(1);
+    this.#clock = options.clock ?? null;
+    this.#latency = options.latency ?? (() => 0 as Millis);
+    this.quotaBytes = options.quotaBytes ?? Infinity;
+  }
+
+  // The port
+
+  list(folder: string): Promise<FolderItem[]> {
+    return this.#call("list", folder, () => {
+      if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "list", folder);
+      const items: FolderItem[] = [];
+      for (const path of this.#cache.names.keys()) {
+        if (folderOf(path) === folder) items.push({ name: nameOf(path), folder: false });
+      }
+      for (const path of this.#cache.folders) {
+        if (path !== "" && folderOf(path) === folder) items.push({ name: nameOf(path), folder: true });
+      }
+      return items;
+    });
+  }
+
+  makeFolder(folder: string): Promise<void> {
+    return this.#call("makeFolder", folder, () => {
+      if (this.#cache.folders.has(folder)) throw systemError("EEXIST", "makeFolder", folder);
+      if (!this.#cache.folders.has(folderOf(folder))) throw systemError("ENOENT", "makeFolder", folder);
+      this.#do({ kind: "folder", path: folder });
+    });
+  }
+
+  syncFolder(folder: string): Promise<void> {
+    return this.#call(
+      "syncFolder",
+      folder,
+      () => {
+        if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "syncFolder", folder);
+        return this.#pending.filter(
+          (operation) => operation.kind !== "write" && folderOf(pathOf(operation)) === folder,
+        );
+      },
+      { settle: (operations) => this.#makeDurable(operations), fail: (operations) => this.#dropPending(operations) },
+    ).then(nothing);
+  }
+
+  open(file: string, mode: OpenMode): Promise<OpenFile> {
+    return this.#call("open", file, () => {
+      const existing = this.#cache.names.get(file);
+      if (mode === "create") {
+        if (existing !== undefined) throw systemError("EEXIST", "open", file);
+        if (!this.#cache.folders.has(folderOf(file))) throw systemError("ENOENT", "open", file);
+        const created: Inode = { cache: emptyContent(), platter: emptyContent() };
+        this.#do({ kind: "link", path: file, inode: created });
+        return this.#openFile(file, created, false);
+      }
+      if (existing === undefined) throw systemError("ENOENT", "open", file);
+      return this.#openFile(file, existing, mode === "durable");
+    });
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#call("rename", `${from} -> ${to}`, () => {
+      const inode = this.#cache.names.get(from);
+      if (inode === undefined || !this.#cache.folders.has(folderOf(to))) throw systemError("ENOENT", "rename", from);
+      const replaced = this.#cache.names.get(to);
+      if (replaced !== undefined) this.#usedBytes -= replaced.cache.size;
+      if (folderOf(from) === folderOf(to)) {
+        this.#do({ kind: "rename", from, path: to, inode });
+      } else {
+        // Two folders, two syncs. Until the second the file may have both names; it never has none.
+        const added: Pending = { kind: "rename", from: null, path: to, inode };
+        this.#do(added);
+        this.#do({ kind: "unlink", path: from, after: added });
+      }
+    });
+  }
+
+  unlink(file: string): Promise<void> {
+    return this.#call("unlink", file, () => {
+      const inode = this.#cache.names.get(file);
+      if (inode === undefined) throw systemError("ENOENT", "unlink", file);
+      this.#usedBytes -= inode.cache.size;
+      this.#do({ kind: "unlink", path: file });
+    });
+  }
+
+  space(): Promise<{ freeBytes: number; totalBytes: number }> {
+    return this.#call("space", "", () => {
+      const totalBytes = Math.min(this.quotaBytes, 2 ** 50);
+      return { freeBytes: Math.max(0, totalBytes - this.#usedBytes), totalBytes };
+    });
+  }
+
+  #openFile(path: string, inode: Inode, durable: boolean): OpenFile {
+    const life = this.#life;
+    return {
+      read: (into, position) =>
+        this.#call(
+          "read",
+          path,
+          (short) => {
+            const count = Math.max(0, Math.min(into.length, inode.cache.size - position));
+            const given = short && count > 1 ? count >>> 1 : count;
+            into.set(inode.cache.bytes.subarray(position, position + given));
+            return given;
+          },
+          { life, byteCount: into.length },
+        ),
+      write: (bytes, position) =>
+        this.#call(
+          durable ? "writeDurable" : "write",
+          path,
+          (short) => {
+            const count = this.#countThatFits(inode, position, short ? Math.max(1, bytes.length >>> 1) : bytes.length);
+            if (count === 0 && bytes.length > 0) throw systemError("ENOSPC", "write", path);
+            return this.#write(inode, position, bytes.subarray(0, count));
+          },
+          {
+            life,
+            byteCount: bytes.length,
+            settle: (operation) => {
+              if (durable) this.#makeDurable([operation]);
+            },
+            fail: (operation) => {
+              if (durable) this.#dropPending([operation]);
+            },
+            half: () => this.#write(inode, position, bytes.subarray(0, bytes.length >>> 1)),
+          },
+        ).then((operation) => operation.bytes.length),
+      sync: () =>
+        this.#call(
+          "sync",
+          path,
+          () => this.#pending.filter((operation) => operation.kind === "write" && operation.inode === inode),
+          {
+            life,
+            settle: (operations) => this.#makeDurable(operations),
+            // What the kernel does: the pages are marked clean, so the next sync finds nothing to do and succeeds.
+            fail: (operations) => this.#dropPending(operations),
+          },
+        ).then(nothing),
+      size: () => this.#call("size", path, () => inode.cache.size, { life }),
+      close: () => this.#call("close", path, () => undefined, { life }),
+    };
+  }
+
+  // Faults
+
+  /** At call number `at` the process dies. What that leaves of the call is decided by the mode; then call `crash`. */
+  crashAt(at: number, mode: CrashMode): void {
+    this.#crashPoint = { at, mode };
+  }
+
+  /** Call number `at` fails with a system code, or, if it reads or writes, is `short`. Persistent: so do all after it. */
+  failAt(at: number, code: string, options: { persistent: boolean }): void {
+    this.#errors.push({ at, code, persistent: options.persistent });
+  }
+
+  /** No more errors and no crash point from here on. */
+  heal(): void {
+    this.#errors = [];
+    this.#crashPoint = null;
+  }
+
+  /** Settles when the process has died at its crash point. */
+  whenStopped(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#tellStopped.push(resolve);
+    });
+  }
+
+  /**
+   * Ends the process that uses this file system, and leaves what a crash of this kind may leave. A new process may use
+   * it then; the calls of the old one never settle.
+   */
+  crash(random: Random, mode: CrashMode): void {
+    this.#stop();
+    this.#life++;
+    this.#running = true;
+    this.heal();
+    switch (mode) {
+      case "before":
+      case "after":
+      case "half":
+        // Only the process died: the page cache is still there, synced or not.
+        return;
+      case "torn": {
+        const lastWrite = this.#pending.findLastIndex((operation) => operation.kind === "write");
+        for (const [index, operation] of this.#pending.entries()) {
+          if (index === lastWrite) this.#applySectors(operation, random);
+          else apply(this.#platter, operation);
+        }
+        break;
+      }
+      case "lost":
+        break;
+      case "subset": {
+        const kept = this.#pending.filter(() => random.whole(2) === 0);
+        shuffle(kept, random);
+        for (const operation of kept) {
+          if (operation.kind === "write" && random.whole(3) === 0) this.#applySectors(operation, random);
+          else apply(this.#platter, operation);
+        }
+        break;
+      }
+      case "renames-undone":
+        for (const operation of this.#pending) if (operation.kind !== "rename") apply(this.#platter, operation);
+        break;
+      case "names-lost":
+        for (const operation of this.#pending) {
+          if (operation.kind === "write" || operation.kind === "unlink") apply(this.#platter, operation);
+        }
+        break;
+    }
+    this.#pending = [];
+    this.#cache = reread(this.#platter);
+    this.#platter = { folders: new Set(this.#cache.folders), names: new Map(this.#cache.names) };
+    this.#usedBytes = 0;
+    for (const inode of this.#cache.names.values()) this.#usedBytes += inode.cache.size;
+  }
+
+  /** Turns one bit of a file, in the cache and on the platter. */
+  flip(file: string, offset: number, bit: number): void {
+    const inode = this.#inode(file);
+    assert(offset < inode.cache.size, `no byte ${offset} in ${file}`);
+    for (const content of [inode.cache, inode.platter]) {
+      if (offset < content.size) content.bytes[offset] = content.bytes[offset]! ^ (1 << bit);
+    }
+  }
+
+  /** Cuts a file off, in the cache and on the platter. */
+  truncate(file: string, size: number): void {
+    const inode = this.#inode(file);
+    this.#usedBytes -= Math.max(0, inode.cache.size - size);
+    for (const content of [inode.cache, inode.platter]) content.size = Math.min(content.size, size);
+  }
+
+  /** Replaces the content of a file, or makes it, in the cache and on the platter: a restored or misplaced copy. */
+  plant(file: string, bytes: Uint8Array): void {
+    for (let folder = folderOf(file); folder !== ""; folder = folderOf(folder)) {
+      this.#cache.folders.add(folder);
+      this.#platter.folders.add(folder);
+    }
+    const replaced = this.#cache.names.get(file);
+    if (replaced !== undefined) this.#usedBytes -= replaced.cache.size;
+    const inode: Inode = { cache: contentOf(bytes), platter: contentOf(bytes) };
+    this.#cache.names.set(file, inode);
+    this.#platter.names.set(file, inode);
+    this.#usedBytes += bytes.length;
+  }
+
+  /** Removes a file, in the cache and on the platter. */
+  lose(file: string): void {
+    this.#usedBytes -= this.#inode(file).cache.size;
+    this.#cache.names.delete(file);
+    this.#platter.names.delete(file);
+  }
+
+  // For whoever looks on
+
+  /** Every file as the process sees it, by name. Fresh bytes. */
+  files(): Map<string, Uint8Array> {
+    const files = new Map<string, Uint8Array>();
+    for (const [path, inode] of [...this.#cache.names].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      files.set(path, inode.cache.bytes.slice(0, inode.cache.size));
+    }
+    return files;
+  }
+
+  /** Another server's disk with the same files, all of them durable. */
+  copy(): SimFileSystem {
+    const copy = new SimFileSystem({ random: this.#random, quotaBytes: this.quotaBytes });
+    for (const folder of this.#cache.folders) {
+      copy.#cache.folders.add(folder);
+      copy.#platter.folders.add(folder);
+    }
+    for (const [path, inode] of this.#cache.names) copy.plant(path, inode.cache.bytes.subarray(0, inode.cache.size));
+    return copy;
+  }
+
+  /** How many operations power loss would put at risk now. */
+  get unsynced(): number {
+    return this.#pending.length;
+  }
+
+  // One call
+
+  /**
+   * The way of every call: it is counted, it may be the last, it may fail. `act` has the effect the process sees;
+   * `settle` the effect on the platter; `fail` follows `act` when the call is to fail in its second half.
+   */
+  #call<T>(name: CallName, path: string, act: (short: boolean) => T, more: CallParts<T> = {}): Promise<T> {
+    if (!this.#running || (more.life ?? this.#life) !== this.#life) return never();
+    this.calls++;
+    const number = this.calls;
+    this.onCall?.({ number, name, path });
+    const life = this.#life;
+    if (this.#crashPoint?.at === number) {
+      this.#die(this.#crashPoint.mode, act, more);
+      return never();
+    }
+    const error = this.#errors.find((one) => one.at === number || (one.persistent && number > one.at));
+    const short = error?.code === "short";
+    let result: T;
+    try {
+      if (error !== undefined && !short) {
+        if (more.fail !== undefined) more.fail(act(false));
+        throw systemError(error.code, name, path);
+      }
+      result = act(short);
+    } catch (cause) {
+      assert(cause instanceof Error, "only errors are thrown here");
+      return this.#later(name, more.byteCount ?? 0, life, () => Promise.reject(cause));
+    }
+    return this.#later(name, more.byteCount ?? 0, life, () => {
+      if (!this.lies) more.settle?.(result);
+      return Promise.resolve(result);
+    });
+  }
+
+  #die<T>(mode: CrashMode, act: (short: boolean) => T, more: CallParts<T>): void {
+    try {
+      if (mode === "half" && more.half !== undefined) more.half();
+      else if (mode === "after") more.settle?.(act(false));
+      else if (mode !== "before" && mode !== "half") act(false);
+    } catch (cause) {
+      // The call would have failed, and the process dies anyway.
+      assert(cause instanceof Error && "code" in cause, "only system errors are thrown here");
+    }
+    this.#stop();
+  }
+
+  #stop(): void {
+    this.#running = false;
+    for (const tell of this.#tellStopped) tell();
+    this.#tellStopped = [];
+  }
+
+  #later<T>(name: CallName, byteCount: number, life: number, settle: () => Promise<T>): Promise<T> {
+    const delay = this.#latency(name, byteCount);
+    if (this.#clock === null || delay === 0) return settle();
+    const clock = this.#clock;
+    return new Promise((resolve) => {
+      clock.after(delay, () => {
+        if (this.#running && this.#life === life) resolve(settle());
+      });
+    });
+  }
+
+  #inode(file: string): Inode {
+    const inode = this.#cache.names.get(file);
+    assert(inode !== undefined, `no such file in the simulated disk: ${file}`);
+    return inode;
+  }
+
+  #countThatFits(inode: Inode, position: number, count: number): number {
+    const grows = Math.max(0, position + count - inode.cache.size);
+    const lacking = Math.max(0, grows - Math.max(0, this.quotaBytes - this.#usedBytes));
+    return Math.max(0, count - lacking);
+  }
+
+  #write(inode: Inode, offset: number, bytes: Uint8Array): WriteOperation {
+    const before = inode.cache.size;
+    const operation: WriteOperation = { kind: "write", inode, offset, bytes: bytes.slice() };
+    put(inode.cache, offset, operation.bytes);
+    this.#usedBytes += inode.cache.size - before;
+    this.#pending.push(operation);
+    return operation;
+  }
+
+  #do(operation: Exclude<Pending, WriteOperation>): void {
+    apply(this.#cache, operation);
+    this.#pending.push(operation);
+  }
+
+  #makeDurable(operations: readonly Pending[]): void {
+    for (const operation of operations) apply(this.#platter, operation);
+    this.#forget(operations);
+  }
+
+  /** After a failed sync: some of it reached the platter, and the rest never will, whoever syncs again. */
+  #dropPending(operations: readonly Pending[]): void {
+    for (const operation of operations) {
+      if (operation.kind === "write") this.#applySectors(operation, this.#random);
+    }
+    this.#forget(operations);
+  }
+
+  #forget(operations: readonly Pending[]): void {
+    const gone = new Set(operations);
+    this.#pending = this.#pending.filter((operation) => !gone.has(operation));
+  }
+
+  /** A write of which each sector is there or is not. */
+  #applySectors(operation: Pending, random: Random): void {
+    assert(operation.kind === "write", "only writes have sectors");
+    const { inode, offset, bytes } = operation;
+    for (let at = 0; at < bytes.length; ) {
+      const end = Math.min(bytes.length, at + sectorBytes - ((offset + at) % sectorBytes));
+      if (random.whole(2) === 0) put(inode.platter, offset + at, bytes.subarray(at, end));
+      at = end;
+    }
+  }
+}
+
+export interface SimFileSystemOptions {
+  /** Decides what a failed call leaves. @defaultValue a generator with seed 1 */
+  random?: Random;
+  /** With a clock, calls take `latency`. @defaultValue none: calls settle at once */
+  clock?: Clock;
+  /** How long a call takes. @defaultValue no time */
+  latency?: (call: CallName, byteCount: number) => Millis;
+  /** @defaultValue unlimited */
+  quotaBytes?: number;
+}
+
+/**
+ * What a crash leaves. The first three end only the process, and its page cache lives on, still unsynced:
+ * - `before`, `after`: the call did not happen at all, or whole;
+ * - `half`: of a write the first half of the bytes.
+ *
+ * The others are power loss, during the call, which had begun:
+ * - `torn`: everything unsynced happens to be there, but the last write only in some of its 512-byte sectors;
+ * - `lost`: nothing unsynced is there;
+ * - `subset`: any part of what was unsynced, applied in any order;
+ * - `renames-undone`: everything but the unsynced renames;
+ * - `names-lost`: everything but the unsynced new names.
+ */
+export const crashModes = [
+  "before",
+  "after",
+  "half",
+  "torn",
+  "lost",
+  "subset",
+  "renames-undone",
+  "names-lost",
+] as const;
+
+export type CrashMode = (typeof crashModes)[number];
+
+export type CallName =
+  | "list"
+  | "makeFolder"
+  | "syncFolder"
+  | "open"
+  | "rename"
+  | "unlink"
+  | "space"
+  | "read"
+  | "write"
+  | "writeDurable"
+  | "sync"
+  | "size"
+  | "close";
+
+export interface CallNote {
+  readonly number: number;
+  readonly name: CallName;
+  readonly path: string;
+}
+
+const sectorBytes = 512;
+
+interface Content {
+  bytes: Uint8Array;
+  /** Bytes beyond it are never seen; they are zero when the file grows over them. */
+  size: number;
+}
+
+interface Inode {
+  cache: Content;
+  platter: Content;
+}
+
+interface Tree {
+  readonly folders: Set<string>;
+  readonly names: Map<string, Inode>;
+}
+
+interface WriteOperation {
+  readonly kind: "write";
+  readonly inode: Inode;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+type Pending =
+  | WriteOperation
+  | { readonly kind: "link"; readonly path: string; readonly inode: Inode }
+  | { readonly kind: "unlink"; readonly path: string; readonly after?: Pending }
+  | { readonly kind: "rename"; readonly from: string | null; readonly path: string; readonly inode: Inode }
+  | { readonly kind: "folder"; readonly path: string };
+
+interface CallParts<T> {
+  readonly life?: number;
+  readonly byteCount?: number;
+  readonly settle?: (result: T) => void;
+  readonly fail?: (result: T) => void;
+  readonly half?: () => void;
+}
+
+interface CrashPoint {
+  readonly at: number;
+  readonly mode: CrashMode;
+}
+
+interface InjectedError {
+  readonly at: number;
+  readonly code: string;
+  readonly persistent: boolean;
+}
+
+function apply(tree: Tree, operation: Pending): void {
+  switch (operation.kind) {
+    case "write":
+      put(operation.inode.platter, operation.offset, operation.bytes);
+      return;
+    case "link":
+      tree.names.set(operation.path, operation.inode);
+      return;
+    case "rename":
+      if (operation.from !== null) tree.names.delete(operation.from);
+      tree.names.set(operation.path, operation.inode);
+      return;
+    case "unlink":
+      if (operation.after?.kind === "rename" && tree.names.get(operation.after.path) !== operation.after.inode) return;
+      tree.names.delete(operation.path);
+      return;
+    case "folder":
+      tree.folders.add(operation.path);
+  }
+}
+
+/** What a new process finds after power loss: the platter, without what lies in folders that are not there. */
+function reread(platter: Tree): Tree {
+  const folders = new Set<string>();
+  for (const folder of [...platter.folders].sort((a, b) => a.length - b.length)) {
+    if (folder === "" || folders.has(folderOf(folder))) folders.add(folder);
+  }
+  const names = new Map<string, Inode>();
+  const seen = new Map<Inode, Inode>();
+  for (const [path, inode] of platter.names) {
+    if (!folders.has(folderOf(path))) continue;
+    let read = seen.get(inode);
+    if (read === undefined) {
+      const bytes = inode.platter.bytes.subarray(0, inode.platter.size);
+      read = { cache: contentOf(bytes), platter: contentOf(bytes) };
+      seen.set(inode, read);
+    }
+    names.set(path, read);
+  }
+  return { folders, names };
+}
+
+function put(content: Content, offset: number, bytes: Uint8Array): void {
+  const end = offset + bytes.length;
+  if (end > content.bytes.length) {
+    const larger = new Uint8Array(Math.max(end, content.bytes.length * 2));
+    larger.set(content.bytes.subarray(0, content.size));
+    content.bytes = larger;
+  } else if (offset > content.size) {
+    content.bytes.fill(0, content.size, offset);
+  }
+  content.bytes.set(bytes, offset);
+  content.size = Math.max(content.size, end);
+}
+
+function emptyTree(): Tree {
+  return { folders: new Set([""]), names: new Map() };
+}
+
+function emptyContent(): Content {
+  return { bytes: new Uint8Array(0), size: 0 };
+}
+
+function contentOf(bytes: Uint8Array): Content {
+  return { bytes: bytes.slice(), size: bytes.length };
+}
+
+function pathOf(operation: Exclude<Pending, WriteOperation> | Pending): string {
+  return operation.kind === "write" ? "" : operation.path;
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+function shuffle(list: unknown[], random: Random): void {
+  for (let i = list.length - 1; i > 0; i--) {
+    const j = random.whole(i + 1);
+    [list[i], list[j]] = [list[j], list[i]];
+  }
+}
+
+function never<T>(): Promise<T> {
+  return new Promise<T>(nothing);
+}
+
+function nothing(): void {
+  return undefined;
+}
+
+function systemError(code: string, call: string, path: string): Error {
+  return Object.assign(new Error(`${code}: simulated, ${call} ${path}`), { code });
+}
