@@ -144,6 +144,22 @@ export function isPlainAsciiName(b: Uint8Array, from: number, to: number): boole
   return true;
 }
 
+/** The same for a direct room: `@`, two such names of users sorted by bytes, a comma between. */
+export function isPlainAsciiDirect(b: Uint8Array, from: number, to: number): boolean {
+  if (to - from > roomBytesMax || b[from] !== 0x40) return false;
+  let comma = from + 1;
+  while (comma < to && b[comma] !== 0x2c) comma++;
+  const first = comma - from - 1;
+  const second = to - comma - 1;
+  if (first > userBytesMax || second > userBytesMax || second < 1) return false;
+  if (!isPlainAsciiName(b, from + 1, comma) || !isPlainAsciiName(b, comma + 1, to)) return false;
+  for (let i = 0; i < first && i < second; i++) {
+    const difference = b[from + 1 + i]! - b[comma + 1 + i]!;
+    if (difference !== 0) return difference < 0;
+  }
+  return first <= second;
+}
+
 /** `isCid` on bytes. */
 export function isCidBytes(b: Uint8Array, from: number, to: number): boolean {
   if (from === to || to - from > cidBytesMax) return false;
