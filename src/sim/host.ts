@@ -60,6 +60,7 @@ export class SimHost {
   readonly #startListeners: (() => void)[] = [];
   #life = 1;
   #alive = true;
+  #powerLost = false;
   #clock: Clock;
   #turnMicros = turnMicros;
   #pausedUntilMicros = 0;
@@ -81,6 +82,11 @@ export class SimHost {
     this.#random = options.random;
     this.wall = new WallClock(() => options.world.now(), options.start);
     this.#clock = this.#clockOfLife();
+  }
+
+  /** The machine is off: nobody answers there, not even to refuse. */
+  get hasNoPower(): boolean {
+    return this.#powerLost;
   }
 
   get alive(): boolean {
@@ -113,6 +119,7 @@ export class SimHost {
   crash(kind: CrashKind): void {
     if (!this.#alive) return;
     this.#alive = false;
+    this.#powerLost = kind === "powerLoss";
     this.#deferred = [];
     this.#turnEndAsked = false;
     this.#held = [];
@@ -123,6 +130,7 @@ export class SimHost {
   start(): void {
     assert(!this.#alive, `host ${this.name} already runs`);
     this.#alive = true;
+    this.#powerLost = false;
     this.#life++;
     this.#pausedUntilMicros = 0;
     this.#turnMicros = turnMicros;
