@@ -27,7 +27,7 @@ export function bootstrap() {
   checkNodeVersion(process.versions.node);
   installPackages();
   if (isBuilt()) return;
-  say("build", "the sources are newer than dist/");
+  say("build", existsSync(join(root, "dist")) ? "the sources changed" : "first run");
   const failure = build();
   if (failure !== null) throw new BootstrapError(failure);
 }

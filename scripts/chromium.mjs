@@ -8,6 +8,8 @@ import { delimiter, join } from "node:path";
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const updateTimeoutMs = 180_000;
 const installTimeoutMs = 900_000;
+/** Another installation on the same machine may be at work. */
+const lockTimeoutSeconds = 120;
 /** A cold start on a busy small machine; a snap's placeholder that cannot run fails at once. */
 const versionTimeoutMs = 60_000;
 
@@ -63,7 +65,7 @@ function missing(reason) {
  * @returns {string | null} null when it went well, else the last line it said
  */
 function aptGet(words, timeoutMs) {
-  const result = spawnSync("apt-get", ["-q", ...words], {
+  const result = spawnSync("apt-get", ["-q", "-o", `DPkg::Lock::Timeout=${lockTimeoutSeconds}`, ...words], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
     timeout: timeoutMs,

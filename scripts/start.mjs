@@ -1,6 +1,7 @@
 /**
  * `npm start -- [flags]`: makes the clone ready, then becomes `synod serve [flags]` as far as anyone can tell:
- * same terminal, same signals, same exit code.
+ * same terminal, same signals, same exit code. package.json says `exec`, because a shell between npm and us would take
+ * a SIGTERM for itself and leave the server behind.
  */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";

@@ -76,6 +76,8 @@ function lookAtMachine(wantsBrowser) {
   const browser = bringChromium((line) => say("chromium", line));
   if (browser.path === null) {
     lacks.set("chromium", browser.reason);
+    // A path that does not start would make the tests fail where they should say that they cannot run.
+    delete process.env["CHROMIUM_PATH"];
     process.stdout.write(`\n!!  THE BROWSER TESTS WILL BE SKIPPED: ${browser.reason}\n\n`);
   } else {
     process.env["CHROMIUM_PATH"] = browser.path;
@@ -111,6 +113,7 @@ function runStage(stage, machine) {
     stdio: ["ignore", "inherit", "inherit"],
   });
   const ms = performance.now() - startedAt;
+  process.stdout.write(`${stage.name}: ${seconds(ms)}\n`);
   if (!existsSync(file))
     return broken(stage.name, `vitest ended with ${ended.signal ?? ended.status} and no report`, ms);
   const report = /** @type {import("./test-report.mjs").VitestReport} */ (JSON.parse(readFileSync(file, "utf8")));
