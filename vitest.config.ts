@@ -11,6 +11,7 @@ export default defineConfig({
     projects: stages.map((stage) => {
       const { include, exclude } = testFilesOf(stage);
       return {
+        extends: true as const,
         test: {
           name: stage.name,
           root: import.meta.dirname,
