@@ -1,79 +1,272 @@
-import type { Entry } from "../base/entry.ts";
+import { createHash } from "node:crypto";
+import { assert, unreachable } from "../base/assert.ts";
+import { type Entry, entryTypes } from "../base/entry.ts";
 import type { ClusterId, GroupId, Line, LogIndex, Term } from "../base/ids.ts";
+import { lobby } from "../base/ids.ts";
 import type { Day, Timestamp } from "../base/units.ts";
-import type { ApplySink, Sealed } from "./apply-sink.ts";
+import type { ApplySink } from "./apply-sink.ts";
+import type { LiveChunk } from "./chunks.ts";
+import { commandLength, commandType, commandTypes, isCommand } from "./commands.ts";
+import { acknowledgeNotice, takeNotice } from "./notices.ts";
+import { type OutcomeCode, outcomes } from "./outcome.ts";
+import type { LookupNeeded } from "./posting.ts";
 import type { Room } from "./room.ts";
-import type { Bounds } from "./setting.ts";
+import { decodeRewrite, decodeSeal } from "./seal.ts";
+import { type Bounds, decodeSettings, type Setting } from "./setting.ts";
+import { readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { emptyParts, type StateParts } from "./state-parts.ts";
 import type { User } from "./user.ts";
 
 /** What is not sealed yet: the messages accepted in entries after `from`. */
 export interface OpenChunk {
   readonly from: LogIndex;
+  /** The day of its messages. */
   readonly day: Day;
   readonly messages: number;
+  /** Bytes its records will take in the chunk, uncompressed. */
   readonly bytes: number;
 }
 
-/** A sealed chunk that some room still keeps something of. */
-export interface LiveChunk extends Sealed {
-  readonly generation: number;
-  /** Rooms that keep something of it. */
-  readonly rooms: number;
-}
+const utf8 = new TextEncoder();
 
-/** What must be looked up beyond the id window before a post is proposed. Both null: nothing, the usual case. */
-export interface LookupNeeded {
-  /** Look for the id (from, room, cid) among seqs from … to; when absent, write `to` into `checked`. */
-  readonly id: { readonly from: number; readonly to: number } | null;
-  /** Look for (from, room, prev) among seqs from … to; when found, write its seq into `prevSeq`. */
-  readonly prev: { readonly from: number; readonly to: number } | null;
-}
+/**
+ * What one group's rooms and users are at one point of its log. The same entries give the same state and the same
+ * answers on every server, whatever its configuration, its clock and the order in which its memory was filled.
+ *
+ * 1. an entry is applied once, after the one before it: `appliedIndex` is part of the state and of its snapshot
+ * 2. one command touches one room or one user
+ * 3. ts and day never go back, whatever an entry says
+ * 4. messages' bodies are not kept here
+ */
+export class GroupState {
+  readonly #parts: StateParts;
 
-/** What one group's rooms and users are at one point of its log. */
-export declare class GroupState {
-  private constructor();
-  /** The state before the first entry. `hashSeed`: this server's own, never part of the state. */
-  static empty(options: { group: GroupId; cluster: ClusterId; bounds: Bounds; hashSeed: number }): GroupState;
-  /** The state that `snapshot` wrote. Throws a Fault for bytes that are no snapshot. */
-  static restore(snapshot: Uint8Array, options: { hashSeed: number }): GroupState;
-
-  readonly group: GroupId;
-  readonly cluster: ClusterId;
-  readonly bounds: Bounds;
-  readonly appliedIndex: LogIndex;
-  readonly appliedTerm: Term;
-  readonly lastTs: Timestamp;
-  readonly lastDay: Day;
-  readonly line: Line;
-  readonly timeZone: string;
-  readonly retentionDays: number;
-  readonly openChunk: OpenChunk;
-  /** Number of the last sealed chunk; 0 before the first. */
-  readonly lastChunk: number;
+  private constructor(parts: StateParts) {
+    this.#parts = parts;
+  }
 
   /**
-   * Applies the next entry. `memory` holds the entry's payload in memory the caller keeps; seq, ts and epoch of accepted
-   * posts are written into it. Asserts that the entry is the next one and well-formed.
+   * The state before the first entry.
+   *
+   * `bounds` hold until a setting changes them; all servers of a group begin with the same, so the founder commits its
+   * own right after the founding. `hashSeed` is this server's own and never part of the state: with a random one nobody
+   * can choose names that collide.
    */
-  apply(entry: Entry, memory: Uint8Array, sink: ApplySink): void;
+  static empty(options: { group: GroupId; cluster: ClusterId; bounds: Bounds; hashSeed: number }): GroupState {
+    return new GroupState(emptyParts(options.group, options.cluster, options.bounds, options.hashSeed));
+  }
 
-  room(name: string | Uint8Array): Room | undefined;
-  user(name: string | Uint8Array): User | undefined;
+  /** The state that `snapshot()` wrote. Throws a Fault for bytes that are no whole snapshot. */
+  static restore(snapshot: Uint8Array, options: { hashSeed: number }): GroupState {
+    return new GroupState(
+      readSnapshot(snapshot, (group, cluster, bounds) => emptyParts(group, cluster, bounds, options.hashSeed)),
+    );
+  }
+
+  get group(): GroupId {
+    return this.#parts.group;
+  }
+  get cluster(): ClusterId {
+    return this.#parts.all.cluster;
+  }
+  get bounds(): Bounds {
+    return this.#parts.all.bounds;
+  }
+  get appliedIndex(): LogIndex {
+    return this.#parts.appliedIndex;
+  }
+  get appliedTerm(): Term {
+    return this.#parts.appliedTerm;
+  }
+  get lastTs(): Timestamp {
+    return this.#parts.lastTs;
+  }
+  get lastDay(): Day {
+    return this.#parts.lastDay;
+  }
+  /** The line of all rooms of this group. */
+  get line(): Line {
+    return this.#parts.all.line;
+  }
+  /** In which time zone the orderer reckons an entry's day. */
+  get timeZone(): string {
+    return this.#parts.timeZone;
+  }
+  /** How many days before `lastDay` are kept; 0 = for ever. */
+  get retentionDays(): number {
+    return this.#parts.retentionDays;
+  }
+  get openChunk(): OpenChunk {
+    const { chunks, lastDay } = this.#parts;
+    return { from: chunks.openFrom as LogIndex, day: lastDay, messages: chunks.openMessages, bytes: chunks.openBytes };
+  }
+  /** Bytes in the open chunk; costs nothing, for asking after every entry whether to seal. */
+  get openBytes(): number {
+    return this.#parts.chunks.openBytes;
+  }
+  /** Number of the last sealed chunk; 0 before the first. */
+  get lastChunk(): number {
+    return this.#parts.chunks.last;
+  }
+
+  /**
+   * Applies the next entry. `memory` holds the entry's payload in memory the caller keeps: seq, ts and epoch of accepted
+   * posts are written into it. Asserts that the entry is the next one and that its payload is well-formed; both were
+   * checked before it was proposed.
+   */
+  apply(entry: Entry, memory: Uint8Array, sink: ApplySink): void {
+    const parts = this.#parts;
+    assert(entry.index === parts.appliedIndex + 1, "an entry is applied out of its order");
+    assert(entry.group === parts.group, "an entry of another group");
+    const ts = entry.ts > parts.lastTs ? entry.ts : parts.lastTs;
+    if (entry.day > parts.lastDay) {
+      // The day that ends is the one its messages carry. Whether anybody proposed a seal at midnight changes nothing.
+      parts.chunks.sealDay(parts.appliedIndex, parts.lastDay, ts, sink);
+      parts.lastDay = entry.day;
+    }
+    parts.lastTs = ts;
+    parts.appliedTerm = entry.term;
+    switch (entry.type) {
+      case entryTypes.noop:
+      case entryTypes.configuration:
+        break;
+      case entryTypes.commands:
+        this.#applyCommands(entry, memory, ts, sink);
+        break;
+      case entryTypes.seal: {
+        const seal = decodeSeal(memory);
+        assert(seal !== null, "an entry is no seal");
+        parts.chunks.seal(seal, parts.appliedIndex, parts.lastDay, ts, sink);
+        break;
+      }
+      case entryTypes.setting: {
+        const settings = decodeSettings(memory);
+        assert(settings !== null, "an entry is no setting");
+        for (const setting of settings) this.#set(setting, sink);
+        break;
+      }
+      case entryTypes.rewrite: {
+        const rewrite = decodeRewrite(memory);
+        assert(rewrite !== null, "an entry is no rewrite");
+        parts.chunks.rewrite(rewrite, parts.all.rooms, sink);
+        break;
+      }
+      default:
+        unreachable(entry.type);
+    }
+    parts.appliedIndex = entry.index;
+  }
+
+  #applyCommands(entry: Entry, memory: Uint8Array, ts: Timestamp, sink: ApplySink): void {
+    const { all, posting, membership } = this.#parts;
+    let position = 0;
+    for (let o = 0; o < memory.length; position++) {
+      assert(isCommand(memory, o, memory.length), "an entry holds something that is no command");
+      const type = commandType(memory, o);
+      const length = commandLength(memory, o);
+      if (type === commandTypes.post) posting.apply(memory, o, ts, entry.term, position, sink);
+      else {
+        let code: OutcomeCode = outcomes.done;
+        if (type === commandTypes.notice) code = takeNotice(all, memory, o, entry.index, sink);
+        else if (type === commandTypes.noticeAcknowledged) code = acknowledgeNotice(all, memory, o);
+        else code = membership.apply(type, memory, o, sink);
+        sink.outcome(position, code, 0, 0, 0);
+      }
+      o += length;
+    }
+  }
+
+  #set(setting: Setting, sink: ApplySink): void {
+    const { all, membership, posting } = this.#parts;
+    switch (setting.kind) {
+      case "founding": {
+        const name = utf8.encode(lobby);
+        if (all.findRoom(name, 0, name.length) === undefined) membership.open(name, false, null, sink);
+        break;
+      }
+      case "timeZone":
+        this.#parts.timeZone = setting.timeZone;
+        break;
+      case "retentionDays":
+        this.#parts.retentionDays = setting.days;
+        break;
+      case "line":
+        all.lineNumber = setting.number;
+        break;
+      case "bound":
+        all.bounds = { ...all.bounds, [setting.bound]: setting.value };
+        if (setting.bound === "idWindowEntries") posting.window.resize(setting.value);
+        break;
+      default:
+        unreachable(setting);
+    }
+    sink.changed({ type: "setting", setting });
+  }
+
+  /** The room of this name, if it exists. */
+  room(name: string | Uint8Array): Room | undefined {
+    const bytes = typeof name === "string" ? utf8.encode(name) : name;
+    const room = this.#parts.all.findRoom(bytes, 0, bytes.length);
+    return room?.exists === true ? room : undefined;
+  }
+
+  /** The room whose name stands in `b`, if it exists. Makes nothing. */
+  roomAt(b: Uint8Array, start: number, length: number): Room | undefined {
+    const room = this.#parts.all.findRoom(b, start, length);
+    return room?.exists === true ? room : undefined;
+  }
+
+  /** The user of this name: one whom a room has told something. */
+  user(name: string | Uint8Array): User | undefined {
+    const bytes = typeof name === "string" ? utf8.encode(name) : name;
+    return this.#parts.all.findUser(bytes, 0, bytes.length);
+  }
+
   /** All rooms that exist, in no order. */
-  rooms(): IterableIterator<Room>;
-  users(): IterableIterator<User>;
-  /** Rooms with notices that are not acknowledged: a new orderer proposes these again. */
-  outboxes(): IterableIterator<Room>;
-  chunk(chunk: number): LiveChunk | undefined;
-  chunks(): IterableIterator<LiveChunk>;
+  *rooms(): IterableIterator<Room> {
+    for (const room of this.#parts.all.rooms) if (room.exists) yield room;
+  }
 
-  /** What the orderer must look up before it proposes the record at `offset`, with `checked` as it stands there. */
-  lookupNeeded(memory: Uint8Array, offset: number): LookupNeeded | null;
-  /** The seq under which a message with this id is in the window; 0 when it is not there. */
-  seqInWindow(room: Uint8Array, from: Uint8Array, cid: Uint8Array): number;
+  /** All users, in no order. */
+  users(): IterableIterator<User> {
+    return this.#parts.all.users[Symbol.iterator]();
+  }
 
-  /** Everything, in one canonical form: equal states give equal bytes. */
-  snapshot(): Uint8Array;
-  /** SHA-256 of `snapshot()`, hex. */
-  hash(): string;
+  /** Rooms, also deleted ones, with notices that are not acknowledged: a new orderer proposes these again. */
+  *outboxes(): IterableIterator<Room> {
+    for (const room of this.#parts.all.rooms) if (room.outbox.size > 0) yield room;
+  }
+
+  /** A sealed chunk that some room still keeps something of. */
+  chunk(chunk: number): LiveChunk | undefined {
+    return this.#parts.chunks.live.get(chunk);
+  }
+
+  /** All of those, oldest first. */
+  chunks(): IterableIterator<LiveChunk> {
+    return this.#parts.chunks.live.values();
+  }
+
+  /**
+   * What the orderer must look up beyond the id window before it proposes the record at `o`; null: nothing, which is
+   * the usual case. It speaks of what is applied here: what was proposed and is not applied yet is the orderer's to know.
+   */
+  lookupNeeded(memory: Uint8Array, o: number): LookupNeeded | null {
+    return this.#parts.posting.lookupNeeded(memory, o);
+  }
+
+  /** The seq of the message with this id, when it is in the window; else 0. */
+  seqInWindow(room: Uint8Array, from: Uint8Array, cid: Uint8Array): number {
+    return this.#parts.posting.seqInWindow(room, from, cid);
+  }
+
+  /** Everything, in one canonical form: equal states give equal bytes (snapshot.ts). */
+  snapshot(): Uint8Array {
+    return writeSnapshot(this.#parts);
+  }
+
+  /** SHA-256 of `snapshot()`, in hex: what servers compare at the same index. */
+  hash(): string {
+    return createHash("sha256").update(this.snapshot()).digest("hex");
+  }
 }

@@ -49,6 +49,9 @@ export function boundsOf(limits: Limits): Bounds {
   return bounds as Bounds;
 }
 
+/** No bound may be lower: a window or a direct room's two marks could not work with less. */
+export const boundMin = 8;
+
 const headerBytes = 10;
 const kinds = { founding: 1, timeZone: 2, retentionDays: 3, line: 4, bound: 5 } as const;
 const utf8 = new TextEncoder();
@@ -100,7 +103,8 @@ export function decodeSettings(b: Uint8Array): Setting[] | null {
       settings.push({ kind: "timeZone", timeZone: text.decode(b.subarray(o + headerBytes, end)) });
     else if (b[o] === kinds.retentionDays) settings.push({ kind: "retentionDays", days: number });
     else if (b[o] === kinds.line) settings.push({ kind: "line", number });
-    else if (b[o] === kinds.bound && bound !== undefined) settings.push({ kind: "bound", bound, value: number });
+    else if (b[o] === kinds.bound && bound !== undefined && number >= boundMin)
+      settings.push({ kind: "bound", bound, value: number });
     else return null;
     o = end;
   }

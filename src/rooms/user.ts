@@ -1,5 +1,5 @@
 import type { RoomName, Slot, UserName } from "../base/ids.ts";
-import type { NoticeKind } from "./commands.ts";
+import { type NoticeKind, noticeKinds } from "./commands.ts";
 import type { Named } from "./name-table.ts";
 
 /** What a room last told a user. */
@@ -7,6 +7,8 @@ export interface UserRoom {
   readonly kind: NoticeKind;
   /** The room's number for that notice: only a higher one changes anything. */
   readonly number: number;
+  /** The entry that told. */
+  readonly index: number;
 }
 
 /** A user as the rooms' notices left it. For everybody but `GroupState` it is to be read only. */
@@ -30,11 +32,11 @@ export class User implements Named {
 
   /** The rooms the user is a member of, in no order. */
   rooms(): RoomName[] {
-    return [...this.told].filter(([, told]) => told.kind === 1).map(([room]) => room);
+    return [...this.told].filter(([, told]) => told.kind === noticeKinds.added).map(([room]) => room);
   }
 
   /** The user's direct rooms, in no order. */
   directRooms(): RoomName[] {
-    return [...this.told].filter(([, told]) => told.kind === 3).map(([room]) => room);
+    return [...this.told].filter(([, told]) => told.kind === noticeKinds.direct).map(([room]) => room);
   }
 }

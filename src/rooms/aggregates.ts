@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { type ClusterId, type Line, type RoomName, type Slot, slot, type UserName } from "../base/ids.ts";
+import { ByteHash } from "./byte-hash.ts";
+import { compareBytes, NameTable } from "./name-table.ts";
+import { isDirectName, Room, type RoomContext } from "./room.ts";
+import type { Bounds } from "./setting.ts";
+import { User } from "./user.ts";
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const comma = 0x2c;
+
+/** The slot of a room or user: the first 12 bits of SHA-256 of the bytes of its name. */
+export function slotOf(name: Uint8Array): Slot {
+  const digest = createHash("sha256").update(name).digest();
+  return slot((digest[0]! << 4) | (digest[1]! >> 4));
+}
+
+/** The line of the rooms of a group: it changes with the number that a `line` setting commits. */
+export function lineOf(cluster: ClusterId, number: number): Line {
+  return createHash("sha256").update(`line ${cluster} ${number}`).digest("hex").slice(0, 16) as Line;
+}
+
+/** The rooms and users of one group, found by the bytes of their names. */
+export class Aggregates implements RoomContext {
+  readonly cluster: ClusterId;
+  readonly hash: ByteHash;
+  /** Rooms that exist and rooms that did: a deleted one keeps its numbering. */
+  readonly rooms = new NameTable<Room>();
+  readonly users = new NameTable<User>();
+  bounds: Bounds;
+  line: Line;
+  #lineNumber = 0;
+  /** Messages come in runs for one room: the last one found is tried first. */
+  #lastRoom: Room | undefined;
+
+  constructor(cluster: ClusterId, bounds: Bounds, hashSeed: number) {
+    this.cluster = cluster;
+    this.bounds = bounds;
+    this.hash = new ByteHash(hashSeed);
+    this.line = lineOf(cluster, 0);
+  }
+
+  get lineNumber(): number {
+    return this.#lineNumber;
+  }
+  set lineNumber(number: number) {
+    this.#lineNumber = number;
+    this.line = lineOf(this.cluster, number);
+  }
+
+  /** The room of this name, also when it was deleted. */
+  findRoom(b: Uint8Array, start: number, length: number): Room | undefined {
+    const last = this.#lastRoom;
+    if (last !== undefined && last.nameBytes.length === length) {
+      const name = last.nameBytes;
+      let i = 0;
+      while (i < length && name[i] === b[start + i]) i++;
+      if (i === length) return last;
+    }
+    const found = this.rooms.find(b, start, length, this.hash.of(b, start, length));
+    if (found !== undefined) this.#lastRoom = found;
+    return found;
+  }
+
+  findUser(b: Uint8Array, start: number, length: number): User | undefined {
+    return this.users.find(b, start, length, this.hash.of(b, start, length));
+  }
+
+  /** Adds a room that is not there. The name is copied. */
+  addRoom(name: Uint8Array): Room {
+    const own = name.slice();
+    const room = new Room(this, utf8.decode(own) as RoomName, own, this.hash.of(own, 0, own.length), slotOf(own));
+    this.rooms.add(room);
+    return room;
+  }
+
+  /** Adds a user who is not there. The name is copied. */
+  addUser(name: Uint8Array): User {
+    const own = name.slice();
+    const user = new User(utf8.decode(own) as UserName, own, this.hash.of(own, 0, own.length), slotOf(own));
+    this.users.add(user);
+    return user;
+  }
+
+  get isFullOfRooms(): boolean {
+    return this.rooms.size >= this.bounds.groupRoomsMax;
+  }
+}
+
+/** A name in bytes as a string. */
+export const userName = (name: Uint8Array): UserName => utf8.decode(name) as UserName;
+
+/** Whether a direct room's name has its two names in order: the other order would be another room of the same two. */
+export function isOrderedDirectName(name: Uint8Array): boolean {
+  if (!isDirectName(name, 0, name.length)) return false;
+  const middle = name.indexOf(comma);
+  return compareBytes(name.subarray(1, middle), name.subarray(middle + 1)) <= 0;
+}

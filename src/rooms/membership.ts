@@ -1,0 +1,224 @@
+import type { UserName } from "../base/ids.ts";
+import { type Aggregates, isOrderedDirectName, userName } from "./aggregates.ts";
+import type { ApplySink } from "./apply-sink.ts";
+import type { Chunks } from "./chunks.ts";
+import {
+  commandBy,
+  commandDetail,
+  commandFirst,
+  commandRoom,
+  commandSecond,
+  commandThird,
+  commandTypes,
+  commandUser,
+  noticeKinds,
+  type Role,
+  roles,
+} from "./commands.ts";
+import { tell } from "./notices.ts";
+import { type OutcomeCode, outcomes } from "./outcome.ts";
+import { isDirectName, isOneOfTwo, type Member, noRetention, type Room } from "./room.ts";
+
+/**
+ * Who is in a room, what they may do, and what the room keeps: the commands that touch a room and are not messages.
+ *
+ * A private room answers everybody who is not in it as if it were not there. A direct room's two people are its members
+ * for ever; nobody enters, leaves or rules it.
+ */
+export class Membership {
+  readonly #all: Aggregates;
+  readonly #chunks: Chunks;
+
+  constructor(all: Aggregates, chunks: Chunks) {
+    this.#all = all;
+    this.#chunks = chunks;
+  }
+
+  /** Applies the command at `o`, one that touches a room. */
+  apply(type: number, b: Uint8Array, o: number, sink: ApplySink): OutcomeCode {
+    const name = commandRoom(b, o);
+    const user = commandUser(b, o);
+    if (type === commandTypes.join) return this.#join(name, user, commandDetail(b, o) === 1, sink);
+    const room = this.#all.findRoom(name, 0, name.length);
+    if (room === undefined || !room.exists) return outcomes.notFound;
+    const by = commandBy(b, o);
+    switch (type) {
+      case commandTypes.leave:
+        return this.#leave(room, user, sink);
+      case commandTypes.kick:
+        return this.#kick(room, user, by, sink);
+      case commandTypes.role:
+        return this.#giveRole(room, user, by, commandDetail(b, o) as Role, sink);
+      case commandTypes.invite:
+        return this.#invite(room, user, by, sink);
+      case commandTypes.readMark:
+        return this.#markRead(room, user, commandFirst(b, o), sink);
+      case commandTypes.retention: {
+        const code = this.#ruledBy(room, by, roles.owner);
+        if (code !== outcomes.done) return code;
+        room.retention = { ageMs: commandFirst(b, o), messages: commandSecond(b, o), bytes: commandThird(b, o) };
+        sink.changed({ type: "retention", room });
+        return outcomes.done;
+      }
+      case commandTypes.trim:
+        this.#trim(room, commandFirst(b, o), sink);
+        return outcomes.done;
+      default:
+        return this.#deleteRoom(room, by, sink);
+    }
+  }
+
+  /** Makes a room of this name, or lets a deleted one begin again behind its head. `name` was checked to be new or deleted. */
+  open(name: Uint8Array, isPrivate: boolean, by: UserName | null, sink: ApplySink): Room {
+    let room = this.#all.findRoom(name, 0, name.length);
+    if (room === undefined) room = this.#all.addRoom(name);
+    room.exists = true;
+    room.isPrivate = isPrivate;
+    sink.changed({ type: "created", room, user: by });
+    for (const person of room.people) tell(room, person, noticeKinds.direct, sink);
+    return room;
+  }
+
+  #join(name: Uint8Array, user: Uint8Array, isPrivate: boolean, sink: ApplySink): OutcomeCode {
+    const room = this.#all.findRoom(name, 0, name.length);
+    if (isDirectName(name, 0, name.length)) {
+      if (!isOneOfTwo(name, 0, name.length, user, 0, user.length)) return outcomes.notFound;
+      if (!isOrderedDirectName(name)) return outcomes.badRequest;
+      if (room?.exists === true) return outcomes.done;
+      if (room === undefined && this.#all.isFullOfRooms) return outcomes.tooLarge;
+      this.open(name, true, userName(user), sink);
+      return outcomes.done;
+    }
+    if (room?.exists === true) {
+      if (this.#memberOf(room, user) !== undefined) return outcomes.done;
+      if (room.isPrivate) return outcomes.notFound;
+      return this.#enter(room, user, roles.member, sink);
+    }
+    if (room === undefined && this.#all.isFullOfRooms) return outcomes.tooLarge;
+    return this.#enter(this.open(name, isPrivate, userName(user), sink), user, roles.owner, sink);
+  }
+
+  #enter(room: Room, user: Uint8Array, role: Role, sink: ApplySink): OutcomeCode {
+    if (room.members.size >= this.#all.bounds.roomMembersMax) return outcomes.tooLarge;
+    // Comers and goers leave notices behind: they wait until those of before are delivered. An owner's first never waits.
+    if (room.outbox.size >= this.#all.bounds.roomMembersMax && role !== roles.owner) return outcomes.overloaded;
+    const name = userName(user);
+    const member = this.newMember(user, role, room.visitorMarks.get(name) ?? 0);
+    room.visitorMarks.delete(name);
+    room.members.add(member);
+    sink.changed({ type: "joined", room, user: name, role });
+    tell(room, name, noticeKinds.added, sink);
+    return outcomes.done;
+  }
+
+  /** A member with a name of its own. */
+  newMember(user: Uint8Array, role: Role, read: number): Member {
+    const own = user.slice();
+    return { name: userName(own), nameBytes: own, nameHash: this.#all.hash.of(own, 0, own.length), role, read };
+  }
+
+  #leave(room: Room, user: Uint8Array, sink: ApplySink): OutcomeCode {
+    if (room.isDirect) return this.#isHidden(room, user) ? outcomes.notFound : outcomes.forbidden;
+    const member = this.#memberOf(room, user);
+    if (member === undefined) return room.isPrivate ? outcomes.notFound : outcomes.done;
+    this.#putOut(room, member, null, sink);
+    return outcomes.done;
+  }
+
+  #putOut(room: Room, member: Member, by: UserName | null, sink: ApplySink): void {
+    room.members.remove(member);
+    sink.changed({ type: "left", room, user: member.name, by });
+    tell(room, member.name, noticeKinds.removed, sink);
+  }
+
+  #kick(room: Room, user: Uint8Array, by: Uint8Array, sink: ApplySink): OutcomeCode {
+    const code = this.#ruledBy(room, by, roles.moderator);
+    if (code !== outcomes.done) return code;
+    const member = this.#memberOf(room, user);
+    if (member === undefined) return outcomes.notFound;
+    // A moderator puts out members; an owner anybody.
+    const ruler = this.#memberOf(room, by);
+    if (ruler !== undefined && ruler.role < roles.owner && member.role >= ruler.role) return outcomes.forbidden;
+    this.#putOut(room, member, by.length === 0 ? null : userName(by), sink);
+    return outcomes.done;
+  }
+
+  #giveRole(room: Room, user: Uint8Array, by: Uint8Array, role: Role, sink: ApplySink): OutcomeCode {
+    const code = this.#ruledBy(room, by, roles.owner);
+    if (code !== outcomes.done) return code;
+    const member = this.#memberOf(room, user);
+    if (member === undefined) return outcomes.notFound;
+    if (member.role === role) return outcomes.done;
+    member.role = role;
+    sink.changed({ type: "role", room, user: member.name, role });
+    return outcomes.done;
+  }
+
+  #invite(room: Room, user: Uint8Array, by: Uint8Array, sink: ApplySink): OutcomeCode {
+    const code = this.#ruledBy(room, by, roles.moderator);
+    if (code !== outcomes.done) return code;
+    if (this.#memberOf(room, user) !== undefined) return outcomes.done;
+    return this.#enter(room, user, roles.member, sink);
+  }
+
+  #markRead(room: Room, user: Uint8Array, seq: number, sink: ApplySink): OutcomeCode {
+    if (this.#isHidden(room, user)) return outcomes.notFound;
+    const read = Math.min(seq, room.head);
+    const name = userName(user);
+    const member = this.#memberOf(room, user);
+    if (read <= (member?.read ?? room.visitorMarks.get(name) ?? 0)) return outcomes.done;
+    if (member !== undefined) member.read = read;
+    else if (
+      room.isDirect ||
+      room.visitorMarks.has(name) ||
+      room.visitorMarks.size < this.#all.bounds.visitorMarksMax
+    ) {
+      room.visitorMarks.set(name, read);
+    } else return outcomes.tooLarge;
+    sink.changed({ type: "read", room, user: name, seq: read });
+    return outcomes.done;
+  }
+
+  #trim(room: Room, first: number, sink: ApplySink): void {
+    const from = room.first;
+    const raised = Math.min(first, room.head + 1);
+    if (raised <= from) return;
+    room.first = raised;
+    sink.changed({ type: "trimmed", room, from, to: raised - 1 });
+    this.#chunks.dropRuns(room, sink);
+  }
+
+  #deleteRoom(room: Room, by: Uint8Array, sink: ApplySink): OutcomeCode {
+    const code = this.#ruledBy(room, by, roles.owner);
+    if (code !== outcomes.done) return code;
+    const from = room.first;
+    for (const person of room.people) tell(room, person, noticeKinds.removed, sink);
+    // In the order of names: notices are numbered as they come.
+    for (const member of room.members.sorted()) tell(room, member.name, noticeKinds.removed, sink);
+    room.members.clear();
+    room.visitorMarks.clear();
+    room.retention = noRetention;
+    room.isPrivate = false;
+    room.exists = false;
+    room.first = room.head + 1;
+    sink.changed({ type: "deleted", room, from, to: room.head });
+    this.#chunks.dropRuns(room, sink);
+    return outcomes.done;
+  }
+
+  /** `done` when `by` has at least this role here, or is the cluster itself. */
+  #ruledBy(room: Room, by: Uint8Array, role: Role): OutcomeCode {
+    if (by.length === 0) return outcomes.done;
+    if (this.#isHidden(room, by)) return outcomes.notFound;
+    const member = this.#memberOf(room, by);
+    return member !== undefined && member.role >= role ? outcomes.done : outcomes.forbidden;
+  }
+
+  #memberOf(room: Room, user: Uint8Array): Member | undefined {
+    return room.members.find(user, 0, user.length, this.#all.hash.of(user, 0, user.length));
+  }
+
+  #isHidden(room: Room, user: Uint8Array): boolean {
+    return !room.mayReadBytes(user, 0, user.length);
+  }
+}

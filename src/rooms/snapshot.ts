@@ -1,0 +1,276 @@
+import { createHash } from "node:crypto";
+import type { ClusterId, GroupId, LogIndex, RoomName, Term } from "../base/ids.ts";
+import type { Day, Timestamp } from "../base/units.ts";
+import { userName } from "./aggregates.ts";
+import type { NoticeKind, Role } from "./commands.ts";
+import type { LiveChunk } from "./chunks.ts";
+import type { IdWindow } from "./id-window.ts";
+import { setTold } from "./notices.ts";
+import type { Room } from "./room.ts";
+import type { SealReason } from "./seal.ts";
+import { type BoundName, type Bounds, boundNames } from "./setting.ts";
+import { badSnapshot, SnapshotReader, SnapshotWriter } from "./snapshot-bytes.ts";
+import type { StateParts } from "./state-parts.ts";
+import type { User } from "./user.ts";
+
+/**
+ * A group's state in bytes, in one canonical form: names in the order of their bytes, and nothing that depends on how
+ * the state was come by. Whole: the ids of the window, the open chunk's rooms and the applied index are part of it, so
+ * that no two of them can be from different moments.
+ *
+ * ```
+ * "SYNR", u32 format = 1, u32 group, text cluster, u8 number of bounds, u48 each
+ * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, text time zone, u48 retention days
+ * u48 last chunk, open from, open messages, open bytes
+ * u32 live chunks, each: u48 chunk, from, to, u32 day, u8 format, reason, u48 messages, bytes, sealedAt, generation
+ * u32 rooms, each:       text name, u8 exists | private << 1, u48 head, first, floor, lastTs, ageMs, messages, bytes,
+ *                        openFirst, openBytes, noticeNumber
+ *                        u32 members: text name, u8 role, u48 read;  u32 marks: text name, u48 seq
+ *                        u32 runs: u48 chunk, first, last, bytes, ts;  u32 outbox: u48 number, u8 kind, text user
+ * u32 users, each:       text name, u32 told: text room, u8 kind, u48 number, u48 index
+ * u32 ids, oldest first: u32 place of the room above, text from, text cid, u48 seq, ts, epoch, u32 digest twice
+ * 32 bytes SHA-256 of all the above
+ * ```
+ * A text is one byte of length and UTF-8 bytes.
+ */
+const magic = 0x524e_5953;
+const format = 1;
+const digestBytes = 32;
+const utf8 = new TextEncoder();
+
+/** Writes a state. */
+export function writeSnapshot(parts: StateParts): Uint8Array {
+  const { all, chunks } = parts;
+  const out = new SnapshotWriter();
+  out.u32(magic);
+  out.u32(format);
+  out.u32(parts.group);
+  out.text(utf8.encode(all.cluster));
+  out.u8(boundNames.length);
+  for (const name of boundNames) out.u48(all.bounds[name]);
+  out.u48(parts.appliedIndex);
+  out.u48(parts.appliedTerm);
+  out.u48(parts.lastTs);
+  out.u32(parts.lastDay);
+  out.u48(all.lineNumber);
+  out.text(utf8.encode(parts.timeZone));
+  out.u48(parts.retentionDays);
+  out.u48(chunks.last);
+  out.u48(chunks.openFrom);
+  out.u48(chunks.openMessages);
+  out.u48(chunks.openBytes);
+  out.u32(chunks.live.size);
+  // Chunks are added in the order of their numbers.
+  for (const chunk of chunks.live.values()) writeChunk(out, chunk);
+  const rooms = all.rooms.sorted();
+  const places = new Map<Room, number>();
+  out.u32(rooms.length);
+  for (const room of rooms) {
+    places.set(room, places.size);
+    writeRoom(out, room);
+  }
+  out.u32(all.users.size);
+  for (const user of all.users.sorted()) writeUser(out, user);
+  writeWindow(out, parts.posting.window, places);
+  out.raw(createHash("sha256").update(out.written()).digest());
+  return out.written().slice();
+}
+
+function writeChunk(out: SnapshotWriter, chunk: LiveChunk): void {
+  out.u48(chunk.chunk);
+  out.u48(chunk.from);
+  out.u48(chunk.to);
+  out.u32(chunk.day);
+  out.u8(chunk.format);
+  out.u8(chunk.reason);
+  out.u48(chunk.messages);
+  out.u48(chunk.bytes);
+  out.u48(chunk.sealedAt);
+  out.u48(chunk.generation);
+}
+
+function writeRoom(out: SnapshotWriter, room: Room): void {
+  out.text(room.nameBytes);
+  out.u8((room.exists ? 1 : 0) | (room.isPrivate ? 2 : 0));
+  out.u48(room.head);
+  out.u48(room.first);
+  out.u48(room.floor);
+  out.u48(room.lastTs);
+  out.u48(room.retention.ageMs);
+  out.u48(room.retention.messages);
+  out.u48(room.retention.bytes);
+  out.u48(room.openFirst);
+  out.u48(room.openBytes);
+  out.u48(room.noticeNumber);
+  out.u32(room.members.size);
+  for (const member of room.members.sorted()) {
+    out.text(member.nameBytes);
+    out.u8(member.role);
+    out.u48(member.read);
+  }
+  out.u32(room.visitorMarks.size);
+  for (const [name, seq] of inOrder(room.visitorMarks)) {
+    out.text(utf8.encode(name));
+    out.u48(seq);
+  }
+  out.u32(room.runs.length);
+  for (let i = 0; i < room.runs.length; i++) {
+    out.u48(room.runs.chunk(i));
+    out.u48(room.runs.firstSeq(i));
+    out.u48(room.runs.lastSeq(i));
+    out.u48(room.runs.bytes(i));
+    out.u48(room.runs.lastTs(i));
+  }
+  out.u32(room.outbox.size);
+  // An outbox is in the order of its numbers.
+  for (const notice of room.outbox.values()) {
+    out.u48(notice.number);
+    out.u8(notice.kind);
+    out.text(utf8.encode(notice.user));
+  }
+}
+
+function writeUser(out: SnapshotWriter, user: User): void {
+  out.text(user.nameBytes);
+  out.u32(user.told.size);
+  for (const [room, told] of inOrder(user.told)) {
+    out.text(utf8.encode(room));
+    out.u8(told.kind);
+    out.u48(told.number);
+    out.u48(told.index);
+  }
+}
+
+function writeWindow(out: SnapshotWriter, window: IdWindow, places: ReadonlyMap<Room, number>): void {
+  out.u32(window.size);
+  for (let entry = window.oldest; entry < window.next; entry++) {
+    out.u32(places.get(window.room(entry))!);
+    out.text(window.from(entry));
+    out.text(window.cid(entry));
+    out.u48(window.seq(entry));
+    out.u48(window.ts(entry));
+    out.u48(window.epoch(entry));
+    out.u32(window.digestLow(entry));
+    out.u32(window.digestHigh(entry));
+  }
+}
+
+/** A map's pairs in the order of its keys' UTF-16 units: any order does that is the same everywhere. */
+function inOrder<V>(map: ReadonlyMap<string, V>): [string, V][] {
+  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Reads a state into empty parts made by `make`. Throws a Fault for bytes that are no whole snapshot. */
+export function readSnapshot(
+  bytes: Uint8Array,
+  make: (group: GroupId, cluster: ClusterId, bounds: Bounds) => StateParts,
+): StateParts {
+  if (bytes.length < digestBytes) throw badSnapshot("it is too short");
+  const content = bytes.subarray(0, bytes.length - digestBytes);
+  const digest = createHash("sha256").update(content).digest();
+  if (!digest.equals(bytes.subarray(bytes.length - digestBytes))) throw badSnapshot("its checksum is wrong");
+  const from = new SnapshotReader(content);
+  if (from.u32() !== magic) throw badSnapshot("it begins with something else");
+  const itsFormat = from.u32();
+  if (itsFormat !== format) throw badSnapshot(`its format is ${itsFormat}, this program reads ${format}`);
+  const group = from.u32() as GroupId;
+  const cluster = userName(from.text()) as string as ClusterId;
+  if (from.u8() !== boundNames.length) throw badSnapshot("it has other bounds than this program knows");
+  const bounds: Partial<Record<BoundName, number>> = {};
+  for (const name of boundNames) bounds[name] = from.u48();
+  const parts = make(group, cluster, bounds as Bounds);
+  const { all, chunks } = parts;
+  parts.appliedIndex = from.u48() as LogIndex;
+  parts.appliedTerm = from.u48() as Term;
+  parts.lastTs = from.u48() as Timestamp;
+  parts.lastDay = from.u32() as Day;
+  all.lineNumber = from.u48();
+  parts.timeZone = userName(from.text());
+  parts.retentionDays = from.u48();
+  chunks.last = from.u48();
+  chunks.openFrom = from.u48();
+  chunks.openMessages = from.u48();
+  chunks.openBytes = from.u48();
+  for (let count = from.u32(); count > 0; count--) {
+    const chunk = readChunk(from);
+    chunks.live.set(chunk.chunk, chunk);
+  }
+  const rooms: Room[] = [];
+  for (let count = from.u32(); count > 0; count--) rooms.push(readRoom(from, parts));
+  for (let count = from.u32(); count > 0; count--) readUser(from, parts);
+  readWindow(from, parts, rooms);
+  if (!from.isAtEnd) throw badSnapshot("something stands behind its end");
+  return parts;
+}
+
+function readChunk(from: SnapshotReader): LiveChunk {
+  return {
+    chunk: from.u48(),
+    from: from.u48(),
+    to: from.u48(),
+    day: from.u32() as Day,
+    format: from.u8(),
+    reason: from.u8() as SealReason,
+    messages: from.u48(),
+    bytes: from.u48(),
+    sealedAt: from.u48() as Timestamp,
+    generation: from.u48(),
+    rooms: 0,
+  };
+}
+
+function readRoom(from: SnapshotReader, { all, chunks, membership }: StateParts): Room {
+  const room = all.addRoom(from.text());
+  const flags = from.u8();
+  room.exists = (flags & 1) !== 0;
+  room.isPrivate = (flags & 2) !== 0;
+  room.head = from.u48();
+  room.first = from.u48();
+  room.floor = from.u48();
+  room.lastTs = from.u48();
+  room.retention = { ageMs: from.u48(), messages: from.u48(), bytes: from.u48() };
+  room.openFirst = from.u48();
+  room.openBytes = from.u48();
+  if (room.openFirst > 0) chunks.touched.push(room);
+  room.noticeNumber = from.u48();
+  for (let count = from.u32(); count > 0; count--) {
+    room.members.add(membership.newMember(from.text(), from.u8() as Role, from.u48()));
+  }
+  for (let count = from.u32(); count > 0; count--) room.visitorMarks.set(userName(from.text()), from.u48());
+  for (let count = from.u32(); count > 0; count--) {
+    const chunk = from.u48();
+    room.runs.append(chunk, from.u48(), from.u48(), from.u48(), from.u48());
+    const live = chunks.live.get(chunk);
+    if (live === undefined) throw badSnapshot("a room lies in a chunk that is not there");
+    live.rooms++;
+  }
+  for (let count = from.u32(); count > 0; count--) {
+    const notice = { number: from.u48(), kind: from.u8() as NoticeKind, user: userName(from.text()) };
+    room.outbox.set(notice.user, notice);
+  }
+  return room;
+}
+
+function readUser(from: SnapshotReader, { all }: StateParts): void {
+  const user = all.addUser(from.text());
+  for (let count = from.u32(); count > 0; count--) {
+    const room = userName(from.text()) as string as RoomName;
+    setTold(user, room, { kind: from.u8() as NoticeKind, number: from.u48(), index: from.u48() });
+  }
+}
+
+function readWindow(from: SnapshotReader, { posting }: StateParts, rooms: readonly Room[]): void {
+  for (let count = from.u32(); count > 0; count--) {
+    const room = rooms[from.u32()];
+    if (room === undefined) throw badSnapshot("an id names a room that is not there");
+    const sender = from.text();
+    const cid = from.text();
+    posting.restoreId(room, sender, cid, {
+      seq: from.u48(),
+      ts: from.u48(),
+      epoch: from.u48(),
+      digestLow: from.u32() | 0,
+      digestHigh: from.u32() | 0,
+    });
+  }
+}

@@ -1,0 +1,42 @@
+import type { ClusterId, GroupId, LogIndex, Term } from "../base/ids.ts";
+import type { Day, Timestamp } from "../base/units.ts";
+import { Aggregates } from "./aggregates.ts";
+import { Chunks } from "./chunks.ts";
+import { Membership } from "./membership.ts";
+import { Posting } from "./posting.ts";
+import type { Bounds } from "./setting.ts";
+
+/** The parts of a group's state. They know one another; nobody outside this folder sees them. */
+export interface StateParts {
+  readonly group: GroupId;
+  readonly all: Aggregates;
+  readonly chunks: Chunks;
+  readonly membership: Membership;
+  readonly posting: Posting;
+  appliedIndex: LogIndex;
+  appliedTerm: Term;
+  lastTs: Timestamp;
+  lastDay: Day;
+  timeZone: string;
+  retentionDays: number;
+}
+
+/** What there is before the first entry. */
+export function emptyParts(group: GroupId, cluster: ClusterId, bounds: Bounds, hashSeed: number): StateParts {
+  const all = new Aggregates(cluster, bounds, hashSeed);
+  const chunks = new Chunks();
+  const membership = new Membership(all, chunks);
+  return {
+    group,
+    all,
+    chunks,
+    membership,
+    posting: new Posting(all, chunks, membership),
+    appliedIndex: 0 as LogIndex,
+    appliedTerm: 0 as Term,
+    lastTs: 0 as Timestamp,
+    lastDay: 0 as Day,
+    timeZone: "UTC",
+    retentionDays: 0,
+  };
+}
