@@ -11,7 +11,8 @@ import { limits } from "./arbitrary-frames.ts";
 
 const client = (frame: object): Uint8Array => encodeBinary("client", frame as unknown as ClientFrame);
 const server = (frame: object): Uint8Array => encodeBinary("server", frame as unknown as ServerFrame);
-const send = (more: object = {}): Uint8Array => client({ t: "send", id: 1, room: "lobby", cid: "c1", body: "hi", ...more });
+const send = (more: object = {}): Uint8Array =>
+  client({ t: "send", id: 1, room: "lobby", cid: "c1", body: "hi", ...more });
 
 function refusal(bytes: Uint8Array, bounds = limits): [string, string | number | null] {
   const read = decodeBinary("client", bytes, 0, bytes.length, bounds);
@@ -28,7 +29,11 @@ const at = (t: string, field: string): number => layout(t).slots.find((slot) => 
 const bit = (t: string, field: string): number => layout(t).slots.find((slot) => slot.name === field)!.presence;
 
 /** A copy with a change, its length put right when the change made it longer. */
-function changed(bytes: Uint8Array, change: (copy: Uint8Array) => void, more: Uint8Array = new Uint8Array(0)): Uint8Array {
+function changed(
+  bytes: Uint8Array,
+  change: (copy: Uint8Array) => void,
+  more: Uint8Array = new Uint8Array(0),
+): Uint8Array {
   const copy = new Uint8Array(bytes.length + more.length);
   copy.set(bytes);
   copy.set(more, bytes.length);
@@ -40,10 +45,16 @@ function changed(bytes: Uint8Array, change: (copy: Uint8Array) => void, more: Ui
 describe("lengths", () => {
   test("[PROTO4] a body or text longer than its frame is refused without being read", () => {
     for (const length of [3, 100, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]) {
-      expect(refusal(changed(send(), (copy) => putU32(copy, at("send", "body"), length)))).toStrictEqual(["bad_request", null]);
+      expect(refusal(changed(send(), (copy) => putU32(copy, at("send", "body"), length)))).toStrictEqual([
+        "bad_request",
+        null,
+      ]);
     }
     for (const field of ["room", "to", "cid", "kind", "prev", "seen"]) {
-      expect(refusal(changed(send(), (copy) => putU16(copy, at("send", field), 0xffff)))).toStrictEqual(["bad_request", null]);
+      expect(refusal(changed(send(), (copy) => putU16(copy, at("send", field), 0xffff)))).toStrictEqual([
+        "bad_request",
+        null,
+      ]);
     }
   });
 
@@ -64,11 +75,20 @@ describe("lengths", () => {
   });
 
   test("[PROTO13] a room of 128 bytes passes, one of 129 does not, and names are checked", () => {
-    expect(decodeBinary("client", send({ room: "r".repeat(128) }), 0, send({ room: "r".repeat(128) }).length, limits).t).toBe("send");
+    expect(
+      decodeBinary("client", send({ room: "r".repeat(128) }), 0, send({ room: "r".repeat(128) }).length, limits).t,
+    ).toBe("send");
     const long = changed(send({ room: "r".repeat(128) }), () => undefined, utf8("x"));
     putU16(long, at("send", "room"), 129);
     expect(refusal(long)).toStrictEqual(["bad_request", 1]);
-    for (const more of [{ room: "a b" }, { room: "." }, { room: "@b,a" }, { room: "é" .normalize("NFD") }, { cid: "a b" }, { prev: "a/b" }]) {
+    for (const more of [
+      { room: "a b" },
+      { room: "." },
+      { room: "@b,a" },
+      { room: "é".normalize("NFD") },
+      { cid: "a b" },
+      { prev: "a/b" },
+    ]) {
       expect(refusal(send(more))).toStrictEqual(["bad_request", 1]);
     }
     expect(refusal(client({ t: "send", id: 1, to: "@a,b", cid: "c", body: "" }))).toStrictEqual(["bad_request", 1]);
@@ -82,9 +102,18 @@ describe("bits", () => {
   });
 
   test("[PROTO6] what is absent is zero, and a name that is there is not empty", () => {
-    expect(refusal(changed(send({ ref: 5 }), (copy) => putU16(copy, 6, bit("send", "room"))))).toStrictEqual(["bad_request", 1]);
-    expect(refusal(changed(send({ since: 5 }), (copy) => putU16(copy, 6, bit("send", "room"))))).toStrictEqual(["bad_request", 1]);
-    expect(refusal(changed(send({ prev: "c0" }), (copy) => putU16(copy, 6, bit("send", "room"))))).toStrictEqual(["bad_request", 1]);
+    expect(refusal(changed(send({ ref: 5 }), (copy) => putU16(copy, 6, bit("send", "room"))))).toStrictEqual([
+      "bad_request",
+      1,
+    ]);
+    expect(refusal(changed(send({ since: 5 }), (copy) => putU16(copy, 6, bit("send", "room"))))).toStrictEqual([
+      "bad_request",
+      1,
+    ]);
+    expect(refusal(changed(send({ prev: "c0" }), (copy) => putU16(copy, 6, bit("send", "room"))))).toStrictEqual([
+      "bad_request",
+      1,
+    ]);
     for (const field of ["kind", "prev", "to", "ref", "seen"]) {
       const presence = bit("send", "room") | bit("send", field);
       expect(refusal(changed(send(), (copy) => putU16(copy, 6, presence)))).toStrictEqual(["bad_request", 1]);
@@ -97,10 +126,19 @@ describe("bits", () => {
 
   test("[PROTO9] a request needs an id, hello and typing take none, and an id is a number or a text", () => {
     expect(refusal(changed(send(), (copy) => putU48(copy, 8, 0)))).toStrictEqual(["bad_request", null]);
-    expect(refusal(changed(client({ t: "typing", room: "lobby" }), (copy) => putU48(copy, 8, 1)))).toStrictEqual(["bad_request", 1]);
+    expect(refusal(changed(client({ t: "typing", room: "lobby" }), (copy) => putU48(copy, 8, 1)))).toStrictEqual([
+      "bad_request",
+      1,
+    ]);
     expect(refusal(changed(send({ id: "x" }), (copy) => putU48(copy, 8, 1)))).toStrictEqual(["bad_request", null]);
-    expect(refusal(changed(send({ id: "x".repeat(64) }), () => undefined, utf8("x")))).toStrictEqual(["bad_request", null]);
-    expect(refusal(changed(send({ id: "x" }), () => undefined, Uint8Array.of(0xff)))).toStrictEqual(["bad_request", null]);
+    expect(refusal(changed(send({ id: "x".repeat(64) }), () => undefined, utf8("x")))).toStrictEqual([
+      "bad_request",
+      null,
+    ]);
+    expect(refusal(changed(send({ id: "x" }), () => undefined, Uint8Array.of(0xff)))).toStrictEqual([
+      "bad_request",
+      null,
+    ]);
   });
 
   test("[PROTO7] an unknown type is unsupported, with its id when that is a number", () => {
@@ -134,7 +172,18 @@ describe("structures", () => {
 
   test("[PROTO4] a page with a message that is cut, named, numbered or of another kind is refused", () => {
     const message = { seq: 1, from: "alice", cid: "c", ts: 1, epoch: 1, kind: "text", body: "hello" };
-    const page = { t: "ok", of: "hist", id: 1, room: "r", line: "l", first: 1, head: 2, node: "n", more: false, items: [message, message] };
+    const page = {
+      t: "ok",
+      of: "hist",
+      id: 1,
+      room: "r",
+      line: "l",
+      first: 1,
+      head: 2,
+      node: "n",
+      more: false,
+      items: [message, message],
+    };
     const bytes = server(page);
     expect(decodeBinary("server", bytes, 0, bytes.length, limits)).toStrictEqual(page);
     const itemAt = bytes.length - 2 * ((bytes.length - server({ ...page, items: [] }).length) / 2);

@@ -45,7 +45,9 @@ function faultOf(work: () => void): string {
 }
 
 const lineMax = 40;
-const lineText = fc.string({ unit: "grapheme-ascii", maxLength: lineMax }).map((text) => text.replaceAll(/[\r\n]/g, "."));
+const lineText = fc
+  .string({ unit: "grapheme-ascii", maxLength: lineMax })
+  .map((text) => text.replaceAll(/[\r\n]/g, "."));
 
 describe("lines", () => {
   test("[PROTO10] the same lines come out at every way of cutting", () => {
@@ -74,7 +76,12 @@ describe("lines", () => {
       expect(outOf(splitter, [stream.subarray(0, cut), stream.subarray(cut)])).toStrictEqual(whole);
       expect(splitter.heldBytes).toBe(4);
     }
-    expect(outOf(new LineSplitter(lineMax), [...stream].map((byte) => Uint8Array.of(byte)))).toStrictEqual(whole);
+    expect(
+      outOf(
+        new LineSplitter(lineMax),
+        [...stream].map((byte) => Uint8Array.of(byte)),
+      ),
+    ).toStrictEqual(whole);
   });
 
   test("[PROTO4] a line of exactly the bound passes, one byte more is refused, at every cut", () => {
@@ -83,14 +90,23 @@ describe("lines", () => {
       const over = utf8("x".repeat(lineMax + 1) + end);
       for (let cut = 0; cut <= full.length; cut++) {
         expect(outOf(new LineSplitter(lineMax), [full.subarray(0, cut), full.subarray(cut)])).toHaveLength(1);
-        expect(faultOf(() => outOf(new LineSplitter(lineMax), [over.subarray(0, cut), over.subarray(cut)]))).toBe("too_large");
+        expect(faultOf(() => outOf(new LineSplitter(lineMax), [over.subarray(0, cut), over.subarray(cut)]))).toBe(
+          "too_large",
+        );
       }
     }
   });
 
   test("[PROTO4] a line without end is refused before it is held", () => {
     const splitter = new LineSplitter(lineMax);
-    expect(faultOf(() => outOf(splitter, Array.from({ length: 1000 }, () => utf8("x".repeat(30)))))).toBe("too_large");
+    expect(
+      faultOf(() =>
+        outOf(
+          splitter,
+          Array.from({ length: 1000 }, () => utf8("x".repeat(30))),
+        ),
+      ),
+    ).toBe("too_large");
     expect(splitter.heldBytes).toBeLessThanOrEqual(lineMax + 1);
     const atOnce = new LineSplitter(lineMax);
     expect(faultOf(() => outOf(atOnce, [new Uint8Array(10_000_000).fill(0x78)]))).toBe("too_large");
@@ -114,13 +130,17 @@ const lengthOf = (size: number): Uint8Array => {
 describe("frames", () => {
   test("[PROTO10] the same frames come out at every way of cutting", () => {
     fc.assert(
-      fc.property(fc.array(anyFrame("client"), { maxLength: 6 }), fc.array(fc.nat(), { maxLength: 12 }), (frames, cuts) => {
-        const singly = frames.map((frame) => encodeBinaryFrames("client", [frame]));
-        const stream = encodeBinaryFrames("client", frames);
-        const splitter = new FrameSplitter(limits.frameBytesMax);
-        expect(outOf(splitter, cutAt(stream, cuts))).toStrictEqual(singly);
-        expect(splitter.heldBytes).toBe(0);
-      }),
+      fc.property(
+        fc.array(anyFrame("client"), { maxLength: 6 }),
+        fc.array(fc.nat(), { maxLength: 12 }),
+        (frames, cuts) => {
+          const singly = frames.map((frame) => encodeBinaryFrames("client", [frame]));
+          const stream = encodeBinaryFrames("client", frames);
+          const splitter = new FrameSplitter(limits.frameBytesMax);
+          expect(outOf(splitter, cutAt(stream, cuts))).toStrictEqual(singly);
+          expect(splitter.heldBytes).toBe(0);
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -137,14 +157,21 @@ describe("frames", () => {
     for (let cut = 0; cut <= stream.length; cut++) {
       expect(outOf(new FrameSplitter(1000), [stream.subarray(0, cut), stream.subarray(cut)])).toStrictEqual(whole);
     }
-    expect(outOf(new FrameSplitter(1000), [...stream].map((byte) => Uint8Array.of(byte)))).toStrictEqual(whole);
+    expect(
+      outOf(
+        new FrameSplitter(1000),
+        [...stream].map((byte) => Uint8Array.of(byte)),
+      ),
+    ).toStrictEqual(whole);
   });
 
   test("[PROTO4] a declared length out of bounds is refused with its fourth byte, and nothing is held for it", () => {
     const most = limits.frameBytesMax;
     const codes = [0, 1, 9, 10, most - 4, most - 3, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1].map((length) => {
       const splitter = new FrameSplitter(most);
-      const code = faultOf(() => outOf(splitter, [...lengthOf(length)].map((byte) => Uint8Array.of(byte)).concat([Uint8Array.of(1)])));
+      const code = faultOf(() =>
+        outOf(splitter, [...lengthOf(length)].map((byte) => Uint8Array.of(byte)).concat([Uint8Array.of(1)])),
+      );
       expect(splitter.heldBytes).toBeLessThanOrEqual(5);
       return code;
     });
