@@ -1,0 +1,348 @@
+import { assert } from "../../base/assert.ts";
+import { Fault } from "../../base/error-codes.ts";
+import type { ClusterId, GroupId } from "../../base/ids.ts";
+import type { Day } from "../../base/units.ts";
+import type { Damage } from "../damage.ts";
+import { type Disk, fileName, type FileName } from "../disk.ts";
+import { idBytes } from "../file-header.ts";
+import type { PieceKind } from "../piece.ts";
+import type { ChunkImage } from "./build-chunk.ts";
+import { ByteCache } from "./byte-cache.ts";
+import { type ChunkCheck, checkChunk } from "./check-chunk.ts";
+import { ChunkDamage } from "./chunk-damage.ts";
+import { ChunkFile } from "./chunk-file.ts";
+import type { ChunkFooter, ChunkNumber, PieceRef, RoomRow } from "./chunk-layout.ts";
+import { type ChunkName, historyFolder, parseChunkFileName } from "./chunk-name.ts";
+import {
+  type ChunkPage,
+  findRecord,
+  findRoom,
+  type MessageId,
+  type PageRange,
+  type PieceSource,
+  readPage,
+  roomRows,
+} from "./chunk-reader.ts";
+import { type IdKey, idKey } from "./id-hash.ts";
+import { ReadGate } from "./read-gate.ts";
+import { type Keep, rewriteChunk } from "./rewrite-chunk.ts";
+
+export interface ChunkStoreSettings {
+  /** Reads of history at the same time: at most the thread pool less two. @defaultValue 8 */
+  readonly readsInFlightMax: number;
+  /** Reads that may wait for a place; beyond, readers are refused with `overloaded`. @defaultValue 4096 */
+  readonly readsWaitingMax: number;
+  /** Bytes of footers kept. @defaultValue 8 MiB */
+  readonly footerCacheBytes: number;
+  /** Bytes of blocks and index pieces kept. @defaultValue 32 MiB */
+  readonly blockCacheBytes: number;
+}
+
+export const defaultChunkStoreSettings: ChunkStoreSettings = {
+  readsInFlightMax: 8,
+  readsWaitingMax: 4_096,
+  footerCacheBytes: 8 * 1024 * 1024,
+  blockCacheBytes: 32 * 1024 * 1024,
+};
+
+/** A chunk as its name tells. */
+export interface ChunkListing {
+  readonly chunk: ChunkNumber;
+  readonly generation: number;
+  readonly day: Day;
+  readonly file: FileName;
+}
+
+/**
+ * The sealed history of one group on this disk.
+ *
+ * Opening looks at names only, so it costs the same after a year as after a day. What is read is checked piece by piece,
+ * when it is read; what does not hold is thrown as `ChunkDamage`, and nothing here deletes or moves a file because of
+ * what another file says or does not say.
+ *
+ * 1. of the generations of a chunk only the newest is read
+ * 2. a record is served only from a block that is the one its footer names, under the room and seq asked for
+ * 3. files not named as chunks are left as they are
+ */
+export class ChunkStore {
+  readonly #disk: Disk;
+  readonly #cluster: ClusterId;
+  readonly #group: GroupId;
+  readonly #gate: ReadGate;
+  readonly #key: IdKey;
+  readonly #footers: ByteCache<ChunkFooter>;
+  readonly #pieces: ByteCache<Uint8Array>;
+  /** What is being read now, so that two readers of one block share one read. */
+  readonly #loading = new Map<string, Promise<unknown>>();
+  readonly #chunks = new Map<ChunkNumber, ChunkFile>();
+  readonly #superseded = new Map<ChunkNumber, FileName[]>();
+  readonly #unknown: FileName[] = [];
+
+  constructor(options: { disk: Disk; cluster: ClusterId; group: GroupId; settings: ChunkStoreSettings }) {
+    const { settings } = options;
+    this.#disk = options.disk;
+    this.#cluster = options.cluster;
+    this.#group = options.group;
+    this.#key = idKey(idBytes(options.cluster));
+    this.#gate = new ReadGate({ inFlightMax: settings.readsInFlightMax, waitingMax: settings.readsWaitingMax });
+    this.#footers = new ByteCache(settings.footerCacheBytes);
+    this.#pieces = new ByteCache(settings.blockCacheBytes);
+  }
+
+  /** Takes note of a file found under history/. */
+  #note(file: FileName): void {
+    const name = parseChunkFileName(file);
+    if (name === null) {
+      this.#unknown.push(file);
+    } else if (name.group === this.#group) {
+      this.#enter(name, file);
+    }
+  }
+
+  #enter(name: ChunkName, file: FileName): void {
+    const known = this.#chunks.get(name.chunk);
+    if (known?.file === file) return;
+    if (known !== undefined && known.name.generation === name.generation) {
+      // The same chunk under two days: one of them was put there by hand. Which, its content says, when it is read.
+      this.#unknown.push(file);
+      return;
+    }
+    const chunk = new ChunkFile(this.#disk, this.#cluster, name, file);
+    if (known === undefined) {
+      this.#chunks.set(name.chunk, chunk);
+      return;
+    }
+    const newer = known.name.generation < name.generation ? chunk : known;
+    const older = newer === chunk ? known : chunk;
+    this.#chunks.set(name.chunk, newer);
+    this.#superseded.set(name.chunk, [...(this.#superseded.get(name.chunk) ?? []), older.file]);
+  }
+
+  /** Reads the names under history/. */
+  async open(): Promise<void> {
+    for (const file of await this.#disk.list(historyFolder)) this.#unknown.push(file);
+    for (const folder of await this.#disk.folders(historyFolder)) {
+      for (const file of await this.#disk.list(`${historyFolder}/${folder}`)) this.#note(file);
+    }
+  }
+
+  has(chunk: ChunkNumber): boolean {
+    return this.#chunks.has(chunk);
+  }
+
+  /** The chunks there are, by number. From names alone: nothing is read. */
+  list(): ChunkListing[] {
+    const listed = [...this.#chunks.values()].map(({ name, file }) => ({
+      chunk: name.chunk,
+      generation: name.generation,
+      day: name.day,
+      file,
+    }));
+    return listed.sort((a, b) => a.chunk - b.chunk);
+  }
+
+  /** Files under history/ that are no chunks of any group, or a second file of the same chunk. Never touched. */
+  unknownFiles(): readonly FileName[] {
+    return this.#unknown;
+  }
+
+  /** Chunks of which an older generation is still there (a crash between the rewrite and its removal). */
+  supersededChunks(): ChunkNumber[] {
+    return [...this.#superseded.keys()];
+  }
+
+  /**
+   * Makes the chunk durable. Settles when it would survive power loss, under its name, whole. Publishing again what is
+   * there already changes nothing: the bytes are the same. An older generation stays until `removeSuperseded`.
+   */
+  async publish(image: ChunkImage): Promise<void> {
+    const { meta } = image;
+    assert(meta.cluster === this.#cluster && meta.group === this.#group, "a chunk is published where it belongs");
+    const known = this.#chunks.get(meta.chunk);
+    assert(
+      known === undefined || known.name.generation <= meta.generation,
+      "a chunk does not go back to an older generation",
+    );
+    await this.#disk.publish(image.file, image.parts);
+    this.#forget(image.file);
+    this.#enter({ group: meta.group, chunk: meta.chunk, day: meta.day, generation: meta.generation }, image.file);
+  }
+
+  /**
+   * Settles when the chunk's name would survive power loss. A process that was killed inside `publish` may have left a
+   * name that a listing shows and that no sync has followed; so this comes before anything is given up because the chunk
+   * is there: a journal segment, an older generation.
+   */
+  async confirm(chunk: ChunkNumber): Promise<void> {
+    const { file } = this.#file(chunk);
+    // Removing makes the names of a folder durable, also when there was nothing to remove. The content was synced before
+    // the file got its name.
+    await this.#disk.remove(fileName(`${file.slice(0, file.lastIndexOf("/"))}/confirmed`));
+  }
+
+  /** The size of the chunk's file in bytes. */
+  size(chunk: ChunkNumber): Promise<number> {
+    return this.#using(chunk, (file) => file.size());
+  }
+
+  /** What the chunk says about itself: seal, totals, root. Reads header and footer, once. */
+  footer(chunk: ChunkNumber): Promise<ChunkFooter> {
+    return this.#using(chunk, (file) => this.#footer(file));
+  }
+
+  /** What the chunk knows of a room, or null if it holds no message of it. Reads one small piece. */
+  room(chunk: ChunkNumber, room: Uint8Array): Promise<RoomRow | null> {
+    return this.#using(chunk, async (file) => findRoom(await this.#source(file), room));
+  }
+
+  /** All rooms of a chunk, in its order. One small piece is read at a time. */
+  async *rooms(chunk: ChunkNumber): AsyncGenerator<RoomRow, void> {
+    const footer = await this.footer(chunk);
+    for (let number = 0; number < footer.roomPieces.length; number++) {
+      yield* await this.#using(chunk, async (file) => roomRows(await this.#source(file), number));
+    }
+  }
+
+  /**
+   * Messages of a room. Seqs are checked to be dense; a room that a rewrite took messages out of may have holes, where
+   * they were. An empty page means that this chunk holds none of the range.
+   */
+  read(chunk: ChunkNumber, room: Uint8Array, range: PageRange): Promise<ChunkPage> {
+    return this.#using(chunk, async (file) => {
+      const source = await this.#source(file);
+      const row = await findRoom(source, room);
+      return row === null ? { records: [], more: false } : readPage(source, row, range);
+    });
+  }
+
+  /** The message with this id, or null if this chunk holds none. A damaged index is `ChunkDamage`, never null. */
+  find(chunk: ChunkNumber, id: MessageId): Promise<Uint8Array | null> {
+    return this.#using(chunk, async (file) => findRecord(await this.#source(file), this.#key, id));
+  }
+
+  /**
+   * Removes a chunk, all its generations, for good. Only for a committed reason: every room in it is below its `first`.
+   * Settles when the removal would survive power loss.
+   */
+  async remove(chunk: ChunkNumber): Promise<void> {
+    const known = this.#chunks.get(chunk);
+    if (known === undefined) return;
+    for (const file of this.#superseded.get(chunk) ?? []) await this.#disk.remove(file);
+    this.#superseded.delete(chunk);
+    this.#chunks.delete(chunk);
+    await this.#disk.remove(known.file);
+    this.#forget(known.file);
+  }
+
+  /** Removes older generations of a chunk once the newest has been checked whole. Throws `ChunkDamage` and keeps them if it is not sound. */
+  async removeSuperseded(chunk: ChunkNumber): Promise<void> {
+    const files = this.#superseded.get(chunk);
+    if (files === undefined) return;
+    const [first] = await this.verify(chunk);
+    if (first !== undefined) throw new ChunkDamage(first);
+    await this.confirm(chunk);
+    for (const file of files) {
+      await this.#disk.remove(file);
+      this.#forget(file);
+    }
+    this.#superseded.delete(chunk);
+  }
+
+  /** Checks all of a chunk, on disk, not in memory. Answers what is damaged; [] means every byte is as it was written. */
+  async verify(chunk: ChunkNumber): Promise<Damage[]> {
+    const steps = this.check(chunk);
+    for (;;) {
+      const step = await steps.next();
+      if (step.done === true) return step.value.damage;
+    }
+  }
+
+  /** The same check, one piece a step, for whoever sets the pace (scrub.ts). */
+  async *check(chunk: ChunkNumber): AsyncGenerator<void, ChunkCheck> {
+    return yield* checkChunk(this.#file(chunk));
+  }
+
+  /** Makes the next generation of a chunk, without what `keep` drops; one block a step. Nothing is written. */
+  async *rewrite(chunk: ChunkNumber, keep: Keep): AsyncGenerator<void, ChunkImage> {
+    return yield* rewriteChunk(await this.#source(this.#file(chunk)), keep);
+  }
+
+  #file(chunk: ChunkNumber): ChunkFile {
+    const file = this.#chunks.get(chunk);
+    if (file === undefined)
+      throw new Fault("unavailable", `chunk ${chunk} of group ${this.#group} is not on this disk`);
+    return file;
+  }
+
+  /** Reads from the newest generation. If that is replaced or removed meanwhile, reads again or says so. */
+  async #using<T>(chunk: ChunkNumber, read: (file: ChunkFile) => Promise<T>): Promise<T> {
+    for (;;) {
+      const file = this.#file(chunk);
+      try {
+        return await read(file);
+      } catch (fault) {
+        if (!(fault instanceof ChunkDamage) || this.#chunks.get(chunk) === file) throw fault;
+      }
+    }
+  }
+
+  async #source(file: ChunkFile): Promise<PieceSource> {
+    const footer = await this.#footer(file);
+    return {
+      footer,
+      piece: (kind, number, ref) => this.#piece(file, kind, number, ref),
+      damage: (offset, length, what) => file.damage(offset, length, what),
+    };
+  }
+
+  #footer(file: ChunkFile): Promise<ChunkFooter> {
+    const kept = this.#footers.get(file.file);
+    if (kept !== undefined) return Promise.resolve(kept);
+    return this.#load(file.file, async () => {
+      await this.#gate.run(() => file.checkHeader());
+      const { footer, tail } = await this.#gate.run(() => file.readFooter());
+      // Parsed tables take about four times their bytes.
+      this.#footers.put(file.file, footer, tail.length * 4);
+      return footer;
+    });
+  }
+
+  #piece(file: ChunkFile, kind: PieceKind, number: number, ref: PieceRef): Promise<Uint8Array> {
+    const key = `${file.file}:${ref.offset}`;
+    const kept = this.#pieces.get(key);
+    if (kept !== undefined) return Promise.resolve(kept);
+    return this.#load(key, async () => {
+      const payload = await this.#gate.run(() => file.readPiece(kind, number, ref));
+      this.#pieces.put(key, payload, ref.length);
+      return payload;
+    });
+  }
+
+  #load<T>(key: string, read: () => Promise<T>): Promise<T> {
+    const running = this.#loading.get(key);
+    // One key is always read by the same function, so what is running answers this type.
+    if (running !== undefined) return running as Promise<T>;
+    const loading = read().finally(() => this.#loading.delete(key));
+    this.#loading.set(key, loading);
+    return loading;
+  }
+
+  #forget(file: FileName): void {
+    this.#footers.delete(file);
+    this.#pieces.deleteAll(`${file}:`);
+  }
+}
+
+/** Opens the history of a group. The time it takes depends on the count of files, not on what is in them. */
+export async function openChunkStore(options: {
+  disk: Disk;
+  cluster: ClusterId;
+  group: GroupId;
+  settings?: Partial<ChunkStoreSettings>;
+}): Promise<ChunkStore> {
+  const { disk, cluster, group } = options;
+  const settings = { ...defaultChunkStoreSettings, ...options.settings };
+  const store = new ChunkStore({ disk, cluster, group, settings });
+  await store.open();
+  return store;
+}

@@ -1,0 +1,26 @@
+import { createHash } from "node:crypto";
+
+import { type Slot, slot } from "../../base/ids.ts";
+
+/** The slot of a room: the first 12 bits of SHA-256 of its name's bytes. */
+export function slotOfRoom(room: Uint8Array): Slot {
+  const digest = createHash("sha256").update(room).digest();
+  return slot((digest[0]! << 4) | (digest[1]! >>> 4));
+}
+
+/** Orders two names by their bytes, a prefix before what it begins. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let i = 0; i < shorter; i++) {
+    if (a[i] !== b[i]) return a[i]! - b[i]!;
+  }
+  return a.length - b.length;
+}
+
+/** Whether `length` bytes at `aStart` of `a` and at `bStart` of `b` are the same. */
+export function sameBytes(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {
+  for (let i = 0; i < length; i++) {
+    if (a[aStart + i] !== b[bStart + i]) return false;
+  }
+  return true;
+}
