@@ -1,0 +1,70 @@
+import { Fault } from "../../base/error-codes.ts";
+import type { Target } from "./job.ts";
+import { NatsPublishWire, NatsReaderWire } from "./wires/nats.ts";
+import { RespPublishWire, RespReaderWire } from "./wires/resp.ts";
+import { SocketIoPublishWire, SocketIoReaderWire } from "./wires/socket-io.ts";
+import { SynodJsonPublishWire, SynodPublishWire, SynodReaderWire, SynodWebSocketReaderWire } from "./wires/synod.ts";
+import type { PublishWire, ReaderWire, WireName } from "./wires/wire.ts";
+
+type WireTarget = Pick<Target, "host" | "rooms" | "token">;
+
+/** The publishing half of a wire for client number `client`. */
+export function makePublishWire(
+  wire: WireName,
+  target: WireTarget,
+  options: { client: number; bodyBytes: number },
+): PublishWire {
+  const { client, bodyBytes } = options;
+  const room = target.rooms[client % target.rooms.length] ?? "bench";
+  const place = { user: `bench-${process.pid}-${client}`, room, token: target.token };
+  switch (wire) {
+    case "redis-stream":
+      return new RespPublishWire({ command: "XADD", room, bodyBytes });
+    case "redis-pubsub":
+      return new RespPublishWire({ command: "PUBLISH", room, bodyBytes });
+    case "nats-jetstream":
+      return new NatsPublishWire({ subject: room, bodyBytes, client, acknowledged: true });
+    case "nats-core":
+      return new NatsPublishWire({ subject: room, bodyBytes, client, acknowledged: false });
+    case "synod-binary":
+      return new SynodPublishWire({ place, bodyBytes, client });
+    case "synod-json":
+      return new SynodJsonPublishWire({ place, bodyBytes, client });
+    case "socket-io":
+      return new SocketIoPublishWire({ host: target.host, bodyBytes });
+    case "synod-websocket":
+      throw new Fault("unsupported", "the generator publishes to Synod over TCP; WebSocket is for its readers");
+  }
+}
+
+/** The reading half of a wire for reader number `reader`. */
+export function makeReaderWire(
+  wire: WireName,
+  target: WireTarget,
+  options: { reader: number; rooms: readonly string[]; bodyBytes: number },
+): ReaderWire {
+  const { bodyBytes } = options;
+  const room = options.rooms[0] ?? "bench";
+  const user = `reader-${process.pid}-${options.reader}`;
+  switch (wire) {
+    case "redis-pubsub":
+      return new RespReaderWire({ room, bodyBytes });
+    case "nats-core":
+      return new NatsReaderWire({ subject: room, bodyBytes });
+    case "synod-binary":
+    case "synod-json":
+      return new SynodReaderWire({ place: { user, room, token: target.token }, bodyBytes });
+    case "synod-websocket":
+      return new SynodWebSocketReaderWire({
+        place: { user, token: target.token },
+        rooms: options.rooms,
+        host: target.host,
+        bodyBytes,
+      });
+    case "socket-io":
+      return new SocketIoReaderWire({ host: target.host, bodyBytes });
+    case "redis-stream":
+    case "nats-jetstream":
+      throw new Fault("unsupported", `the generator has no reader for ${wire}`);
+  }
+}
