@@ -108,6 +108,21 @@ export class SimHost {
   }
 
   /**
+   * A clock for what outlives a process on this machine, its disk: `after` belongs to whichever life runs when it is
+   * called, and does nothing while none does.
+   */
+  get deviceClock(): Clock {
+    return {
+      now: () => this.#clock.now(),
+      wall: () => this.wall.read(),
+      after: (delay, task) => this.#ask(delay, "device", false, task),
+      defer: (task) => {
+        if (this.#alive) this.#defer(task);
+      },
+    };
+  }
+
+  /**
    * Something reaches this host from outside `delayMs` from now: bytes, the end of a disk operation. It happens in a
    * turn of its own and dies with the present life. `kind` goes into the trace.
    */
