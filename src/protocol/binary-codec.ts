@@ -1,23 +1,14 @@
 import { assert } from "../base/assert.ts";
 import { getU16, getU32, getU48, putU16, putU32, putU48 } from "../base/byte-order.ts";
 import { Fault } from "../base/error-codes.ts";
-import {
-  checkBody,
-  checkChoice,
-  checkField,
-  checkText,
-  isRequestId,
-  isWhole,
-  layoutOfFrame,
-  refused,
-} from "./check-frame.ts";
+import { checkChoice, checkField, checkWords, isRequestId, isWhole, layoutOfFrame, refused } from "./check-frame.ts";
 import type { CheckContext, FrameLimits, Refused } from "./check-frame.ts";
 import { parseJson } from "./json-codec.ts";
 import { headAt, idIsText, layoutByCode, lengthBytes } from "./layout.ts";
 import type { Layout, Slot } from "./layout.ts";
 import { serverFrames, wholeMax } from "./schema.ts";
 import type { FrameFrom, RequestId, Sender } from "./schema.ts";
-import { textOf, utf8, utf8Length } from "./utf8.ts";
+import { putUtf8, textOf, utf8, utf8Length } from "./utf8.ts";
 
 /**
  * The binary encoding, driven by the table (the bytes are described in layout.ts). What is used for every message has
@@ -129,7 +120,7 @@ function readFields(
       else if (field.type === "whole" && field.latest === true) frame[name] = "latest";
       continue;
     }
-    const start = starts.get(name) ?? 0;
+    const start = slot.text === -1 ? 0 : starts[slot.text]!;
     const stop = start + textLength(slot, b, o);
     assert(stop <= end, "texts add up to the frame");
     switch (field.type) {
@@ -147,7 +138,7 @@ function readFields(
           throw malformed(layout, `"${name}" must be at most ${field.bytesMax} bytes long`);
         const read = textOf(b, start, stop);
         const text = read === "" && field.emptyMeans !== undefined ? field.emptyMeans : read;
-        checkText(field, name, text, context);
+        checkWords(field, name, text, context);
         frame[name] = text;
         break;
       }
@@ -155,9 +146,7 @@ function readFields(
         if (stop - start > context.limits.bodyBytesMax) {
           throw new Fault("too_large", `a body takes at most ${context.limits.bodyBytesMax} bytes`);
         }
-        const text = textOf(b, start, stop);
-        checkBody(text, context);
-        frame[name] = text;
+        frame[name] = textOf(b, start, stop);
         break;
       }
       case "stamp":
@@ -172,12 +161,12 @@ function readFields(
   }
 }
 
-/** Where the bytes of each text begin, as offsets in `b`. */
-function textStarts(layout: Layout, b: Uint8Array, o: number): ReadonlyMap<string, number> {
-  const starts = new Map<string, number>();
+/** Where the bytes of each text begin, as offsets in `b`, in the order of `layout.texts`. */
+function textStarts(layout: Layout, b: Uint8Array, o: number): readonly number[] {
+  const starts: number[] = [];
   let start = o + layout.headerBytes;
   for (const slot of layout.texts) {
-    starts.set(slot.name, start);
+    starts.push(start);
     start += textLength(slot, b, o);
   }
   return starts;
@@ -247,11 +236,18 @@ function concatenated(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 function bytesOf(layout: Layout, frame: Readonly<Record<string, unknown>>): Uint8Array {
-  const texts = layout.texts.map((slot) => textBytes(layout, slot, frame[slot.name]));
+  const texts: (string | Uint8Array)[] = [];
+  const lengths: number[] = [];
   const id = layout.spec.id === "none" ? undefined : frame["id"];
-  const idText = typeof id === "string" ? utf8(id) : null;
-  let length = layout.headerBytes + (idText === null ? 0 : idText.length);
-  for (const text of texts) length += text.length;
+  const idText = typeof id === "string" ? id : null;
+  let length = layout.headerBytes + (idText === null ? 0 : utf8Length(idText));
+  for (const slot of layout.texts) {
+    const text = textToWrite(layout, slot, frame[slot.name]);
+    const bytes = typeof text === "string" ? textBytes(layout, slot, text) : text.length;
+    texts.push(text);
+    lengths.push(bytes);
+    length += bytes;
+  }
 
   const out = new Uint8Array(length);
   putU32(out, headAt.length, length - lengthBytes);
@@ -285,34 +281,30 @@ function bytesOf(layout: Layout, frame: Readonly<Record<string, unknown>>): Uint
   for (let i = 0; i < texts.length; i++) {
     const text = texts[i]!;
     const slot = layout.texts[i]!;
-    if (slot.size === 2) putU16(out, slot.at, text.length);
-    else putU32(out, slot.at, text.length);
-    out.set(text, at);
-    at += text.length;
+    if (slot.size === 2) putU16(out, slot.at, lengths[i]!);
+    else putU32(out, slot.at, lengths[i]!);
+    if (typeof text === "string") putUtf8(out, at, text);
+    else out.set(text, at);
+    at += lengths[i]!;
   }
-  if (idText !== null) out.set(idText, at);
+  if (idText !== null) putUtf8(out, at, idText);
   return out;
 }
 
 /** In a page of history the room of a message is left out. */
 const isMessageRoom = (layout: Layout, slot: Slot): boolean => layout.spec.code === messageCode && slot.name === "room";
 
-const nothing = new Uint8Array(0);
-
-function textBytes(layout: Layout, slot: Slot, value: unknown): Uint8Array {
-  if (value === undefined) return nothing;
+/** What stands behind the header for this field: a text, or the bytes of a structure. */
+function textToWrite(layout: Layout, slot: Slot, value: unknown): string | Uint8Array {
+  if (value === undefined) return "";
   const { field } = slot;
   switch (field.type) {
-    case "text": {
+    case "text":
       assert(typeof value === "string", `${layout.name}: ${slot.name} is a text`);
-      if (value === field.emptyMeans) return nothing;
-      if (value.length > field.bytesMax)
-        throw malformed(layout, `"${slot.name}" must be at most ${field.bytesMax} bytes long`);
-      return wellFormed(layout, slot, value, field.bytesMax);
-    }
+      return value === field.emptyMeans ? "" : value;
     case "body":
       assert(typeof value === "string", `${layout.name}: ${slot.name} is a text`);
-      return wellFormed(layout, slot, value, 0xffff_ffff);
+      return value;
     case "stamp":
     case "object":
     case "list":
@@ -324,13 +316,16 @@ function textBytes(layout: Layout, slot: Slot, value: unknown): Uint8Array {
     }
     case "whole":
     case "flag":
-      return nothing;
+      return "";
   }
 }
 
-function wellFormed(layout: Layout, slot: Slot, value: string, bytesMax: number): Uint8Array {
-  const bytes = utf8Length(value);
+/** Bytes of a text. Throws when it has no UTF-8 form or does not fit its field. */
+function textBytes(layout: Layout, slot: Slot, text: string): number {
+  const bytes = utf8Length(text);
   if (bytes === -1) throw malformed(layout, `"${slot.name}" must be well-formed Unicode`);
-  if (bytes > bytesMax) throw malformed(layout, `"${slot.name}" must be at most ${bytesMax} bytes long`);
-  return utf8(value);
+  if (slot.field.type === "text" && bytes > slot.field.bytesMax) {
+    throw malformed(layout, `"${slot.name}" must be at most ${slot.field.bytesMax} bytes long`);
+  }
+  return bytes;
 }

@@ -179,16 +179,19 @@ export const isWhole = (value: number, field: WholeField): boolean =>
   Number.isSafeInteger(value) && value >= (field.min ?? 0) && value <= wholeMax;
 
 /** Checks a text against its field: length in bytes, well-formed, closed list, and grammar where asked for. */
-export function checkText(field: TextField, name: string, value: string, context: CheckContext): void {
+function checkText(field: TextField, name: string, value: string, context: CheckContext): void {
   // A unit takes at least one byte: what is far too long is refused before it is walked.
   const bytes = value.length > field.bytesMax ? field.bytesMax + 1 : utf8Length(value);
   if (bytes === -1) throw wrong(context, name, "well-formed Unicode");
   if (bytes > field.bytesMax) throw wrong(context, name, `at most ${field.bytesMax} bytes long`);
-  if (field.oneOf !== undefined && !field.oneOf.includes(value)) throw wrong(context, name, field.oneOf.join(" or "));
   if (field.emptyMeans !== undefined && bytes === 0) throw wrong(context, name, "not empty");
-  if (context.names && !followsGrammar(field, value)) {
-    throw wrong(context, name, grammars[field.is]);
-  }
+  checkWords(field, name, value, context);
+}
+
+/** What is left to check of a text that is known to be well-formed and short enough. */
+export function checkWords(field: TextField, name: string, value: string, context: CheckContext): void {
+  if (field.oneOf !== undefined && !field.oneOf.includes(value)) throw wrong(context, name, field.oneOf.join(" or "));
+  if (context.names && !followsGrammar(field, value)) throw wrong(context, name, grammars[field.is]);
 }
 
 function followsGrammar(field: TextField, value: string): boolean {
@@ -222,7 +225,7 @@ const grammars: Readonly<Record<TextField["is"], string>> = {
 };
 
 /** Checks a body: well-formed, and within the limit in bytes. */
-export function checkBody(value: string, context: CheckContext): void {
+function checkBody(value: string, context: CheckContext): void {
   const most = context.limits.bodyBytesMax;
   const bytes = value.length > most ? most + 1 : utf8Length(value);
   if (bytes === -1) throw wrong(context, "body", "well-formed Unicode");

@@ -1,3 +1,4 @@
+import { copyBytes } from "./message-bytes.ts";
 import type { MessageRanges, OkSendRanges } from "./message-bytes.ts";
 import { utf8 } from "./utf8.ts";
 
@@ -133,13 +134,21 @@ const hex = utf8("0123456789abcdef");
 export function putEscaped(into: Uint8Array, at: number, from: Uint8Array, start: number, length: number): number {
   const stop = start + length;
   let end = at;
-  for (let i = start; i < stop; i++) {
-    const byte = from[i]!;
-    const escape = escapes[byte]!;
-    if (escape === 0) {
-      into[end++] = byte;
-      continue;
+  let i = start;
+  for (;;) {
+    // Most bytes need nothing: find the run, four at a time, and copy it whole.
+    const run = i;
+    while (
+      i + 4 <= stop &&
+      (escapes[from[i]!]! | escapes[from[i + 1]!]! | escapes[from[i + 2]!]! | escapes[from[i + 3]!]!) === 0
+    ) {
+      i += 4;
     }
+    while (i < stop && escapes[from[i]!] === 0) i++;
+    end = copyBytes(into, end, from, run, i - run);
+    if (i >= stop) return end;
+    const byte = from[i++]!;
+    const escape = escapes[byte]!;
     into[end] = 0x5c;
     into[end + 1] = escape;
     end += 2;
@@ -151,7 +160,6 @@ export function putEscaped(into: Uint8Array, at: number, from: Uint8Array, start
       end += 4;
     }
   }
-  return end;
 }
 
 /** Writes a whole number below 2^53 in decimal and answers the offset behind it. */

@@ -30,7 +30,7 @@ function outOf(splitter: Splitter, chunks: readonly Uint8Array[]): Uint8Array[] 
 
 function cutAt(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
   const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).toSorted((a, b) => a - b), bytes.length];
-  return places.slice(1).map((to, i) => bytes.subarray(places[i]!, to));
+  return places.slice(1).map((to, i) => bytes.subarray(places[i], to));
 }
 
 /** The code of the fault that `work` ends with. */
