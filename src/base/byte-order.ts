@@ -28,6 +28,8 @@ export function putU32(into: Uint8Array, at: number, value: number): void {
 }
 
 export function putU48(into: Uint8Array, at: number, value: number): void {
-  putU32(into, at, value % 0x1_0000_0000);
-  putU16(into, at + 4, Math.floor(value / 0x1_0000_0000));
+  // `>>> 0` takes the low 32 bits of any whole number; `%` would call out to a division of floats.
+  const low = value >>> 0;
+  putU32(into, at, low);
+  putU16(into, at + 4, (value - low) / 0x1_0000_0000);
 }

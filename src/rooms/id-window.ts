@@ -7,8 +7,9 @@ import type { Room } from "./room.ts";
  * 2. an id that goes raises its room's `floor` to its seq: every message above the floor is here
  * 3. a key is the exact bytes of (room, from, cid); the hash only finds it
  *
- * All in flat arrays and one ring of key bytes: adding and finding make no object. The arrays start small and double;
- * that decides nothing.
+ * All in flat arrays and one ring of key bytes: adding and finding make no object. What one search reads of an entry lies
+ * together, because with many senders every search is a walk into cold memory. The arrays start small and double; that
+ * decides nothing.
  */
 export class IdWindow {
   #capacity: number;
@@ -16,19 +17,13 @@ export class IdWindow {
   #oldest = 0;
   #next = 0;
   #mask = 0;
-  #low!: Int32Array;
-  #high!: Int32Array;
-  /** Lengths of room, from and cid, a byte each. */
-  #lengths!: Int32Array;
-  #keyStart!: Float64Array;
-  #seq!: Float64Array;
-  #ts!: Float64Array;
-  #epoch!: Float64Array;
-  #digestLow!: Int32Array;
-  #digestHigh!: Int32Array;
-  #rooms!: (Room | undefined)[];
-  /** Open addressing: place + 1 of an entry, 0 = free. At most half full. */
-  #table!: Int32Array;
+  /** Eight numbers of each place, as named by `field`. */
+  #numbers: Int32Array = new Int32Array(0);
+  /** Three numbers of each place: seq, ts, epoch. */
+  #placed: Float64Array = new Float64Array(0);
+  #rooms: (Room | undefined)[] = [];
+  /** Open addressing, two numbers a slot: place + 1 (0 = free) and the hash's first lane. At most half full. */
+  #table: Int32Array = new Int32Array(0);
   #tableMask = 0;
   /** Key bytes. Positions are counted on and on; a key never wraps, and stands at position & (length - 1). */
   #keys: Uint8Array = new Uint8Array(4096);
@@ -67,10 +62,13 @@ export class IdWindow {
     const table = this.#table;
     const lengths = roomLength | (fromLength << 8) | (cidLength << 16);
     for (let i = low & this.#tableMask; ; i = (i + 1) & this.#tableMask) {
-      const place = table[i]! - 1;
+      const place = table[i * 2]! - 1;
       if (place < 0) return -1;
-      if (this.#low[place] !== low || this.#high[place] !== high || this.#lengths[place] !== lengths) continue;
-      const key = this.#keyStart[place]! & (this.#keys.length - 1);
+      if (table[i * 2 + 1] !== low) continue;
+      const numbers = this.#numbers;
+      const at = place * fields;
+      if (numbers[at + field.high] !== high || numbers[at + field.lengths] !== lengths) continue;
+      const key = numbers[at + field.key]!;
       const shared = roomLength + fromLength;
       if (this.#same(key, b, start, shared) && this.#same(key + shared, b, cidStart, cidLength)) {
         return this.#oldest + ((place - this.#oldest) & this.#mask);
@@ -79,34 +77,35 @@ export class IdWindow {
   }
 
   seq(entry: number): number {
-    return this.#seq[entry & this.#mask]!;
+    return this.#placed[(entry & this.#mask) * 3]!;
   }
   ts(entry: number): number {
-    return this.#ts[entry & this.#mask]!;
+    return this.#placed[(entry & this.#mask) * 3 + 1]!;
   }
   epoch(entry: number): number {
-    return this.#epoch[entry & this.#mask]!;
+    return this.#placed[(entry & this.#mask) * 3 + 2]!;
   }
   digestLow(entry: number): number {
-    return this.#digestLow[entry & this.#mask]!;
+    return this.#numbers[(entry & this.#mask) * fields + field.digestLow]!;
   }
   digestHigh(entry: number): number {
-    return this.#digestHigh[entry & this.#mask]!;
+    return this.#numbers[(entry & this.#mask) * fields + field.digestHigh]!;
   }
   room(entry: number): Room {
     return this.#rooms[entry & this.#mask]!;
   }
   /** A view of the sender's name in an entry's key; good until the next `add`. */
   from(entry: number): Uint8Array {
-    const place = entry & this.#mask;
-    const start = (this.#keyStart[place]! & (this.#keys.length - 1)) + (this.#lengths[place]! & 0xff);
-    return this.#keys.subarray(start, start + ((this.#lengths[place]! >> 8) & 0xff));
+    const at = (entry & this.#mask) * fields;
+    const lengths = this.#numbers[at + field.lengths]!;
+    const start = this.#numbers[at + field.key]! + (lengths & 0xff);
+    return this.#keys.subarray(start, start + ((lengths >> 8) & 0xff));
   }
   /** A view of the cid in an entry's key; good until the next `add`. */
   cid(entry: number): Uint8Array {
-    const place = entry & this.#mask;
-    const lengths = this.#lengths[place]!;
-    const start = (this.#keyStart[place]! & (this.#keys.length - 1)) + (lengths & 0xff) + ((lengths >> 8) & 0xff);
+    const at = (entry & this.#mask) * fields;
+    const lengths = this.#numbers[at + field.lengths]!;
+    const start = this.#numbers[at + field.key]! + (lengths & 0xff) + ((lengths >> 8) & 0xff);
     return this.#keys.subarray(start, start + ((lengths >> 16) & 0xff));
   }
 
@@ -128,16 +127,20 @@ export class IdWindow {
   ): void {
     if (this.size === this.#capacity) this.#forgetOldest();
     if (this.size > this.#mask) this.#layOut((this.#mask + 1) * 2);
+    const key = this.#putKey(b, start, roomLength + fromLength + cidLength);
     const place = this.#next & this.#mask;
-    this.#low[place] = low;
-    this.#high[place] = high;
-    this.#lengths[place] = roomLength | (fromLength << 8) | (cidLength << 16);
-    this.#keyStart[place] = this.#putKey(b, start, roomLength + fromLength + cidLength);
-    this.#seq[place] = seq;
-    this.#ts[place] = ts;
-    this.#epoch[place] = epoch;
-    this.#digestLow[place] = digestLow;
-    this.#digestHigh[place] = digestHigh;
+    const numbers = this.#numbers;
+    const at = place * fields;
+    numbers[at + field.low] = low;
+    numbers[at + field.high] = high;
+    numbers[at + field.lengths] = roomLength | (fromLength << 8) | (cidLength << 16);
+    numbers[at + field.key] = key;
+    numbers[at + field.digestLow] = digestLow;
+    numbers[at + field.digestHigh] = digestHigh;
+    const placed = this.#placed;
+    placed[place * 3] = seq;
+    placed[place * 3 + 1] = ts;
+    placed[place * 3 + 2] = epoch;
     this.#rooms[place] = room;
     this.#next++;
     this.#enter(place, low);
@@ -151,33 +154,34 @@ export class IdWindow {
 
   #forgetOldest(): void {
     const place = this.#oldest & this.#mask;
-    const room = this.#rooms[place]!;
     // Seqs of one room are accepted in ascending order, so the floor only rises.
-    room.floor = this.#seq[place]!;
+    this.#rooms[place]!.floor = this.#placed[place * 3]!;
     this.#rooms[place] = undefined;
-    this.#leave(place);
+    this.#leave(place, this.#numbers[place * fields + field.low]!);
     this.#oldest++;
   }
 
   #enter(place: number, low: number): void {
     let i = low & this.#tableMask;
-    while (this.#table[i] !== 0) i = (i + 1) & this.#tableMask;
-    this.#table[i] = place + 1;
+    while (this.#table[i * 2] !== 0) i = (i + 1) & this.#tableMask;
+    this.#table[i * 2] = place + 1;
+    this.#table[i * 2 + 1] = low;
   }
 
   /** Takes a place out of the table; what stands behind moves up (Knuth 6.4, algorithm R). */
-  #leave(place: number): void {
+  #leave(place: number, low: number): void {
     const table = this.#table;
     const mask = this.#tableMask;
-    let hole = this.#low[place]! & mask;
-    while (table[hole] !== place + 1) hole = (hole + 1) & mask;
-    for (let i = (hole + 1) & mask; table[i] !== 0; i = (i + 1) & mask) {
-      const home = this.#low[table[i]! - 1]! & mask;
+    let hole = low & mask;
+    while (table[hole * 2] !== place + 1) hole = (hole + 1) & mask;
+    for (let i = (hole + 1) & mask; table[i * 2] !== 0; i = (i + 1) & mask) {
+      const home = table[i * 2 + 1]! & mask;
       if (((i - home) & mask) < ((i - hole) & mask)) continue;
-      table[hole] = table[i]!;
+      table[hole * 2] = table[i * 2]!;
+      table[hole * 2 + 1] = table[i * 2 + 1]!;
       hole = i;
     }
-    table[hole] = 0;
+    table[hole * 2] = 0;
   }
 
   #same(key: number, b: Uint8Array, start: number, length: number): boolean {
@@ -186,21 +190,31 @@ export class IdWindow {
     return true;
   }
 
-  /** Copies a key into the ring of keys and answers its position. */
+  /** Copies a key into the ring of keys and answers where it stands. */
   #putKey(b: Uint8Array, start: number, length: number): number {
     for (;;) {
-      const room = this.#keys.length;
+      const keys = this.#keys;
+      const mask = keys.length - 1;
       let position = this.#keysEnd;
-      if ((position & (room - 1)) + length > room) position += room - (position & (room - 1));
-      const oldest = this.size === 0 ? position : this.#keyStart[this.#oldest & this.#mask]!;
-      if (position + length - oldest <= room) {
-        const at = position & (room - 1);
-        for (let i = 0; i < length; i++) this.#keys[at + i] = b[start + i]!;
+      const rest = keys.length - (position & mask);
+      if (length > rest) position += rest;
+      if (position + length - this.#oldestKeyPosition(position) <= keys.length) {
+        const at = position & mask;
+        for (let i = 0; i < length; i++) keys[at + i] = b[start + i]!;
         this.#keysEnd = position + length;
-        return position;
+        return at;
       }
       this.#growKeys();
     }
+  }
+
+  /** The position of the oldest key; `none` when there is no key. */
+  #oldestKeyPosition(none: number): number {
+    if (this.size === 0) return none;
+    const key = this.#numbers[(this.#oldest & this.#mask) * fields + field.key]!;
+    // It lies less than one turn behind the end, or exactly one when the ring is full.
+    const behind = (this.#keysEnd - key) & (this.#keys.length - 1);
+    return this.#keysEnd - (behind === 0 ? this.#keys.length : behind);
   }
 
   #growKeys(): void {
@@ -208,12 +222,12 @@ export class IdWindow {
     this.#keys = new Uint8Array(before.length * 2);
     let end = 0;
     for (let entry = this.#oldest; entry < this.#next; entry++) {
-      const place = entry & this.#mask;
-      const lengths = this.#lengths[place]!;
+      const at = (entry & this.#mask) * fields;
+      const lengths = this.#numbers[at + field.lengths]!;
       const length = (lengths & 0xff) + ((lengths >> 8) & 0xff) + ((lengths >> 16) & 0xff);
-      const at = this.#keyStart[place]! & (before.length - 1);
-      this.#keys.set(before.subarray(at, at + length), end);
-      this.#keyStart[place] = end;
+      const key = this.#numbers[at + field.key]!;
+      this.#keys.set(before.subarray(key, key + length), end);
+      this.#numbers[at + field.key] = end;
       end += length;
     }
     this.#keysEnd = end;
@@ -221,34 +235,31 @@ export class IdWindow {
 
   /** Makes arrays for `places` entries, a power of two, and moves what is here into them. */
   #layOut(places: number): void {
-    const size = this.#low === undefined ? 0 : this.size;
-    const from = this.#mask;
-    const moved = <T extends Int32Array | Float64Array>(made: T, before: T | undefined): T => {
-      if (before === undefined) return made;
-      for (let n = 0; n < size; n++) made[(this.#oldest + n) & (places - 1)] = before[(this.#oldest + n) & from]!;
-      return made;
-    };
-    this.#low = moved(new Int32Array(places), this.#low);
-    this.#high = moved(new Int32Array(places), this.#high);
-    this.#lengths = moved(new Int32Array(places), this.#lengths);
-    this.#keyStart = moved(new Float64Array(places), this.#keyStart);
-    this.#seq = moved(new Float64Array(places), this.#seq);
-    this.#ts = moved(new Float64Array(places), this.#ts);
-    this.#epoch = moved(new Float64Array(places), this.#epoch);
-    this.#digestLow = moved(new Int32Array(places), this.#digestLow);
-    this.#digestHigh = moved(new Int32Array(places), this.#digestHigh);
-    const rooms = new Array<Room | undefined>(places).fill(undefined);
-    for (let n = 0; n < size; n++) rooms[(this.#oldest + n) & (places - 1)] = this.#rooms[(this.#oldest + n) & from];
-    this.#rooms = rooms;
-    this.#mask = places - 1;
-    this.#table = new Int32Array(places * 2);
+    const numbers = this.#numbers;
+    const placed = this.#placed;
+    const rooms = this.#rooms;
+    const mask = this.#mask;
+    this.#numbers = new Int32Array(places * fields);
+    this.#placed = new Float64Array(places * 3);
+    this.#rooms = new Array<Room | undefined>(places).fill(undefined);
+    this.#table = new Int32Array(places * 4);
     this.#tableMask = places * 2 - 1;
-    for (let n = 0; n < size; n++) {
-      const place = (this.#oldest + n) & this.#mask;
-      this.#enter(place, this.#low[place]!);
+    this.#mask = places - 1;
+    for (let entry = this.#oldest; entry < this.#next; entry++) {
+      const from = entry & mask;
+      const to = entry & this.#mask;
+      this.#numbers.set(numbers.subarray(from * fields, (from + 1) * fields), to * fields);
+      this.#placed.set(placed.subarray(from * 3, (from + 1) * 3), to * 3);
+      this.#rooms[to] = rooms[from];
+      this.#enter(to, this.#numbers[to * fields + field.low]!);
     }
   }
 }
+
+/** What is where among a place's numbers. `lengths`: of room, from and cid, a byte each; `key`: where it stands. */
+const field = { low: 0, high: 1, lengths: 2, key: 3, digestLow: 4, digestHigh: 5 } as const;
+/** Six are used; eight keep a place within one line of the cache. */
+const fields = 8;
 
 function powerOfTwo(atLeast: number): number {
   let power = 8;

@@ -7,11 +7,11 @@ import { roles } from "./commands.ts";
 import { IdWindow } from "./id-window.ts";
 import type { Membership } from "./membership.ts";
 import {
-  bodyStart,
   normalisedLength,
   recordBodyLength,
   recordChecked,
   recordHeaderBytes,
+  recordLength,
   recordPrevSeq,
   recordRef,
   setRecordPlace,
@@ -88,7 +88,7 @@ export class Posting {
     const sharedHigh = hash.high;
     const low = hash.more(sharedLow, sharedHigh, b, cidStart, cidLength);
     const high = hash.high;
-    const digestLow = this.#digestOf(b, o);
+    const digestLow = this.#digestOf(b, o, cidStart + cidLength);
     const digestHigh = this.#digest.high;
 
     const known = window.find(b, start, roomLength, fromLength, cidStart, cidLength, low, high);
@@ -258,12 +258,14 @@ export class Posting {
   }
 
   /** 64 bits of what a repeat must have in common with its first: kind, ref and body. The second lane is in `#digest.high`. */
-  #digestOf(b: Uint8Array, o: number): number {
+  #digestOf(b: Uint8Array, o: number, kindStart: number): number {
     const digest = this.#digest;
     const ref = recordRef(b, o);
-    const low = digest.of(b, textStart(b, o, kindText), textLength(b, o, kindText)) ^ ref;
+    const low = digest.of(b, kindStart, textLength(b, o, kindText)) ^ ref;
     const high = digest.high ^ Math.floor(ref / 0x1_0000_0000);
-    return digest.more(low, high, b, bodyStart(b, o), recordBodyLength(b, o));
+    const bodyLength = recordBodyLength(b, o);
+    // The body is the last of a record.
+    return digest.more(low, high, b, o + recordLength(b, o) - bodyLength, bodyLength);
   }
 }
 
