@@ -1,0 +1,365 @@
+import { assert } from "../base/assert.ts";
+import { millis } from "../base/units.ts";
+import type { SimHost } from "./host.ts";
+import type { Oracle, SubscriptionId } from "./oracle.ts";
+import type { Scheduler } from "./scheduler.ts";
+import type { SimClient, SubscriptionSink } from "./sim-client.ts";
+import type { Intent, Workload } from "./workload.ts";
+
+export interface PlayerOptions {
+  readonly scheduler: Scheduler;
+  readonly oracle: Oracle;
+  readonly workload: Workload;
+  /** The client of each index of the workload, and the host it runs on. Asked each time: a client may have been restarted. */
+  readonly client: (index: number) => { readonly client: SimClient; readonly host: SimHost };
+}
+
+interface Following {
+  readonly id: SubscriptionId;
+  readonly room: string;
+  readonly end: () => void;
+}
+
+interface CatchUp {
+  readonly id: SubscriptionId;
+  readonly room: string;
+  readonly end: () => void;
+  position: number;
+  /** The last head that was called caught up; -1 before the first. */
+  caughtUp: number;
+}
+
+/**
+ * Plays a workload on clients and tells the oracle everything they did and were given. Each intent is a turn of the
+ * client's own host: a paused client does it later, one that is down not at all.
+ */
+export class WorkloadPlayer {
+  readonly #scheduler: Scheduler;
+  readonly #oracle: Oracle;
+  readonly #workload: Workload;
+  readonly #client: PlayerOptions["client"];
+  /** What each client follows, by client and room. */
+  readonly #following = new Map<string, Following>();
+  /** The highest place each client knows of, by client and room. */
+  readonly #heads = new Map<string, number>();
+  /** Where a client's own messages were stored, by client and cid. */
+  readonly #stored = new Map<string, number>();
+  /** What a message referred to when it was first sent: a repeat says the same. */
+  readonly #refs = new Map<string, number>();
+  #catchUps: CatchUp[] = [];
+  /** Sends without an outcome, by client. */
+  readonly #openSends = new Map<number, number>();
+  /** Rooms that somebody sent to. */
+  readonly #touched = new Set<string>();
+
+  constructor(options: PlayerOptions) {
+    this.#scheduler = options.scheduler;
+    this.#oracle = options.oracle;
+    this.#workload = options.workload;
+    this.#client = options.client;
+  }
+
+  /** Sends whose outcome is not known yet. */
+  get openSends(): number {
+    let open = 0;
+    for (const count of this.#openSends.values()) open += count;
+    return open;
+  }
+
+  /** Plans every intent, from the present moment on. */
+  play(): void {
+    for (const intent of this.#workload.intents) {
+      this.#scheduler.after(millis(intent.at), "intent", () => {
+        const { host } = this.#client(intent.client);
+        host.input(0, intent.act, () => this.#do(intent));
+      });
+    }
+  }
+
+  /** The process of this client is gone: call it at its crash, before it starts anew. */
+  clientCrashed(index: number): void {
+    this.#oracle.clientStopped(nameOf(index));
+    this.#openSends.delete(index);
+    for (const [key, following] of this.#following) {
+      if (!key.startsWith(`${index}\n`)) continue;
+      this.#following.delete(key);
+      this.#oracle.unsubscribed(following.id);
+    }
+  }
+
+  /**
+   * One fresh subscription from the very beginning for each room that was sent to and that this client may read: what
+   * is owed to a reader in the end. Direct rooms need one of their two users.
+   */
+  beginCatchUp(reader: number): void {
+    const { client } = this.#client(reader);
+    for (const room of this.#workload.rooms) {
+      if (!this.#touched.has(room)) continue;
+      const members = room.startsWith("@") ? room.slice(1).split(",") : null;
+      if (members !== null && !members.includes(client.user)) continue;
+      // The client may have left, and what it follows ends where another subscription begins.
+      if (members === null) this.#request(reader, `join ${room}`, (one) => one.join(room));
+      this.#unfollow(`${reader}\n${room}`);
+      const id = this.#oracle.subscribed({ client: nameOf(reader), room, after: 0 });
+      const catchUp: CatchUp = { id, room, position: 0, caughtUp: -1, end: () => subscription.end() };
+      const sink = this.#sink(reader, room, id);
+      const subscription = client.subscribe(
+        { room, after: 0 },
+        {
+          ...sink,
+          message: (message) => {
+            catchUp.position = Math.max(catchUp.position, message.seq);
+            sink.message(message);
+          },
+          gap: (gap) => {
+            catchUp.position = Math.max(catchUp.position, gap.to);
+            sink.gap(gap);
+          },
+          caughtUp: (seq) => {
+            catchUp.caughtUp = Math.max(catchUp.caughtUp, seq);
+            sink.caughtUp(seq);
+          },
+        },
+      );
+      this.#catchUps.push(catchUp);
+    }
+  }
+
+  /** Whether no send is open, and every catch-up was called complete and reached what was acknowledged. */
+  get isCaughtUp(): boolean {
+    return (
+      this.openSends === 0 &&
+      this.#catchUps.length > 0 &&
+      this.#catchUps.every(
+        ({ room, position, caughtUp }) =>
+          caughtUp >= 0 && position >= Math.max(caughtUp, this.#oracle.acknowledgedFloor(room)),
+      )
+    );
+  }
+
+  /** Tells the oracle that the catch-ups are over, whether or not they reached the end, and ends everything. */
+  endCatchUp(): void {
+    for (const { id, end } of this.#catchUps) {
+      end();
+      this.#oracle.finishedReading(id);
+    }
+    this.#catchUps = [];
+    for (const key of this.#following.keys()) this.#unfollow(key);
+  }
+
+  #do(intent: Intent): void {
+    switch (intent.act) {
+      case "send":
+        this.#send(intent);
+        return;
+      case "subscribe":
+        this.#subscribe(intent);
+        return;
+      case "unsubscribe":
+        this.#unfollow(`${intent.client}\n${intent.room}`);
+        return;
+      case "history":
+        this.#history(intent);
+        return;
+      case "lookup":
+        this.#lookup(intent);
+        return;
+      case "mark":
+        this.#mark(intent);
+        return;
+      case "reconnect":
+        this.#client(intent.client).client.reconnect();
+        return;
+      case "read-slowly": {
+        const { client, host } = this.#client(intent.client);
+        client.readSlowly(true);
+        host.input(intent.forMs, "read-on", () => client.readSlowly(false));
+        return;
+      }
+      default:
+        this.#request(intent.client, `${intent.act} ${intent.room}`, (client) =>
+          intent.act === "join" ? client.join(intent.room) : client.leave(intent.room),
+        );
+    }
+  }
+
+  #send(intent: Extract<Intent, { act: "send" }>): void {
+    const { client } = this.#client(intent.client);
+    const { room, cid, kind, body } = intent;
+    const ref = this.#ref(intent);
+    // What it speaks of is not known here; this client would not offer it.
+    if (intent.ref !== null && ref === 0) return;
+    const at = this.#scheduler.now();
+    const id = this.#oracle.sendInvoked({
+      at,
+      client: nameOf(intent.client),
+      room,
+      from: client.user,
+      cid,
+      kind,
+      ref,
+      body,
+    });
+    this.#touched.add(room);
+    this.#countOpen(intent.client, 1);
+    const { host } = this.#client(intent.client);
+    const { life } = host;
+    void client.send({ room, cid, kind, ref, body }).then((result) => {
+      // A client that crashed no longer tells anything.
+      if (host.life !== life || !host.alive) return;
+      this.#countOpen(intent.client, -1);
+      const now = this.#scheduler.now();
+      if (result.outcome === "stored") {
+        this.#stored.set(`${intent.client}\n${cid}`, result.seq);
+        this.#know(intent.client, room, result.seq);
+        this.#oracle.sendAcknowledged(id, { ...result, at: now });
+      } else if (result.outcome === "refused") {
+        this.#oracle.sendRefused(id, { at: now, code: result.code });
+      } else {
+        this.#oracle.sendUnknown(id, { at: now });
+      }
+    });
+  }
+
+  #countOpen(index: number, by: number): void {
+    this.#openSends.set(index, (this.#openSends.get(index) ?? 0) + by);
+  }
+
+  #ref(intent: Extract<Intent, { act: "send" }>): number {
+    if (intent.ref === null) return 0;
+    const key = `${intent.client}\n${intent.cid}`;
+    let ref = this.#refs.get(key);
+    if (ref === undefined) {
+      ref =
+        "own" in intent.ref
+          ? (this.#stored.get(`${intent.client}\n${intent.ref.own}`) ?? 0)
+          : this.#place(intent.client, intent.room, intent.ref.place);
+      this.#refs.set(key, ref);
+    }
+    return ref;
+  }
+
+  #subscribe(intent: Extract<Intent, { act: "subscribe" }>): void {
+    const { client } = this.#client(intent.client);
+    const { room } = intent;
+    const key = `${intent.client}\n${room}`;
+    this.#unfollow(key);
+    const after = intent.after === "latest" ? "latest" : this.#place(intent.client, room, intent.after.place);
+    const id = this.#oracle.subscribed({ client: nameOf(intent.client), room, after });
+    const subscription = client.subscribe({ room, after }, this.#sink(intent.client, room, id));
+    this.#following.set(key, { id, room, end: () => subscription.end() });
+  }
+
+  #sink(index: number, room: string, id: SubscriptionId): SubscriptionSink {
+    return {
+      answered: (answer) => this.#oracle.subscriptionAnswered(id, answer),
+      message: (message) => {
+        this.#know(index, room, message.seq);
+        this.#oracle.observed(id, message);
+      },
+      gap: (gap) => this.#oracle.gapAnnounced(id, gap),
+      caughtUp: (seq) => this.#oracle.caughtUp(id, seq),
+      resumed: (after) => this.#oracle.resumed(id, after),
+      mark: (mark) => this.#oracle.markShown({ client: nameOf(index), room, ...mark }),
+    };
+  }
+
+  #unfollow(key: string): void {
+    const following = this.#following.get(key);
+    if (following === undefined) return;
+    this.#following.delete(key);
+    following.end();
+    this.#oracle.unsubscribed(following.id);
+  }
+
+  #history(intent: Extract<Intent, { act: "history" }>): void {
+    const { client } = this.#client(intent.client);
+    const { room, limit, linearizable, direction } = intent;
+    const place = this.#place(intent.client, room, intent.place);
+    const atLeast = intent.atLeast ? this.#head(intent.client, room) : 0;
+    // A page before, or around, the very beginning has nothing to show; ask from the first place on.
+    const where =
+      direction === "after"
+        ? { after: place }
+        : direction === "before"
+          ? { before: place + 1 }
+          : { around: Math.max(1, place) };
+    const request = { room, limit, linearizable, ...where, ...(atLeast > 0 ? { atLeast } : {}) };
+    const id = this.#oracle.historyInvoked({ at: this.#scheduler.now(), client: nameOf(intent.client), ...request });
+    this.#settle(intent.client, id, client.history(request), (answer) =>
+      this.#oracle.historyAnswered(id, { at: this.#scheduler.now(), ...answer }),
+    );
+  }
+
+  #lookup(intent: Extract<Intent, { act: "lookup" }>): void {
+    const { client } = this.#client(intent.client);
+    const from = this.#workload.users[intent.ofClient];
+    assert(from !== undefined, `no client ${intent.ofClient}`);
+    const { room, cid } = intent;
+    const id = this.#oracle.lookupInvoked({
+      at: this.#scheduler.now(),
+      client: nameOf(intent.client),
+      room,
+      from,
+      cid,
+    });
+    this.#settle(intent.client, id, client.lookup({ room, from, cid }), (answer) =>
+      this.#oracle.lookupAnswered(id, { at: this.#scheduler.now(), ...answer }),
+    );
+  }
+
+  #mark(intent: Extract<Intent, { act: "mark" }>): void {
+    const { client } = this.#client(intent.client);
+    const { room } = intent;
+    const seq = this.#place(intent.client, room, intent.place);
+    if (seq === 0) return;
+    const at = this.#scheduler.now();
+    const id = this.#oracle.markInvoked({ at, client: nameOf(intent.client), user: client.user, room, seq });
+    this.#settle(intent.client, id, client.markRead({ room, seq }), () =>
+      this.#oracle.markAcknowledged(id, { at: this.#scheduler.now() }),
+    );
+  }
+
+  #request(index: number, what: string, ask: (client: SimClient) => Promise<void>): void {
+    const id = this.#oracle.requestInvoked({
+      at: this.#scheduler.now(),
+      client: nameOf(index),
+      what: `${what} by ${nameOf(index)}`,
+    });
+    this.#settle(index, id, ask(this.#client(index).client), () =>
+      this.#oracle.requestEnded(id, { at: this.#scheduler.now() }),
+    );
+  }
+
+  /** Tells the oracle how a request ended, unless the client crashed meanwhile. */
+  #settle<T>(index: number, id: number, answer: Promise<T>, answered: (answer: T) => void): void {
+    const { host } = this.#client(index);
+    const { life } = host;
+    const lives = (): boolean => host.life === life && host.alive;
+    void answer.then(
+      (value) => {
+        if (lives()) answered(value);
+      },
+      () => {
+        // A failed request is one that ended; what it failed with is between client and server.
+        if (lives()) this.#oracle.requestEnded(id, { at: this.#scheduler.now() });
+      },
+    );
+  }
+
+  #place(index: number, room: string, share: number): number {
+    return Math.floor(this.#head(index, room) * share);
+  }
+
+  #head(index: number, room: string): number {
+    return this.#heads.get(`${index}\n${room}`) ?? 0;
+  }
+
+  #know(index: number, room: string, seq: number): void {
+    if (seq > this.#head(index, room)) this.#heads.set(`${index}\n${room}`, seq);
+  }
+}
+
+function nameOf(index: number): string {
+  return `client ${index}`;
+}
