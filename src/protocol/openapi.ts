@@ -1,0 +1,228 @@
+import { errorCodes } from "../base/error-codes.ts";
+import { fieldSchema, fieldsSchema } from "./json-schema.ts";
+import type { JsonSchema } from "./json-schema.ts";
+import { clientFrames, messageFields, serverFrames, wholeMax } from "./schema.ts";
+
+/** The HTTP door as an OpenAPI 3.1 document. Bodies and answers are the fields of the frames that do the same. */
+export function openApiDocument(about: { readonly version: string }): JsonSchema {
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Synod over HTTP",
+      version: about.version,
+      description:
+        "Send, read and look up messages without a WebSocket. Any server takes any request. Every error carries a code, " +
+        "whether it is definite for this attempt, and whether trying again helps.",
+      license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
+    },
+    security: [{ token: [] }, { user: [] }],
+    paths: paths(),
+    components: {
+      securitySchemes: {
+        token: { type: "http", scheme: "bearer", description: "A signed token; its subject is the user." },
+        user: {
+          type: "apiKey",
+          in: "header",
+          name: "Synod-User",
+          description: "The user, where authentication is open.",
+        },
+      },
+      schemas: schemas(),
+      responses: { problem: problemResponse },
+    },
+  };
+}
+
+const send = clientFrames.send.fields;
+const seq = { type: "integer", minimum: 0, maximum: wholeMax };
+const ref = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
+
+function schemas(): Readonly<Record<string, JsonSchema>> {
+  return {
+    message: fieldsSchema(messageFields),
+    send: fieldsSchema({ body: send.body, kind: send.kind, ref: send.ref, since: send.since, prev: send.prev }),
+    sent: fieldsSchema(serverFrames.okSend.fields),
+    page: fieldsSchema(serverFrames.okHist.fields),
+    found: fieldsSchema(serverFrames.okLookup.fields),
+    joined: fieldsSchema(serverFrames.okJoin.fields),
+    rooms: fieldsSchema(serverFrames.okRooms.fields),
+    room: { type: "object", properties: { private: fieldSchema(clientFrames.join.fields.private) } },
+    digest: {
+      type: "object",
+      properties: {
+        room: fieldSchema(send.room),
+        line: fieldSchema(serverFrames.okSub.fields.line),
+        upto: seq,
+        digest: { type: "string", pattern: "^[0-9a-f]{64}$" },
+        node: { type: "string" },
+      },
+      required: ["room", "line", "upto", "digest", "node"],
+    },
+    problem: {
+      type: "object",
+      description: "RFC 9457, with the fields of `err`.",
+      properties: {
+        type: { type: "string" },
+        title: { type: "string" },
+        status: { type: "integer" },
+        detail: { type: "string" },
+        code: { type: "string", enum: Object.keys(errorCodes) },
+        definite: fieldSchema(serverFrames.err.fields.definite),
+        retryable: fieldSchema(serverFrames.err.fields.retryable),
+        retryAfterMs: fieldSchema(serverFrames.err.fields.retryAfterMs),
+        hint: fieldSchema(serverFrames.err.fields.hint),
+      },
+      required: ["title", "status", "code", "definite", "retryable"],
+    },
+    health: { type: "object", properties: { ready: { type: "boolean" }, reason: { type: "string" } } },
+  };
+}
+
+const problemResponse: JsonSchema = {
+  description: "Refused; `code` says why (docs/reference/errors.md).",
+  content: { "application/problem+json": { schema: ref("problem") } },
+};
+
+const answer = (description: string, schema: JsonSchema): JsonSchema => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+const failed = { default: { $ref: "#/components/responses/problem" } } as const;
+
+const inPath = (name: string, schema: JsonSchema, description: string): JsonSchema => ({
+  name,
+  in: "path",
+  required: true,
+  description,
+  schema,
+});
+
+const inQuery = (name: string, schema: JsonSchema, description: string): JsonSchema => ({
+  name,
+  in: "query",
+  required: false,
+  description,
+  schema,
+});
+
+const room = inPath("room", fieldSchema(send.room), "The room; a direct room is named @alice,bob.");
+const user = inPath("user", fieldSchema(send.to), "The user.");
+const atLeast = inQuery(
+  "atLeast",
+  seq,
+  "A seq the server must have reached; it waits up to 2 s, then answers `behind`.",
+);
+
+const idempotencyKey: JsonSchema = {
+  name: "Idempotency-Key",
+  in: "header",
+  required: false,
+  description: "The cid. Without it the server makes one, and a repeat is a second message.",
+  schema: fieldSchema(send.cid),
+};
+
+const postMessage = (summary: string, where: JsonSchema): JsonSchema => ({
+  summary,
+  parameters: [where, idempotencyKey],
+  requestBody: {
+    required: true,
+    content: {
+      "application/json": { schema: ref("send") },
+      "text/plain": { schema: { type: "string", description: "The body." } },
+    },
+  },
+  responses: {
+    "200": answer("It was stored before; `seq` and `ts` are those of the first time.", ref("sent")),
+    "201": answer("It is flushed on a quorum.", ref("sent")),
+    ...failed,
+  },
+});
+
+const probe = (summary: string): JsonSchema => ({
+  summary,
+  security: [],
+  responses: { "200": answer("Yes.", ref("health")), "503": answer("No, and why.", ref("health")) },
+});
+
+const history = clientFrames.hist.fields;
+
+function paths(): Readonly<Record<string, JsonSchema>> {
+  return {
+    "/v1/rooms": {
+      get: { summary: "The rooms I belong to", responses: { "200": answer("They.", ref("rooms")), ...failed } },
+    },
+    "/v1/rooms/{room}": {
+      parameters: [room],
+      put: {
+        summary: "Join a room; make it if it is new and that is allowed",
+        requestBody: { required: false, content: { "application/json": { schema: ref("room") } } },
+        responses: { "200": answer("A member now.", ref("joined")), "201": answer("Made.", ref("joined")), ...failed },
+      },
+      delete: { summary: "Delete a room", responses: { "204": { description: "Deleted." }, ...failed } },
+    },
+    "/v1/rooms/{room}/messages": {
+      post: postMessage("Send a message", room),
+      get: {
+        summary: "A page of history",
+        parameters: [
+          room,
+          inQuery("before", fieldSchema(history.before), "The newest below this seq."),
+          inQuery("after", fieldSchema(history.after), "The oldest above this seq."),
+          inQuery("around", fieldSchema(history.around), "Half below, half from this seq on."),
+          inQuery("limit", fieldSchema(history.limit), "At most this many."),
+          inQuery("level", fieldSchema(history.level), "How fresh the answer must be."),
+          atLeast,
+        ],
+        responses: { "200": answer("The page.", ref("page")), ...failed },
+      },
+    },
+    "/v1/users/{user}/messages": { post: postMessage("Send a direct message", user) },
+    "/v1/rooms/{room}/messages/by-cid/{from}/{cid}": {
+      get: {
+        summary: "Where a message is, linearizable",
+        parameters: [
+          room,
+          inPath("from", fieldSchema(send.to), "Its sender."),
+          inPath("cid", fieldSchema(send.cid), "The sender's id of it."),
+        ],
+        responses: {
+          "200": answer("There.", ref("found")),
+          "404": { ...problemResponse, description: "Not stored, or not for this user." },
+          ...failed,
+        },
+      },
+    },
+    "/v1/rooms/{room}/stream": {
+      get: {
+        summary: "Messages as server-sent events",
+        description: "The id of an event is the seq. A gap is an event of its own; nothing is skipped in silence.",
+        parameters: [
+          room,
+          inQuery("after", { anyOf: [seq, { const: "latest" }] }, "The last seq already had."),
+          {
+            name: "Last-Event-ID",
+            in: "header",
+            required: false,
+            description: "The same, as browsers send it when they reconnect; it wins over `after`.",
+            schema: { type: "string" },
+          },
+        ],
+        responses: {
+          "200": { description: "The stream.", content: { "text/event-stream": { schema: { type: "string" } } } },
+          ...failed,
+        },
+      },
+    },
+    "/v1/rooms/{room}/digest": {
+      get: {
+        summary: "A digest of the first messages, equal on all servers",
+        parameters: [room, inQuery("upto", seq, "The last seq that counts; the head if not given.")],
+        responses: { "200": answer("The digest.", ref("digest")), ...failed },
+      },
+    },
+    "/livez": { get: probe("Does the process run?") },
+    "/readyz": { get: probe("Can sends succeed here?") },
+    "/healthz": { get: probe("Is this server well?") },
+  };
+}
