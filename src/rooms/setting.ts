@@ -53,6 +53,8 @@ export function boundsOf(limits: Limits): Bounds {
 export const boundMin = 8;
 
 const headerBytes = 10;
+/** Longer than any name of a time zone. */
+const textBytesMax = 64;
 const kinds = { founding: 1, timeZone: 2, retentionDays: 3, line: 4, bound: 5 } as const;
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
@@ -95,7 +97,7 @@ export function decodeSettings(b: Uint8Array): Setting[] | null {
   while (o < b.length) {
     if (b.length - o < headerBytes) return null;
     const end = o + headerBytes + getU16(b, o + 2);
-    if (end > b.length) return null;
+    if (end > b.length || end - o > headerBytes + textBytesMax) return null;
     const number = getU48(b, o + 4);
     const bound = boundNames[b[o + 1]!];
     if (b[o] === kinds.founding) settings.push({ kind: "founding" });

@@ -1,0 +1,94 @@
+import { describe, expect, test } from "vitest";
+import { timestamp } from "../../src/base/units.ts";
+import { noticeKinds, roles } from "../../src/rooms/commands.ts";
+import { GroupState } from "../../src/rooms/group-state.ts";
+import { command, GroupLog } from "./group-log.ts";
+
+/** A group with something of everything. */
+function full(hashSeed = 1): GroupLog {
+  const log = new GroupLog({ idWindowEntries: 16 }, hashSeed);
+  log.set({ kind: "founding" }, { kind: "line", number: 2 }, { kind: "retentionDays", days: 9 });
+  log.do(command.join("club", "alice", true));
+  log.do(command.invite("club", "alice", "bob"));
+  log.do(command.role("club", "alice", "bob", roles.moderator));
+  for (let n = 0; n < 12; n++) log.post({ room: "lobby", from: "zoe", cid: `z${n}` });
+  log.seal();
+  for (let n = 0; n < 8; n++) log.post({ room: "club", from: "bob", cid: `b${n}` });
+  log.post({ room: "@alice,bob", from: "bob", cid: "d" });
+  log.do(command.read("club", "bob", 3));
+  log.do(command.read("lobby", "zoe", 3));
+  log.do(command.retention("club", "alice", { messages: 100 }));
+  log.do(command.notice("club", "bob", noticeKinds.added, 2));
+  log.do(command.notice("@alice,bob", "bob", noticeKinds.direct, 2));
+  log.do(command.acknowledge("club", "bob", 2));
+  log.do(command.join("old", "carol"));
+  log.do(command.deleteRoom("old", "carol"));
+  log.do(command.trim("lobby", 4));
+  log.rewrite(1, 1);
+  return log;
+}
+
+describe("snapshots", () => {
+  test("[SNAP1] equal states give equal bytes, however they were come by", () => {
+    const log = full();
+    const bytes = log.state.snapshot();
+    const other = full(99);
+    expect(Buffer.compare(other.state.snapshot(), bytes)).toBe(0);
+    for (let i = 0; i < 3; i++) other.restart(i);
+    expect(Buffer.compare(other.state.snapshot(), bytes)).toBe(0);
+    expect(other.state.hash()).toBe(log.state.hash());
+    expect(log.state.hash()).toMatch(/^[0-9a-f]{64}$/);
+    // One mark more is another state.
+    other.do(command.read("club", "bob", 4));
+    expect(other.state.hash()).not.toBe(log.state.hash());
+  });
+
+  test("[SNAP1] everything is there again", () => {
+    const log = full();
+    log.restart();
+    const { state } = log;
+    expect([state.retentionDays, state.lastChunk, state.lastTs, state.appliedTerm]).toEqual([9, 1, 1_000, 1]);
+    expect(state.room("club")).toMatchObject({ isPrivate: true, head: 8, retention: { messages: 100 } });
+    expect(state.room("club")!.mayModerate("bob")).toBe(true);
+    expect(state.room("club")!.readMark("bob")).toBe(3);
+    expect(state.room("lobby")!.readMark("zoe")).toBe(3);
+    expect(state.room("old")).toBeUndefined();
+    expect(state.user("bob")!.rooms()).toEqual(["club"]);
+    expect(state.chunk(1)).toMatchObject({ generation: 1, rooms: 1, messages: 12 });
+    expect(state.room("lobby")!.runs.chunkOf(4)).toBe(1);
+    expect(state.line).not.toBe(new GroupLog().state.line);
+  });
+
+  test("[SNAP2] the open chunk is of the snapshot's moment: what comes after is sealed with what was before", () => {
+    const log = full();
+    log.restart();
+    log.post({ room: "club", from: "bob", cid: "after" });
+    log.seal();
+    const { runs } = log.state.room("club")!;
+    expect([runs.length, runs.firstSeq(0), runs.lastSeq(0)]).toEqual([1, 1, 9]);
+    expect(log.state.chunk(2)).toMatchObject({ messages: 10, rooms: 2 });
+  });
+
+  test("[SNAP2] the applied index is in the snapshot: nothing before it is applied again, nothing after it is missed", () => {
+    const log = full();
+    const { appliedIndex } = log.state;
+    const last = log.entries.at(-1)!;
+    log.restart();
+    expect(log.state.appliedIndex).toBe(appliedIndex);
+    expect(() => log.apply(last)).toThrow("out of its order");
+    log.ts = timestamp(9_000);
+    expect(log.post({ room: "lobby", from: "alice", cid: "next", checked: 9 })).toMatchObject({
+      code: "stored",
+      seq: 13,
+    });
+  });
+
+  test("[SNAP3] a snapshot with any byte changed, or cut anywhere, is refused", () => {
+    const bytes = full().state.snapshot();
+    const refuses = (snapshot: Uint8Array): void => {
+      expect(() => GroupState.restore(snapshot, { hashSeed: 1 })).toThrow("no snapshot");
+    };
+    for (let at = 0; at < bytes.length; at++) refuses(bytes.with(at, bytes[at]! ^ 0x10));
+    for (let length = 0; length < bytes.length; length++) refuses(bytes.subarray(0, length));
+  });
+});
