@@ -1,0 +1,245 @@
+import { unreachable } from "../base/assert.ts";
+import type { Random } from "../base/random.ts";
+import { fraction } from "../base/random.ts";
+import type { Millis } from "../base/units.ts";
+
+/**
+ * Which server is spoken to, and when to try again.
+ *
+ * 1. At most one link at a time; what an earlier link still reports is void (`attempt` tells them apart).
+ * 2. Between two failures lies a random time below a bound that doubles from 500 ms to 20 s; 10 s online reset it.
+ * 3. Every change of state has a reason, and `closed` is final.
+ */
+export type ConnectionState =
+  | { readonly name: "idle" }
+  /** The link is opening, or the greeting is not answered yet. */
+  | { readonly name: "connecting"; readonly url: string; readonly attempt: number; readonly dueAt: Millis }
+  | {
+      readonly name: "online";
+      readonly url: string;
+      readonly attempt: number;
+      readonly since: Millis;
+      readonly heartbeatMs: number;
+    }
+  | { readonly name: "offline"; readonly reason: string; readonly retryAt: Millis }
+  | { readonly name: "closed"; readonly reason: string };
+
+export type ConnectionEvent =
+  | { readonly type: "start"; readonly now: Millis }
+  /** The greeting was answered. `servers`: the addresses of all, as this one knows them. */
+  | {
+      readonly type: "welcome";
+      readonly now: Millis;
+      readonly heartbeatMs: number;
+      readonly servers: readonly string[];
+    }
+  /** The link is gone, or must go. */
+  | { readonly type: "lost"; readonly now: Millis; readonly reason: string }
+  /** Another server is wanted, this one if it is known by the hint. Ignored when there is no other. */
+  | { readonly type: "move"; readonly now: Millis; readonly reason: string; readonly hint: string | null }
+  /** The machine believes that a try is worth while. */
+  | { readonly type: "hint"; readonly now: Millis }
+  | { readonly type: "due"; readonly now: Millis }
+  | { readonly type: "close"; readonly reason: string };
+
+export type ConnectionEffect =
+  /** Give up the link there is, if any: what was not answered on it is lost. */
+  | { readonly type: "drop"; readonly reason: string }
+  | { readonly type: "dial"; readonly url: string; readonly attempt: number }
+  | { readonly type: "ping" };
+
+export interface ConnectionTiming {
+  /** First and last bound of the time between two tries. */
+  readonly retryMs: number;
+  readonly retryMsMax: number;
+  /** Time online after which the bound starts over. */
+  readonly stableMs: number;
+  /** Time online before another server is tried because this one cannot do what is asked. */
+  readonly moveMs: number;
+  /** How long a link may take to open and be greeted. */
+  readonly connectWithinMs: number;
+}
+
+export const defaultTiming: ConnectionTiming = {
+  retryMs: 500,
+  retryMsMax: 20_000,
+  stableMs: 10_000,
+  moveMs: 2_000,
+  connectWithinMs: 10_000,
+};
+
+/** Servers remembered beyond those given at the start. */
+const learntServersMax = 64;
+const none: readonly ConnectionEffect[] = [];
+
+export class Connection {
+  state: ConnectionState = { name: "idle" };
+  readonly #given: readonly string[];
+  readonly #random: Random;
+  readonly #timing: ConnectionTiming;
+  #learnt: readonly string[] = [];
+  /** Servers not tried yet in this round, last one first. */
+  #round: string[] = [];
+  #attempt = 0;
+  #failures = 0;
+  #last: string | null = null;
+  #heardAt = 0;
+  #pingedAt = 0;
+
+  constructor(servers: readonly string[], random: Random, timing: ConnectionTiming = defaultTiming) {
+    this.#given = servers;
+    this.#random = random;
+    this.#timing = timing;
+  }
+
+  /** Anything arrived. Kept apart from `step` because it happens with every frame. */
+  heard(now: Millis): void {
+    this.#heardAt = now;
+  }
+
+  /** Says whether there is a server other than the present one. */
+  hasOther(): boolean {
+    return this.#servers().some((url) => url !== this.#last);
+  }
+
+  /** When `due` should be stepped, or null. */
+  dueAt(): Millis | null {
+    const state = this.state;
+    switch (state.name) {
+      case "idle":
+      case "closed":
+        return null;
+      case "connecting":
+        return state.dueAt;
+      case "offline":
+        return state.retryAt;
+      case "online":
+        return this.#heartbeatAt(state.heartbeatMs);
+      default:
+        return unreachable(state);
+    }
+  }
+
+  step(event: ConnectionEvent): readonly ConnectionEffect[] {
+    const state = this.state;
+    if (state.name === "closed") return none;
+    switch (event.type) {
+      case "start":
+        return state.name === "idle" ? [this.#dial(event.now)] : none;
+      case "welcome": {
+        if (state.name !== "connecting") return none;
+        this.#learnt = event.servers.slice(0, learntServersMax);
+        this.#heardAt = event.now;
+        this.#pingedAt = event.now;
+        const { url, attempt } = state;
+        this.state = {
+          name: "online",
+          url,
+          attempt,
+          since: event.now,
+          heartbeatMs: Math.max(event.heartbeatMs, 1_000),
+        };
+        return none;
+      }
+      case "lost":
+        return state.name === "connecting" || state.name === "online" ? this.#lose(event.reason, event.now) : none;
+      case "move": {
+        // Not again and again: where all servers say the same, moving only adds to it.
+        if (state.name !== "online" || !this.hasOther() || event.now - state.since < this.#timing.moveMs) return none;
+        const drop: ConnectionEffect = { type: "drop", reason: event.reason };
+        // Only a server that is known from elsewhere may be named: a hint is not a way to send clients anywhere.
+        const hint = event.hint !== null && event.hint !== this.#last && this.#servers().includes(event.hint);
+        this.#settle(state.since, event.now);
+        return [drop, this.#dial(event.now, hint ? event.hint : null)];
+      }
+      case "hint":
+        // The network may be another one than the link was made on: ask now instead of at the next heartbeat.
+        if (state.name === "online") return this.#pinging() ? none : [this.#ping(event.now)];
+        return state.name === "offline" ? [this.#dial(event.now)] : none;
+      case "due":
+        return this.#due(event.now);
+      case "close":
+        this.state = { name: "closed", reason: event.reason };
+        return state.name === "connecting" || state.name === "online" ? [{ type: "drop", reason: event.reason }] : none;
+      default:
+        return unreachable(event);
+    }
+  }
+
+  #due(now: Millis): readonly ConnectionEffect[] {
+    const state = this.state;
+    if (state.name === "offline") return now >= state.retryAt ? [this.#dial(now)] : none;
+    if (state.name === "connecting") return now >= state.dueAt ? this.#lose("timeout", now) : none;
+    if (state.name !== "online" || now < this.#heartbeatAt(state.heartbeatMs)) return none;
+    return this.#pinging() ? this.#lose("silence", now) : [this.#ping(now)];
+  }
+
+  /** Says whether a ping is out and nothing has come since. */
+  #pinging(): boolean {
+    return this.#pingedAt > this.#heardAt;
+  }
+
+  /**
+   * When to ask whether the other side is there or, once asked, when to believe that it is not: after two heartbeats of
+   * silence, one of them since the question. So a machine that slept asks first, and does not judge by its own sleep.
+   */
+  #heartbeatAt(heartbeatMs: number): Millis {
+    const at = this.#pinging()
+      ? Math.max(this.#heardAt + 2 * heartbeatMs, this.#pingedAt + heartbeatMs)
+      : this.#pingedAt + heartbeatMs;
+    return at as Millis;
+  }
+
+  #ping(now: Millis): ConnectionEffect {
+    this.#pingedAt = now;
+    return { type: "ping" };
+  }
+
+  #lose(reason: string, now: Millis): readonly ConnectionEffect[] {
+    const state = this.state;
+    if (state.name === "online") this.#settle(state.since, now);
+    const drop: ConnectionEffect = { type: "drop", reason };
+    // A server that says goodbye is left at once, when there is another one.
+    if (reason === "drain" && this.hasOther()) return [drop, this.#dial(now)];
+    const bound = Math.min(this.#timing.retryMs * 2 ** Math.min(this.#failures, 16), this.#timing.retryMsMax);
+    this.#failures++;
+    // Full jitter: clients that were cut off together must not come back together.
+    this.state = { name: "offline", reason, retryAt: (now + fraction(this.#random) * bound) as Millis };
+    return [drop];
+  }
+
+  #settle(since: Millis, now: Millis): void {
+    if (now - since >= this.#timing.stableMs) this.#failures = 0;
+  }
+
+  #dial(now: Millis, wanted: string | null = null): ConnectionEffect {
+    const url = wanted ?? this.#pick();
+    this.#last = url;
+    this.#attempt++;
+    this.state = {
+      name: "connecting",
+      url,
+      attempt: this.#attempt,
+      dueAt: (now + this.#timing.connectWithinMs) as Millis,
+    };
+    return { type: "dial", url, attempt: this.#attempt };
+  }
+
+  #servers(): readonly string[] {
+    return [...new Set([...this.#given, ...this.#learnt])];
+  }
+
+  /** Every server once, in random order, then a new round; never the same twice in a row while there is another. */
+  #pick(): string {
+    const known = this.#servers();
+    this.#round = this.#round.filter((url) => known.includes(url) && (url !== this.#last || known.length === 1));
+    if (this.#round.length === 0) {
+      this.#round = known.filter((url) => url !== this.#last || known.length === 1);
+      for (let i = this.#round.length - 1; i > 0; i--) {
+        const other = this.#random.whole(i + 1);
+        [this.#round[i], this.#round[other]] = [this.#round[other]!, this.#round[i]!];
+      }
+    }
+    return this.#round.pop()!;
+  }
+}

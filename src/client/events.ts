@@ -1,0 +1,48 @@
+import type { ErrorCode } from "../base/error-codes.ts";
+import type { Line, RoomName, Seq, UserName } from "../base/ids.ts";
+import type { Timestamp } from "../base/units.ts";
+import type { RoomMessage } from "./reader.ts";
+import type { SentMessage } from "./sent-message.ts";
+
+/** What the client is doing. Every change has a reason; `closed` is final. */
+export type ChatState =
+  /** Reading what an earlier life left in the outbox store. */
+  | { readonly name: "idle" }
+  | { readonly name: "connecting"; readonly url: string }
+  | { readonly name: "online"; readonly url: string; readonly node: string; readonly session: string }
+  /** Tries again by itself at `retryAt`, a time of the wall clock. */
+  | { readonly name: "offline"; readonly reason: string; readonly retryAt: Timestamp }
+  | { readonly name: "closed"; readonly reason: string };
+
+export interface DirectRoomNews {
+  readonly room: RoomName;
+  readonly line: Line;
+  readonly first: Seq;
+  readonly head: Seq;
+  readonly read: Seq;
+}
+
+export interface ChatEvents {
+  state: ChatState;
+  /** The state of a message on its way changed: it was stored, refused, or given up. */
+  send: SentMessage;
+  /** A direct room has news, or is new. */
+  room: DirectRoomNews;
+  /** A direct message, of whatever room, once and in order within its room. */
+  direct: RoomMessage;
+  /** Somebody's read mark moved. */
+  read: { readonly room: RoomName; readonly user: UserName; readonly seq: Seq };
+  typing: { readonly room: RoomName; readonly user: UserName };
+  presence: Presence;
+  /** A room has another history than before, and everything known about it is void; `null` for all rooms at once. */
+  reset: { readonly room: RoomName | null };
+  /** A server said something went wrong that belongs to no request. For logs. */
+  error: { readonly code: ErrorCode; readonly message: string };
+}
+
+export interface Presence {
+  readonly room: RoomName;
+  /** In small rooms, who; in large ones, how many. */
+  readonly users?: readonly UserName[] | undefined;
+  readonly count?: number | undefined;
+}

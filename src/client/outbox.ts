@@ -1,0 +1,417 @@
+import { assert } from "../base/assert.ts";
+import type { Cid, RoomName, Seq } from "../base/ids.ts";
+import type { Random } from "../base/random.ts";
+import { fraction } from "../base/random.ts";
+import type { Millis } from "../base/units.ts";
+import { SendRefused, SendUnknown } from "./outcome.ts";
+import type { AttemptError, Outcome, Stored } from "./outcome.ts";
+import type { SavedSend } from "./ports.ts";
+
+/**
+ * What was given to `send` and has no outcome yet, one lane for each room.
+ *
+ * 1. A lane goes out in the order of `send`. After any attempt that must be made again, the lane waits for the answers
+ *    that are still out and goes out again from its first entry (go-back-N); no later entry overtakes an earlier one.
+ * 2. The cid and the body of an entry never change; `since` only when the cluster turns out to be another one.
+ * 3. `prev` names the entry before, or, where that was refused for good, the one before that.
+ * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing, or
+ *    when the cid belongs to another body.
+ * 5. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
+ */
+export interface OutboxEntry {
+  /** Who is told of the outcome; the outbox itself tells nobody. */
+  waiter: Waiter | null;
+  /** It has left the outbox. */
+  gone: boolean;
+  send: SavedSend;
+  readonly bytes: number;
+  prev: Cid | null;
+  /** The store has not confirmed it yet: not sent, and nothing behind it is. */
+  saving: boolean;
+  /** What the next attempt, or the one that is out, is. */
+  step: "send" | "lookup";
+  /** Id of the attempt that is out, or 0. */
+  request: number;
+  sentAt: Millis;
+  /** `prev` of the attempt that is out. */
+  sentPrev: Cid | null;
+  /** An attempt ended without a definite answer. */
+  uncertain: boolean;
+  /** Nobody waits for it any more; it only keeps its place until it is known whether it was stored. */
+  abandoned: boolean;
+  /** Why it would be refused, should the lookup find nothing. */
+  refusal: AttemptError | null;
+  /** Times that `order` was answered though everything before is resolved. */
+  orders: number;
+  outcome: Outcome | null;
+}
+
+export interface Waiter {
+  settled(outcome: Outcome): void;
+}
+
+interface Lane {
+  readonly room: RoomName;
+  readonly entries: OutboxEntry[];
+  /** entries[0 .. next) are out, unless the lane is rewinding. */
+  next: number;
+  inFlight: number;
+  rewinding: boolean;
+  blockedUntil: number;
+  failures: number;
+  /** How many of its first entries are of an earlier life. Means nothing after the start. */
+  restored: number;
+  /** What the next new message follows. */
+  last: Cid | null;
+}
+
+export interface OutboxLimits {
+  readonly messagesMax: number;
+  readonly bytesMax: number;
+}
+
+/** How often a server may say that the preceding message is not there, before it is believed to be gone for good. */
+const ordersMax = 3;
+const retryMs = 100;
+const retryMsMax = 5_000;
+/** Lanes without an entry that are remembered for `prev` alone. */
+const idleLanesMax = 1_000;
+
+export class Outbox {
+  readonly #random: Random;
+  readonly #limits: OutboxLimits;
+  readonly #lanes = new Map<RoomName, Lane>();
+  /** Lanes with entries. */
+  readonly #active = new Set<Lane>();
+  readonly #inFlight = new Map<number, OutboxEntry>();
+  /** Ids of attempts in the order they went out, answered ones included until they are the oldest. */
+  readonly #attempts: number[] = [];
+  #oldest = 0;
+  #messages = 0;
+  #bytes = 0;
+
+  constructor(limits: OutboxLimits, random: Random) {
+    this.#limits = limits;
+    this.#random = random;
+  }
+
+  /** Entries without an outcome, and entries that were given up and are still being cleared up. */
+  get size(): number {
+    return this.#messages;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** All entries, lane by lane, in order. */
+  *entries(): IterableIterator<OutboxEntry> {
+    for (const lane of this.#active) yield* lane.entries;
+  }
+
+  hasRoomFor(bytes: number): boolean {
+    return this.#messages < this.#limits.messagesMax && this.#bytes + bytes <= this.#limits.bytesMax;
+  }
+
+  /** Queues a new message behind the others of its room; `prev` is set here. */
+  add(send: Omit<SavedSend, "prev">, bytes: number, saving: boolean): OutboxEntry {
+    const lane = this.#laneOf(send.room);
+    const entry = this.#enter(lane, { ...send, prev: lane.last }, bytes);
+    entry.saving = saving;
+    lane.entries.push(entry);
+    lane.last = send.cid;
+    return entry;
+  }
+
+  /**
+   * Queues a message of an earlier life behind the others of that life and before all new ones. It may have been
+   * attempted then. Only before anything was taken.
+   */
+  restore(send: SavedSend, bytes: number): OutboxEntry {
+    const lane = this.#laneOf(send.room);
+    assert(lane.next === 0, "restored after the start");
+    const entry = this.#enter(lane, send, bytes);
+    entry.uncertain = true;
+    const before = lane.entries[lane.restored - 1]?.send.cid ?? null;
+    const follower = lane.entries[lane.restored];
+    lane.entries.splice(lane.restored, 0, entry);
+    lane.restored++;
+    if (follower === undefined) lane.last = send.cid;
+    else if (follower.prev === before) follower.prev = send.cid;
+    return entry;
+  }
+
+  #enter(lane: Lane, send: SavedSend, bytes: number): OutboxEntry {
+    const entry: OutboxEntry = {
+      waiter: null,
+      gone: false,
+      send,
+      bytes,
+      prev: send.prev,
+      saving: false,
+      step: "send",
+      request: 0,
+      sentAt: 0 as Millis,
+      sentPrev: null,
+      uncertain: false,
+      abandoned: false,
+      refusal: null,
+      orders: 0,
+      outcome: null,
+    };
+    this.#active.add(lane);
+    this.#messages++;
+    this.#bytes += bytes;
+    return entry;
+  }
+
+  #laneOf(room: RoomName): Lane {
+    let lane = this.#lanes.get(room);
+    if (lane === undefined) {
+      lane = {
+        room,
+        entries: [],
+        next: 0,
+        inFlight: 0,
+        rewinding: false,
+        blockedUntil: 0,
+        failures: 0,
+        restored: 0,
+        last: null,
+      };
+      this.#lanes.set(room, lane);
+      if (this.#lanes.size > this.#active.size + idleLanesMax) this.#forgetIdleLane();
+    }
+    return lane;
+  }
+
+  #forgetIdleLane(): void {
+    for (const [room, lane] of this.#lanes) {
+      if (lane.entries.length > 0 || lane.last === null) continue;
+      this.#lanes.delete(room);
+      return;
+    }
+  }
+
+  /**
+   * Adds to `into` what may go out now, in order, and counts it as out: the caller writes every one of them, with the
+   * id it finds in `request`. `budget` is in bytes of bodies; the last one may exceed it.
+   */
+  take(now: Millis, options: { inFlightMax: number; budget: number; nextId: () => number }, into: OutboxEntry[]): void {
+    let budget = options.budget;
+    for (const lane of this.#active) {
+      if (this.#inFlight.size >= options.inFlightMax || budget <= 0) return;
+      if (lane.rewinding || now < lane.blockedUntil) continue;
+      while (lane.next < lane.entries.length && this.#inFlight.size < options.inFlightMax && budget > 0) {
+        const entry = lane.entries[lane.next]!;
+        // What a lookup finds decides what comes next, so it is alone on its way.
+        if (entry.saving || (lane.next > 0 && (entry.step === "lookup" || lane.entries[0]!.step === "lookup"))) break;
+        entry.request = options.nextId();
+        entry.sentAt = now;
+        entry.sentPrev = entry.prev;
+        this.#inFlight.set(entry.request, entry);
+        this.#attempts.push(entry.request);
+        lane.next++;
+        lane.inFlight++;
+        budget -= entry.bytes + 256;
+        into.push(entry);
+      }
+    }
+  }
+
+  /** The attempt that is out under this id. */
+  attempt(request: number): OutboxEntry | null {
+    return this.#inFlight.get(request) ?? null;
+  }
+
+  /** `ok` to a send. */
+  stored(entry: OutboxEntry, stored: Stored): void {
+    const lane = this.#answered(entry);
+    lane.failures = 0;
+    this.#remove(lane, entry);
+    entry.outcome = { state: "stored", stored };
+    this.#rewound(lane);
+  }
+
+  /** `ok` to a lookup. */
+  lookedUp(entry: OutboxEntry, seq: Seq | null): void {
+    const { room, cid } = entry.send;
+    if (seq !== null) {
+      this.stored(entry, { room, cid, seq, ts: null, dup: true, epoch: null, line: null, leader: null, node: null });
+      return;
+    }
+    const lane = this.#answered(entry);
+    const code = entry.refusal === null ? "aborted" : entry.refusal.code;
+    this.#refuse(lane, entry, new SendRefused(cid, code, entry.refusal?.message ?? "given up, and not stored"));
+    this.#rewound(lane);
+  }
+
+  /**
+   * `err` to a send or a lookup. Afterwards the entry has an outcome, or waits for its next attempt. Answers how often
+   * in a row its room had to wait.
+   */
+  failed(entry: OutboxEntry, error: AttemptError, now: Millis): number {
+    const lane = this.#answered(entry);
+    const { cid } = entry.send;
+    if (entry.step === "lookup") {
+      if (error.retryable) this.#wait(lane, error, now);
+      else {
+        // It cannot even be asked for. What follows is linked past it, or it would wait for ever.
+        this.#remove(lane, entry);
+        this.#link(lane, entry);
+        entry.outcome = {
+          state: "unknown",
+          error: new SendUnknown(cid, `${error.message}; whether it is stored cannot be asked`),
+        };
+      }
+    } else {
+      if (!error.definite) entry.uncertain = true;
+      if (error.code === "id_conflict" || (!entry.uncertain && (entry.abandoned || !error.retryable))) {
+        this.#refuse(lane, entry, new SendRefused(cid, error.code, error.message));
+      } else if (entry.abandoned || !error.retryable) {
+        entry.step = "lookup";
+        if (!error.retryable) entry.refusal = error;
+      } else if (error.code !== "order") {
+        this.#wait(lane, error, now);
+      } else if (lane.entries[0] === entry && entry.sentPrev === entry.prev) {
+        // Everything before it is resolved. A server that lags may still be right; one that lost it never will be.
+        entry.orders++;
+        if (entry.orders >= ordersMax) entry.prev = null;
+        this.#wait(lane, error, now);
+      }
+    }
+    lane.rewinding = true;
+    this.#rewound(lane);
+    return lane.failures;
+  }
+
+  /** The link is gone, and with it the answers to all that was out. */
+  lost(): void {
+    for (const entry of this.#inFlight.values()) {
+      if (entry.step === "send") {
+        entry.uncertain = true;
+        if (entry.abandoned) entry.step = "lookup";
+      }
+      entry.request = 0;
+    }
+    this.#inFlight.clear();
+    this.#attempts.length = 0;
+    this.#oldest = 0;
+    for (const lane of this.#active) {
+      lane.inFlight = 0;
+      this.#rewound(lane, true);
+    }
+  }
+
+  /** Positions mean nothing any more: the cluster is another one. What is queued is sent as if it had just been made. */
+  discardPositions(): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.entries.length === 0) lane.last = null;
+      const first = lane.entries[0];
+      if (first !== undefined) first.prev = null;
+      for (const entry of lane.entries) entry.send = { ...entry.send, since: 0 as Seq };
+    }
+  }
+
+  /**
+   * The caller gives up. Answers with the outcome: refused when it was never attempted, or attempted and refused each
+   * time; else unknown, and it keeps its place until it is known whether it was stored.
+   */
+  abandon(entry: OutboxEntry): Outcome {
+    const { room, cid } = entry.send;
+    const lane = this.#lanes.get(room);
+    assert(lane !== undefined && entry.outcome === null, "only what is queued can be given up");
+    if (entry.request === 0 && !entry.uncertain) {
+      return this.#refuse(lane, entry, new SendRefused(cid, "aborted", "given up before it was sent"));
+    }
+    entry.abandoned = true;
+    if (entry.request === 0) entry.step = "lookup";
+    entry.outcome = { state: "unknown", error: new SendUnknown(cid, "given up while an attempt may have been stored") };
+    return entry.outcome;
+  }
+
+  /** Refuses an entry that was never attempted, or whose attempts all ended definite, without asking a server. */
+  refuse(entry: OutboxEntry, error: SendRefused): void {
+    const lane = this.#lanes.get(entry.send.room);
+    assert(lane !== undefined && entry.request === 0 && !entry.uncertain, "an attempt may have been stored");
+    this.#refuse(lane, entry, error);
+  }
+
+  /** When the attempt that has waited longest went out, or null. */
+  oldestSentAt(): Millis | null {
+    const attempts = this.#attempts;
+    while (this.#oldest < attempts.length) {
+      const entry = this.#inFlight.get(attempts[this.#oldest]!);
+      if (entry !== undefined) return entry.sentAt;
+      this.#oldest++;
+    }
+    attempts.length = 0;
+    this.#oldest = 0;
+    return null;
+  }
+
+  /** When a lane that waits may go on, or null. */
+  dueAt(now: Millis): Millis | null {
+    let due = Infinity;
+    for (const lane of this.#active) {
+      if (!lane.rewinding && lane.blockedUntil > now) due = Math.min(due, lane.blockedUntil);
+    }
+    return due === Infinity ? null : (due as Millis);
+  }
+
+  #answered(entry: OutboxEntry): Lane {
+    const lane = this.#lanes.get(entry.send.room);
+    assert(lane !== undefined && this.#inFlight.delete(entry.request), "an answer to nothing");
+    entry.request = 0;
+    lane.inFlight--;
+    if (this.#oldest > 1_024) {
+      this.#attempts.splice(0, this.#oldest);
+      this.#oldest = 0;
+    }
+    return lane;
+  }
+
+  #refuse(lane: Lane, entry: OutboxEntry, error: SendRefused): Outcome {
+    this.#remove(lane, entry);
+    this.#link(lane, entry);
+    entry.outcome = { state: "refused", error };
+    return entry.outcome;
+  }
+
+  /** Links anew what follows an entry that is not stored. */
+  #link(lane: Lane, gone: OutboxEntry): void {
+    for (const entry of lane.entries) if (entry.prev === gone.send.cid) entry.prev = gone.prev;
+    if (lane.last === gone.send.cid) lane.last = gone.prev;
+  }
+
+  #remove(lane: Lane, entry: OutboxEntry): void {
+    const at = lane.entries[0] === entry ? 0 : lane.entries.indexOf(entry);
+    if (at === 0) lane.entries.shift();
+    else lane.entries.splice(at, 1);
+    if (at < lane.next) lane.next--;
+    entry.gone = true;
+    this.#messages--;
+    this.#bytes -= entry.bytes;
+    if (lane.entries.length === 0) {
+      this.#active.delete(lane);
+      lane.blockedUntil = 0;
+      lane.failures = 0;
+      lane.rewinding = false;
+    }
+  }
+
+  #wait(lane: Lane, error: AttemptError, now: Millis): void {
+    const asked = error.retryAfterMs ?? Math.min(retryMs * 2 ** Math.min(lane.failures, 8), retryMsMax);
+    lane.failures++;
+    // Never sooner than the server asks, and not all clients at the same moment.
+    const delay = asked + fraction(this.#random) * Math.max(asked / 2, 1);
+    lane.blockedUntil = Math.max(lane.blockedUntil, now + delay);
+  }
+
+  /** Once no answer is out any more, the lane starts again from its first entry. */
+  #rewound(lane: Lane, rewind: boolean = lane.rewinding): void {
+    if (!rewind || lane.inFlight > 0) return;
+    lane.rewinding = false;
+    lane.next = 0;
+  }
+}

@@ -1,0 +1,88 @@
+import type { Cid, RoomName, Seq } from "../base/ids.ts";
+import type { OutboxEntry, Waiter } from "./outbox.ts";
+import type { Outcome, Stored } from "./outcome.ts";
+
+export type SentState = "queued" | "sending" | "stored" | "refused" | "unknown";
+
+/** What a message consists of, as its sender gave it. */
+export interface SentContent {
+  readonly room: RoomName;
+  readonly cid: Cid;
+  readonly kind: string | null;
+  readonly ref: Seq | null;
+  readonly body: string;
+}
+
+/**
+ * A message on its way. Awaiting it gives its place once it is stored, or throws `SendRefused` or `SendUnknown`; not
+ * awaiting it is fine too. After `SendUnknown` the `state` may still become `stored` or `refused`, when that is learnt.
+ */
+export class SentMessage implements PromiseLike<Stored>, Waiter {
+  readonly content: SentContent;
+  readonly #entry: OutboxEntry | null;
+  #outcome: Outcome | null;
+  /** The first outcome: what those who await get. */
+  #first: Outcome | null;
+  #promise: Promise<Stored> | null = null;
+  #settle: ((outcome: Outcome) => void) | null = null;
+  #cleanup: (() => void) | null = null;
+
+  /** Made by the client: with an entry of the outbox, or with the outcome of what never got there. */
+  constructor(content: SentContent, entry: OutboxEntry | null, outcome: Outcome | null) {
+    this.content = content;
+    this.#entry = entry;
+    this.#outcome = outcome;
+    this.#first = outcome;
+  }
+
+  get cid(): Cid {
+    return this.content.cid;
+  }
+
+  get room(): RoomName {
+    return this.content.room;
+  }
+
+  get state(): SentState {
+    if (this.#outcome !== null) return this.#outcome.state;
+    return this.#entry !== null && this.#entry.request !== 0 ? "sending" : "queued";
+  }
+
+  /** Where it is stored, why it was refused, or why nobody knows; null while it is on its way. */
+  get outcome(): Outcome | null {
+    return this.#outcome;
+  }
+
+  // A promise would have to be made for every message, and would report an unhandled rejection for those that nobody
+  // awaits. This one is made when somebody does.
+  // oxlint-disable-next-line unicorn/no-thenable
+  then<A = Stored, B = never>(
+    onStored?: ((stored: Stored) => A | PromiseLike<A>) | null,
+    onFailed?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#promise ??= new Promise((resolve, reject) => {
+      this.#settle = (outcome) => {
+        if (outcome.state === "stored") resolve(outcome.stored);
+        else reject(outcome.error);
+      };
+      if (this.#first !== null) this.#settle(this.#first);
+    });
+    return this.#promise.then(onStored, onFailed);
+  }
+
+  /** Called by the client. */
+  settled(outcome: Outcome): void {
+    this.#outcome = outcome;
+    if (this.#first !== null) return;
+    this.#first = outcome;
+    this.#settle?.(outcome);
+    this.#cleanup?.();
+    this.#cleanup = null;
+  }
+
+  /** Called by the client: what to do once nobody waits any more. */
+  whenSettled(cleanup: () => void): void {
+    if (this.#first === null) this.#cleanup = cleanup;
+    else cleanup();
+  }
+}

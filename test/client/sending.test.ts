@@ -1,0 +1,309 @@
+import { describe, expect, test } from "vitest";
+import type { Cid, RoomName } from "../../src/base/ids.ts";
+import { error } from "./model-server.ts";
+import { tell, world } from "./world.ts";
+
+describe("sending", () => {
+  test("[SDK10] an awaited message gives its place after `ok`, and not before", async () => {
+    const { clock, server, chat } = world();
+    const sent = chat().room("lobby").send("hello");
+    expect(sent.state).toBe("queued");
+    let place: unknown = null;
+    void sent.then((stored) => {
+      place = stored.seq;
+    });
+    await clock.advance(3);
+    expect(place).toBeNull();
+    await clock.advance(10);
+    expect(place).toBe(1);
+    expect(server.bodies("lobby")).toEqual(["hello"]);
+    expect(await sent).toMatchObject({ seq: 1, dup: false, room: "lobby", cid: sent.cid });
+  });
+
+  test("[SDK11] every send carries `since`, kept on retries, and `prev` from the second on", async () => {
+    const { clock, server, chat } = world();
+    server.post("lobby", "bob", "one");
+    const room = chat().room("lobby");
+    const joined = room.join();
+    await clock.advance(10);
+    expect(await joined).toMatchObject({ head: 1 });
+    server.fates = ["store", "store, then cut"];
+    const first = room.send("a");
+    room.send("b");
+    await clock.advance(2_000);
+    // The head is 3 by now, and "b" still says what was known when its cid was made.
+    expect(server.frames("send").map(({ body, since, prev }) => [body, since, prev])).toEqual([
+      ["a", 1, undefined],
+      ["b", 1, first.cid],
+      ["a", 1, undefined],
+      ["b", 1, first.cid],
+    ]);
+  });
+
+  test("[SDK12] sends are pipelined up to what the server allows", async () => {
+    const { clock, server, chat } = world();
+    server.sendsInFlightMax = 3;
+    server.intercept = (frame) => (frame.t === "send" ? [] : null);
+    const client = chat();
+    const sent = [1, 2, 3, 4, 5].map((n) => client.room("lobby").send(`m${n}`));
+    await clock.advance(100);
+    expect(server.frames("send").map(({ body }) => body)).toEqual(["m1", "m2", "m3"]);
+    expect(sent.map(({ state }) => state)).toEqual(["sending", "sending", "sending", "queued", "queued"]);
+  });
+
+  test("[SDK13] a link that breaks is followed by everything unanswered, in order, with the same cids", async () => {
+    const { clock, server, chat } = world();
+    server.fates = ["store, then cut"];
+    const room = chat().room("lobby");
+    const sent = ["a", "b", "c"].map((body) => room.send(body));
+    await clock.advance(2_000);
+    expect(server.bodies("lobby")).toEqual(["a", "b", "c"]);
+    expect(sent.map(tell)).toEqual(["stored 1", "stored 2", "stored 3"]);
+    expect((await sent[0]!).dup).toBe(true);
+    const [, ...again] = server.frames("send").map(({ cid }) => cid);
+    expect(again).toEqual(sent.map(({ cid }) => cid));
+  });
+
+  test("[SDK14] what is refused for good is linked past, and what follows is stored", async () => {
+    const { clock, server, chat } = world();
+    server.fates = ["store", "forbidden"];
+    const room = chat().room("lobby");
+    const sent = ["a", "b", "c", "d"].map((body) => room.send(body));
+    await clock.advance(500);
+    expect(sent.map(tell)).toEqual(["stored 1", "refused forbidden", "stored 2", "stored 3"]);
+    expect(server.bodies("lobby")).toEqual(["a", "c", "d"]);
+    await expect(Promise.resolve(sent[1])).rejects.toMatchObject({
+      name: "SendRefused",
+      code: "forbidden",
+      cid: sent[1]!.cid,
+    });
+    expect(server.frames("send").at(-2)).toMatchObject({ body: "c", prev: sent[0]!.cid });
+  });
+
+  test("[SDK15] an error that passes is waited out for as long as the server says, and nothing overtakes", async () => {
+    const { clock, server, chat } = world();
+    server.intercept = (frame) =>
+      frame.t === "send" && server.frames("send").length === 1
+        ? [error(frame.id, "overloaded", true, true, 400)]
+        : null;
+    const room = chat().room("lobby");
+    const sent = ["a", "b"].map((body) => room.send(body));
+    await clock.advance(399);
+    expect(sent.map(tell)).toEqual(["queued", "queued"]);
+    await clock.advance(300);
+    expect(server.bodies("lobby")).toEqual(["a", "b"]);
+  });
+
+  test("[SDK15] another room does not wait for one that has to", async () => {
+    const { clock, server, chat } = world();
+    server.intercept = (frame) =>
+      frame.t === "send" && frame.room === "slow" ? [error(frame.id, "overloaded", true, true, 5_000)] : null;
+    const client = chat();
+    const slow = client.room("slow").send("a");
+    const fast = client.room("fast").send("b");
+    await clock.advance(100);
+    expect([tell(slow), tell(fast)]).toEqual(["queued", "stored 1"]);
+  });
+
+  test("[SDK16] a preceding message that the server has lost for good does not hold up its successors for ever", async () => {
+    const { clock, server, chat } = world();
+    const room = chat().room("lobby");
+    room.send("a");
+    await clock.advance(20);
+    server.loseHistory("lobby", 0);
+    const sent = room.send("b");
+    await clock.advance(20);
+    // At first the server may only be behind: it is asked again.
+    expect(sent.state).toBe("queued");
+    await clock.advance(5_000);
+    expect(tell(sent)).toBe("stored 1");
+  });
+
+  test("[SDK20] after a lost answer, a refusal is asked about before it is told: it was stored", async () => {
+    const { clock, server, chat } = world();
+    server.fates = ["store, then cut", "forbidden"];
+    const sent = chat().room("lobby").send("a");
+    await clock.advance(2_000);
+    expect(server.frames("lookup")).toHaveLength(1);
+    expect(tell(sent)).toBe("stored 1");
+    expect(await sent).toMatchObject({ seq: 1, ts: null, dup: true });
+  });
+
+  test("[SDK20] after a lost answer, a refusal is asked about before it is told: it was not stored", async () => {
+    const { clock, server, chat } = world();
+    server.fates = ["cut", "forbidden"];
+    const room = chat().room("lobby");
+    const sent = room.send("a");
+    const next = room.send("b");
+    await clock.advance(2_000);
+    expect([tell(sent), tell(next)]).toEqual(["refused forbidden", "stored 1"]);
+  });
+
+  test("[SDK20] an error that is not definite is never told as a refusal", async () => {
+    const { clock, server, chat } = world();
+    server.fates = ["no_quorum, stored"];
+    const sent = chat().room("lobby").send("a");
+    await clock.advance(15);
+    expect(sent.state).toBe("queued");
+    await clock.advance(100);
+    expect(tell(sent)).toBe("stored 1");
+  });
+
+  test("[SDK20] a cid that belongs to another body is a refusal, whatever happened before", async () => {
+    const { clock, server, chat } = world();
+    const room = chat().room("lobby");
+    room.send("a", { cid: "mine" });
+    await clock.advance(20);
+    const sent = room.send("another", { cid: "mine" });
+    await clock.advance(20);
+    expect(tell(sent)).toBe("refused id_conflict");
+    expect(server.bodies("lobby")).toEqual(["a"]);
+  });
+
+  test("[SDK21] given up before any attempt: refused, and never sent", async () => {
+    const { clock, server, chat } = world();
+    server.down.add("*");
+    const stop = new AbortController();
+    const room = chat().room("lobby");
+    const sent = room.send("a", { signal: stop.signal });
+    const next = room.send("b");
+    await clock.advance(100);
+    stop.abort();
+    expect(tell(sent)).toBe("refused aborted");
+    server.down.clear();
+    await clock.advance(30_000);
+    expect(server.bodies("lobby")).toEqual(["b"]);
+    expect(tell(next)).toBe("stored 1");
+  });
+
+  test("[SDK21] given up while the answer is out: unknown, and what it became is told later", async () => {
+    const { clock, server, chat } = world();
+    server.fates = ["store, then cut"];
+    const stop = new AbortController();
+    const room = chat().room("lobby");
+    const sent = room.send("a", { signal: stop.signal });
+    const next = room.send("b");
+    const failure = Promise.resolve(sent).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    await clock.advance(5);
+    stop.abort();
+    expect(sent.state).toBe("unknown");
+    await clock.advance(2_000);
+    expect(await failure).toMatchObject({ name: "SendUnknown", cid: sent.cid });
+    expect([tell(sent), tell(next)]).toEqual(["stored 1", "stored 2"]);
+  });
+
+  test("[SDK22] a message nobody awaits may be refused without an unhandled rejection", async () => {
+    const { clock, server, chat } = world();
+    const unhandled: unknown[] = [];
+    const listen = (reason: unknown): void => void unhandled.push(reason);
+    process.on("unhandledRejection", listen);
+    server.fates = ["forbidden"];
+    const told: string[] = [];
+    const client = chat();
+    client.on("send", (sent) => told.push(tell(sent)));
+    client.room("lobby").send("a");
+    await clock.advance(50);
+    process.off("unhandledRejection", listen);
+    expect(unhandled).toEqual([]);
+    expect(told).toEqual(["refused forbidden"]);
+  });
+
+  test("[SDK23] what cannot be queued is refused at once, with its code", async () => {
+    const { clock, chat } = world();
+    const client = chat({ outboxMessagesMax: 2, outboxBytesMax: 10 });
+    const room = client.room("lobby");
+    expect(tell(room.send("\ud800"))).toBe("refused bad_request");
+    expect(tell(room.send("a", { cid: "no spaces" }))).toBe("refused bad_request");
+    expect(tell(room.send("a", { kind: "k".repeat(33) }))).toBe("refused bad_request");
+    expect(tell(room.send("a", { ref: 0 }))).toBe("refused bad_request");
+    expect(tell(room.send("a", { signal: AbortSignal.abort() }))).toBe("refused aborted");
+    expect(tell(room.send("more than ten"))).toBe("refused overloaded");
+    const sent = [room.send("a"), room.send("b"), room.send("c")];
+    expect(sent.map(tell)).toEqual(["queued", "queued", "refused overloaded"]);
+    await clock.advance(100);
+    expect(tell(room.send("x".repeat(70_000)))).toBe("refused too_large");
+    expect(tell(room.send("d"))).toBe("queued");
+  });
+
+  test("[SDK23] what turns out to be larger than the server takes is refused, and the link lives", async () => {
+    const { clock, server, chat } = world();
+    server.bodyBytesMax = 10;
+    const room = chat().room("lobby");
+    const sent = [room.send("short"), room.send("longer than ten"), room.send("fine")];
+    await clock.advance(100);
+    expect(sent.map(tell)).toEqual(["stored 1", "refused too_large", "stored 2"]);
+    expect(server.dialled).toHaveLength(1);
+  });
+
+  test("[SDK24] cids of two clients, and of one, are never the same", () => {
+    const { chat } = world();
+    const cids = [chat(), chat()].flatMap((client) => [1, 2, 3].map(() => client.room("lobby").send("x").cid));
+    expect(new Set(cids).size).toBe(6);
+    for (const cid of cids) expect(cid).toMatch(/^[0-9a-f]{16}-[0-9a-z]+$/);
+  });
+
+  test("[SDK25] an answer that does not come in time gives up the link, and another server is asked", async () => {
+    const { clock, server, chat } = world();
+    server.intercept = (frame, link) => (frame.t === "send" && link.url === server.dialled[0] ? [] : null);
+    const sent = chat({}, ["ws://a", "ws://b"]).room("lobby").send("a");
+    await clock.advance(9_900);
+    expect(server.dialled).toHaveLength(1);
+    await clock.advance(2_000);
+    expect(new Set(server.dialled)).toEqual(new Set(["ws://a", "ws://b"]));
+    expect(tell(sent)).toBe("stored 1");
+  });
+
+  test("[SDK26] a full buffer holds back what is queued", async () => {
+    const { clock, server, chat } = world();
+    const client = chat();
+    await clock.advance(10);
+    const [link] = server.links;
+    link!.buffered = 300_000;
+    const sent = client.room("lobby").send("a");
+    await clock.advance(100);
+    expect(tell(sent)).toBe("queued");
+    link!.buffered = 0;
+    await clock.advance(100);
+    expect(tell(sent)).toBe("stored 1");
+  });
+
+  test("[SDK30] a direct message goes to the user, and lands in the room of both", async () => {
+    const { clock, server, chat } = world();
+    const direct = chat().direct("bob");
+    const sent = direct.send("psst");
+    await clock.advance(20);
+    expect(direct.name).toBe("@alice,bob");
+    expect(server.frames("send")[0]).toMatchObject({ to: "bob" });
+    expect(await sent).toMatchObject({ room: "@alice,bob", seq: 1 });
+  });
+
+  test("[SDK23] the name of a room or user that cannot be is refused where it is used", () => {
+    const { chat } = world();
+    const client = chat();
+    expect(() => client.room("a b")).toThrow(expect.objectContaining({ code: "bad_request" }) as Error);
+    expect(() => client.direct("@")).toThrow(expect.objectContaining({ code: "bad_request" }) as Error);
+    expect(client.room("#lobby").name).toBe("lobby");
+  });
+
+  test("[SDK27] another cluster numbers anew: `since` is dropped, the message is sent", async () => {
+    const { clock, server, chat } = world();
+    for (let i = 0; i < 9; i++) server.post("lobby", "bob", "x");
+    const client = chat();
+    const joined = client.room("lobby").join();
+    await clock.advance(10);
+    await joined;
+    server.down.add("*");
+    server.cutAll();
+    const sent = client.room("lobby").send("a");
+    await clock.advance(3_000);
+    server.cluster = "c2" as never;
+    server.rooms.clear();
+    server.down.clear();
+    await clock.advance(30_000);
+    expect(server.frames("send").map(({ since }) => since)).toEqual([0]);
+    expect(await sent).toMatchObject({ seq: 1, room: "lobby" as RoomName, cid: sent.cid as Cid });
+  });
+});
