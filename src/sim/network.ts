@@ -138,42 +138,19 @@ export class Network implements EndPort {
 
   // What follows is for the ends of connections.
 
-  conditionsOf(from: string, to: string): LinkConditions {
-    return this.#links.get(`${from}>${to}`)?.conditions ?? this.#conditions;
-  }
-
-  stuckUntilMicros(from: string, to: string): number {
-    const link = this.#links.get(`${from}>${to}`);
-    if (link === undefined) return 0;
-    return link.blocks > 0 ? Infinity : link.cloggedUntil;
-  }
-
-  nowMicros(): number {
-    return this.#scheduler.nowMicros();
-  }
-
-  /** What arrives: traced, and with a bit flipped where that is asked for. */
-  arrived(from: string, to: string, bytes: Uint8Array): Uint8Array {
-    this.#scheduler.traceBytes(bytes);
-    const { corruptPerPiece } = this.conditionsOf(from, to);
-    if (corruptPerPiece > 0 && fraction(this.#random) < corruptPerPiece) {
-      const at = this.#random.whole(bytes.length);
-      bytes[at] = bytes[at]! ^ (1 << this.#random.whole(8));
-      this.#scheduler.trace("corrupted", at);
-    }
-    return bytes;
-  }
-
   pipeTo(receiver: ConnectionEnd): Pipe {
     const from = receiver.remote;
     const to = receiver.host.name;
+    // Asked at every write and delivery: the key is made once.
+    const key = linkKey(from, to);
     return new Pipe(
       {
         random: this.#random,
         nowMicros: () => this.#scheduler.nowMicros(),
-        conditions: () => this.conditionsOf(from, to),
-        stuckUntilMicros: () => this.stuckUntilMicros(from, to),
-        deliver: (bytes) => receiver.received(this.arrived(from, to, bytes)),
+        conditions: () => this.#links.get(key)?.conditions ?? this.#conditions,
+        stuckUntilMicros: () => stuckUntil(this.#links.get(key)),
+        deliver: (bytes) =>
+          receiver.received(this.#arrived(bytes, this.#links.get(key)?.conditions ?? this.#conditions)),
         ended: (how) => receiver.ended(how),
         drained: () => receiver.peer?.drained(),
       },
@@ -190,18 +167,37 @@ export class Network implements EndPort {
   resetLater(end: ConnectionEnd): void {
     const from = end.remote;
     const to = end.host.name;
-    const conditions = this.conditionsOf(from, to);
+    const conditions = this.#conditionsOf(from, to);
     const life = end.host.life;
     const delay = conditions.latencyMs + exponential(this.#random, conditions.jitterMeanMs);
     this.#scheduler.after(millis(delay), "reset", () => {
-      if (end.host.life !== life || this.stuckUntilMicros(from, to) === Infinity) return;
+      if (end.host.life !== life || this.#stuckUntilMicros(from, to) === Infinity) return;
       end.host.input(0, "reset", () => end.ended("reset"));
     });
   }
 
+  #conditionsOf(from: string, to: string): LinkConditions {
+    return this.#links.get(linkKey(from, to))?.conditions ?? this.#conditions;
+  }
+
+  #stuckUntilMicros(from: string, to: string): number {
+    return stuckUntil(this.#links.get(linkKey(from, to)));
+  }
+
+  /** What arrives: traced, and with a bit flipped where that is asked for. */
+  #arrived(bytes: Uint8Array, { corruptPerPiece }: LinkConditions): Uint8Array {
+    this.#scheduler.traceBytes(bytes);
+    if (corruptPerPiece > 0 && fraction(this.#random) < corruptPerPiece) {
+      const at = this.#random.whole(bytes.length);
+      bytes[at] = bytes[at]! ^ (1 << this.#random.whole(8));
+      this.#scheduler.trace("corrupted", at);
+    }
+    return bytes;
+  }
+
   #link(from: string, to: string): Link {
     // Asked for by name, so that a misspelt host fails here.
-    const key = `${this.#scheduler.hostNamed(from).name}>${this.#scheduler.hostNamed(to).name}`;
+    const key = linkKey(this.#scheduler.hostNamed(from).name, this.#scheduler.hostNamed(to).name);
     let link = this.#links.get(key);
     if (link === undefined) {
       link = { conditions: null, cloggedUntil: 0, blocks: 0 };
@@ -215,9 +211,9 @@ export class Network implements EndPort {
     const { host } = near;
     const target = near.remoteHost;
     const life = host.life;
-    const out = this.conditionsOf(host.name, target.name);
+    const out = this.#conditionsOf(host.name, target.name);
     const travel = out.latencyMs + exponential(this.#random, out.jitterMeanMs);
-    const stuck = this.stuckUntilMicros(host.name, target.name) - this.#scheduler.nowMicros();
+    const stuck = this.#stuckUntilMicros(host.name, target.name) - this.#scheduler.nowMicros();
     const again = (): void => {
       this.#scheduler.after(millis(1_000), "dial", () => {
         if (!near.isDone && host.alive && host.life === life) this.#knock(near, address);
@@ -229,11 +225,11 @@ export class Network implements EndPort {
     }
     this.#scheduler.after(millis(travel + Math.max(0, stuck) / 1000), "dial", () => {
       if (near.isDone || !host.alive || host.life !== life) return;
-      if (target.hasNoPower || this.stuckUntilMicros(target.name, host.name) === Infinity) {
+      if (target.hasNoPower || this.#stuckUntilMicros(target.name, host.name) === Infinity) {
         again();
         return;
       }
-      const back = this.conditionsOf(target.name, host.name);
+      const back = this.#conditionsOf(target.name, host.name);
       const travelBack = back.latencyMs + exponential(this.#random, back.jitterMeanMs);
       const listener = this.#listeners.get(address);
       if (listener === undefined) {
@@ -303,6 +299,16 @@ interface Link {
   conditions: LinkConditions | null;
   cloggedUntil: number;
   blocks: number;
+}
+
+function linkKey(from: string, to: string): string {
+  return `${from}>${to}`;
+}
+
+/** Until when nothing moves, in microseconds: Infinity while blocked, 0 for a link nothing was done to. */
+function stuckUntil(link: Link | undefined): number {
+  if (link === undefined) return 0;
+  return link.blocks > 0 ? Infinity : link.cloggedUntil;
 }
 
 function joins(ends: readonly [ConnectionEnd, ConnectionEnd], one: string, other: string): boolean {

@@ -7,7 +7,9 @@ const turnsAtOnce = 64;
 /**
  * Calls `step` until it answers false. Between two calls every microtask and every `process.nextTick` that the first
  * one caused has run, and what those caused, however long the chain: Node empties both queues after each immediate.
- * So a step sees the world at rest, and nothing outside decides what comes in between. Rejects with what `step` throws.
+ * So a step sees the world at rest, and nothing outside decides what comes in between. What Node settles from a thread of
+ * its own (files, sockets, asynchronous zlib and crypto) is not waited for: nothing inside a simulated world may use it.
+ * Rejects with what `step` throws.
  */
 export function pump(step: () => boolean): Promise<void> {
   return new Promise((resolve, reject) => {

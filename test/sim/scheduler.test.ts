@@ -206,6 +206,22 @@ describe("a crash", () => {
     expect(log).toEqual(["first"]);
   });
 
+  test("leaves the clock of its devices, which serves whichever life runs", async () => {
+    const scheduler = world();
+    const host = scheduler.host("n1");
+    const device = host.deviceClock;
+    const log: string[] = [];
+    device.after(millis(5), () => log.push("first life"));
+    host.crash("killed");
+    device.after(millis(5), () => log.push("nobody"));
+    device.defer(() => log.push("nobody"));
+    host.start();
+    device.after(millis(5), () => log.push("second life"));
+    device.defer(() => log.push("turn ends"));
+    await scheduler.run({ until: millis(10) });
+    expect(log).toEqual(["turn ends", "second life"]);
+  });
+
   test("is told to the host's network and disk once", () => {
     const scheduler = world();
     const host = scheduler.host("n1");

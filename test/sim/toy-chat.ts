@@ -56,17 +56,18 @@ const encode = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.
 
 /** Calls `take` for each whole line. */
 function lines(take: (value: never) => void): (bytes: Uint8Array) => void {
-  let rest: number[] = [];
+  let rest = new Uint8Array(0);
   return (bytes) => {
-    for (const byte of bytes) {
-      if (byte !== 10) {
-        rest.push(byte);
-        continue;
-      }
-      const line = new TextDecoder().decode(new Uint8Array(rest));
-      rest = [];
+    const whole = new Uint8Array(rest.length + bytes.length);
+    whole.set(rest);
+    whole.set(bytes, rest.length);
+    let from = 0;
+    for (let end = whole.indexOf(10, rest.length); end >= 0; end = whole.indexOf(10, from)) {
+      const line = new TextDecoder().decode(whole.subarray(from, end));
+      from = end + 1;
       take(JSON.parse(line) as never);
     }
+    rest = whole.slice(from);
   };
 }
 
