@@ -42,6 +42,7 @@ export interface WindowedId {
 }
 
 // The places of texts in a record (message-record.ts).
+const cidText = 2;
 const kindText = 3;
 const prevText = 4;
 const refFromText = 5;
@@ -127,16 +128,15 @@ export class Posting {
     const start = o + recordHeaderBytes;
     const room = this.#all.findRoom(b, start, textLength(b, o, 0));
     if (room === undefined || room.floor < room.first) return null;
-    const sharedLow = this.#all.hash.of(b, start, textLength(b, o, 0) + textLength(b, o, 1));
-    const sharedHigh = this.#all.hash.high;
-    if (this.#inWindow(b, o, 2, sharedLow, sharedHigh)) return null;
     const checked = recordChecked(b, o);
     const isIdKnown = checked >= room.floor;
-    const isPrevKnown =
-      textLength(b, o, prevText) === 0 ||
-      recordPrevSeq(b, o) > 0 ||
-      this.#inWindow(b, o, prevText, sharedLow, sharedHigh);
+    const hasPrev = textLength(b, o, prevText) > 0 && recordPrevSeq(b, o) === 0;
+    if (isIdKnown && !hasPrev) return null;
+    const sharedLow = this.#all.hash.of(b, start, textLength(b, o, 0) + textLength(b, o, 1));
+    const sharedHigh = this.#all.hash.high;
+    const isPrevKnown = !hasPrev || this.#inWindow(b, o, prevText, sharedLow, sharedHigh);
     if (isIdKnown && isPrevKnown) return null;
+    if (this.#inWindow(b, o, cidText, sharedLow, sharedHigh)) return null;
     return {
       id: isIdKnown ? null : { from: Math.max(room.first, checked + 1), to: room.floor },
       prev: isPrevKnown ? null : { from: room.first, to: room.floor },

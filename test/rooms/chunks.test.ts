@@ -64,13 +64,13 @@ describe("seals", () => {
     log.post(message("lobby", "2"));
     // Entry 4 was the last of the first day; the message of entry 5 is in the next chunk.
     expect(log.events("sealed")).toMatchObject([
-      { sealed: { chunk: 1, from: 0, to: 4, day: 20261123, reason: sealReasons.day, messages: 2 } },
+      { sealed: { chunk: 1, from: 0, to: 4, day: 20250308, reason: sealReasons.day, messages: 2 } },
     ]);
     expect(log.heard.heard[0]).toContain('type="sealed"');
     expect(runsOf(log, "lobby")).toEqual([[1, 1, 1]]);
     expect(log.state.openChunk).toMatchObject({ from: 4, day: day2, messages: 1 });
     log.seal();
-    expect(log.state.chunk(2)).toMatchObject({ day: 20261124 });
+    expect(log.state.chunk(2)).toMatchObject({ day: 20250309 });
   });
 
   test("[SEAL2] a seal proposed at midnight, when nobody talks, leads to the same chunks", () => {
@@ -200,7 +200,7 @@ describe("trims and retention", () => {
     log.set({ kind: "founding" });
     for (let n = 1; n <= 4; n++) {
       log.ts = timestamp(n * 1_000);
-      log.day = day(20261127 + n > 20261130 ? 20261201 : 20261127 + n);
+      log.day = day(n <= 2 ? 20250226 + n : 20250298 + n);
       log.batch(message("lobby", `${n}a`), message("lobby", `${n}b`));
       log.seal();
     }
@@ -255,9 +255,9 @@ describe("trims and retention", () => {
 
   test("[KEEP1] by days for all rooms", () => {
     const log = week();
-    expect(kept(log, {}, { keptFromDay: keptFromDay(20261201, 2) })).toBe(3);
-    expect(kept(log, {}, { keptFromDay: keptFromDay(20261201, 0) })).toBe(1);
-    expect(kept(log, { messages: 2 }, { keptFromDay: 20261129 })).toBe(8);
+    expect(kept(log, {}, { keptFromDay: keptFromDay(20250302, 2) })).toBe(3);
+    expect(kept(log, {}, { keptFromDay: keptFromDay(20250302, 0) })).toBe(1);
+    expect(kept(log, { messages: 2 }, { keptFromDay: 20250228 })).toBe(8);
     log.set({ kind: "retentionDays", days: 2 }, { kind: "timeZone", timeZone: "Europe/Rome" });
     log.restart();
     expect([log.state.retentionDays, log.state.timeZone]).toEqual([2, "Europe/Rome"]);

@@ -161,8 +161,8 @@ function describe(event: RoomEvent): string {
   return words.join(" ");
 }
 
-export const day1 = day(20261123);
-export const day2 = day(20261124);
+export const day1 = day(20250308);
+export const day2 = day(20250309);
 
 /** A group's log, written here, and the state it leads to. */
 export class GroupLog {

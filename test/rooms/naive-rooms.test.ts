@@ -133,7 +133,7 @@ function run(all: readonly Step[]): void {
       }
       case "clock":
         log.ts = timestamp(Math.max(0, log.ts + step.ts));
-        log.day = day(Math.min(20261130, Math.max(20261101, log.day + step.days)));
+        log.day = day(Math.min(20250330, Math.max(20250301, log.day + step.days)));
         log.term = term(log.term + step.terms);
         break;
       case "seal":
@@ -163,7 +163,7 @@ function run(all: readonly Step[]): void {
 
 describe("the rules said twice", () => {
   test("[ORDER4] random commands lead to what a naive model says, over restarts, and to equal states", () => {
-    fc.assert(fc.property(steps, run), { seed: 20261123, numRuns: 120 });
+    fc.assert(fc.property(steps, run), { seed: 1123, numRuns: 120 });
   });
 
   test("[SNAP2] a state restored in the middle and given the rest is the state that never stopped", () => {
