@@ -200,7 +200,7 @@ describe("trims and retention", () => {
     log.set({ kind: "founding" });
     for (let n = 1; n <= 4; n++) {
       log.ts = timestamp(n * 1_000);
-      log.day = day(n <= 2 ? 20250226 + n : 20250298 + n);
+      log.day = day(n <= 3 ? 20250328 + n : 20250401);
       log.batch(message("lobby", `${n}a`), message("lobby", `${n}b`));
       log.seal();
     }
@@ -255,9 +255,9 @@ describe("trims and retention", () => {
 
   test("[KEEP1] by days for all rooms", () => {
     const log = week();
-    expect(kept(log, {}, { keptFromDay: keptFromDay(20250302, 2) })).toBe(3);
-    expect(kept(log, {}, { keptFromDay: keptFromDay(20250302, 0) })).toBe(1);
-    expect(kept(log, { messages: 2 }, { keptFromDay: 20250228 })).toBe(8);
+    expect(kept(log, {}, { keptFromDay: keptFromDay(20250401, 2) })).toBe(3);
+    expect(kept(log, {}, { keptFromDay: keptFromDay(20250401, 0) })).toBe(1);
+    expect(kept(log, { messages: 2 }, { keptFromDay: 20250330 })).toBe(8);
     log.set({ kind: "retentionDays", days: 2 }, { kind: "timeZone", timeZone: "Europe/Rome" });
     log.restart();
     expect([log.state.retentionDays, log.state.timeZone]).toEqual([2, "Europe/Rome"]);
