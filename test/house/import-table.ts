@@ -49,7 +49,10 @@ export const importTable: Readonly<Record<string, Rule>> = {
   transport: { may: ["base"], packages: [] },
   topology: { may: ["base", "consensus"], packages: [] },
   server: { may: ["base", "protocol", "rooms", "consensus", "storage", "topology"], packages: [] },
-  doors: { may: ["base", "protocol", "server"], packages: [] },
+  doors: {
+    may: ["base", "protocol", "server"],
+    packages: ["node:net", "node:http", "node:crypto", "ws", "hono", "@hono/node-server", "@hono/node-server/utils/response"],
+  },
   client: { may: ["base", "protocol"], packages: [] },
   "platform/node": {
     may: [

@@ -1,0 +1,73 @@
+import type { Fault } from "../base/error-codes.ts";
+import type { RoomName, Seq, UserName } from "../base/ids.ts";
+import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
+import type { Caller } from "../server/caller.ts";
+import type { ClientLink, ClientSession } from "../server/client-link.ts";
+import type { Identity } from "../server/session-host.ts";
+
+/** What every door needs of the server: a session for each connection. */
+export interface ConnectionPort {
+  /**
+   * Takes a new connection. A Fault (`overloaded`, `unavailable`) means that nothing was kept of it; the door tells the
+   * client and ends the connection.
+   */
+  connect(link: ClientLink): ClientSession | Fault;
+}
+
+/** What an HTTP request may ask besides sending and reading a stream. */
+export type AskFrame = ClientFrameOf<"join" | "leave" | "hist" | "lookup" | "read" | "rooms">;
+
+/** What a room's history amounts to, up to a seq: equal on all servers for equal `upto`. */
+export interface RoomDigest {
+  readonly room: RoomName;
+  readonly line: string;
+  readonly upto: number;
+  /** Hex of SHA-256. */
+  readonly digest: string;
+  readonly node: string;
+}
+
+/** What the HTTP door needs of the server, beyond sessions for its event streams. All promises reject with a Fault. */
+export interface RequestPort extends ConnectionPort {
+  /** Says who somebody is. Rejects with `unauthorized`. `user` is what the request says; the identity is what counts. */
+  identify(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity>;
+  readonly requests: { handle(caller: Caller, frame: AskFrame): Promise<ServerFrame> };
+  /** Puts one message in order; settles with `ok` once it is durable. */
+  send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame>;
+  /** `upto` null: up to the head. Rejects with `not_found` for a room the caller may not read, `gone`, `behind`. */
+  digest(caller: Caller, room: RoomName, upto: Seq | null): Promise<RoomDigest>;
+  /** Whether sends can succeed here now, and if not, why. */
+  readonly ready: { readonly ok: boolean; readonly reason: string | null };
+}
+
+/** What an operator may have done. Each is put in order like a message, so that every server does the same. */
+export type Operation =
+  /** What a room keeps: no older, no more, no larger than this; 0 = without end. */
+  | {
+      readonly type: "retention";
+      readonly room: RoomName;
+      readonly ageMs: number;
+      readonly messages: number;
+      readonly bytes: number;
+    }
+  /** The room begins at `first`: what is older is removed. */
+  | { readonly type: "trim"; readonly room: RoomName; readonly first: Seq }
+  | { readonly type: "delete"; readonly room: RoomName }
+  | { readonly type: "kick"; readonly room: RoomName; readonly user: UserName }
+  | { readonly type: "invite"; readonly room: RoomName; readonly user: UserName }
+  | { readonly type: "role"; readonly room: RoomName; readonly user: UserName; readonly role: RoleName };
+
+export const roleNames = ["member", "moderator", "owner"] as const;
+export type RoleName = (typeof roleNames)[number];
+
+/** What the admin door needs of the server. */
+export interface OperatorPort {
+  /** Settles once the operation is in order and durable. Rejects with a Fault. */
+  operate(operation: Operation): Promise<void>;
+  /** What `/admin/v1/status` shows. */
+  status(): Promise<object> | object;
+  /** Who is connected: by which door, in which rooms. At most `limit` of them. */
+  sessionList(limit: number): readonly object[];
+  /** Metrics as Prometheus text. */
+  metrics(): Promise<string>;
+}
