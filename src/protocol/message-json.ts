@@ -51,9 +51,24 @@ const digitsMax = 15;
 /** The words of a `msg` and its four numbers, or of an `ok` and its numbers, with some room to spare. */
 const wordsBytesMax = 128 + 4 * digitsMax;
 
-/** Upper bound of the size of the `msg` frame in JSON: every byte might need six. */
+/**
+ * Upper bound of the size of the `msg` frame in JSON. Names and short bodies are taken at six bytes for one; the bytes
+ * of longer bodies are looked at, so that a large message does not ask for six times its size.
+ */
 export const messageJsonBytesMax = (m: MessageRanges): number =>
-  wordsBytesMax + 6 * (m.roomLength + m.fromLength + m.cidLength + m.kindLength + m.bodyLength);
+  wordsBytesMax +
+  6 * (m.roomLength + m.fromLength + m.cidLength + m.kindLength) +
+  (m.bodyLength <= 1024 ? 6 * m.bodyLength : escapedLength(m.source, m.bodyStart, m.bodyLength));
+
+/** Bytes that `putEscaped` writes for these. */
+export function escapedLength(from: Uint8Array, start: number, length: number): number {
+  let bytes = length;
+  for (let i = start; i < start + length; i++) {
+    const escape = escapes[from[i]!]!;
+    if (escape !== 0) bytes += escape === 0x75 ? 5 : 1;
+  }
+  return bytes;
+}
 
 /** Upper bound of the size of the `ok` frame in JSON. */
 export const okSendJsonBytesMax = (ok: OkSendRanges): number =>

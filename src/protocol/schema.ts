@@ -433,7 +433,7 @@ export const serverFrames = {
       room,
       from: { ...seq, doc: "first missing" },
       to: { ...seq, doc: "last missing" },
-      reason: { ...word, doc: "`reset`, `retention`, `deleted` or another word" },
+      reason: { ...word, doc: "`retention`, `deleted`, `reset`, `unavailable` or another word" },
       line: { ...line, optional: true, doc: "the line from now on" },
     },
     doc: "These cannot be given.",

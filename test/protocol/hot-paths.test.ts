@@ -22,6 +22,7 @@ import {
 } from "../../src/protocol/message-bytes.ts";
 import type { MessageRanges, OkSendRanges } from "../../src/protocol/message-bytes.ts";
 import {
+  escapedLength,
   messageJsonBytesMax,
   okSendJsonBytesMax,
   putDecimal,
@@ -324,6 +325,23 @@ describe("written from a record", () => {
     ranges.bodyLength = body.length;
     const bytes = written((into, o) => putMessageJson(into, o, ranges), messageJsonBytesMax(ranges), 0);
     expect(textOf(bytes, 0, bytes.length)).toContain(`"body":${JSON.stringify(all)}}`);
+  });
+
+  test("[PROTO12] a large message asks for what it needs, whatever is in it", () => {
+    const ranges = messageRanges();
+    for (const [byte, size] of [
+      ["a", 1],
+      ['"', 2],
+      ["\u0001", 6],
+    ] as const) {
+      const body = utf8(byte.repeat(5000));
+      ranges.source = body;
+      ranges.bodyLength = body.length;
+      expect(messageJsonBytesMax(ranges)).toBeLessThan(size * body.length + 300);
+      const bytes = written((into, o) => putMessageJson(into, o, ranges), messageJsonBytesMax(ranges), 0);
+      expect(bytes.length).toBeGreaterThan(size * body.length);
+      expect(escapedLength(body, 0, body.length)).toBe(size * body.length);
+    }
   });
 
   test("[PROTO12] numbers are written as JSON writes them", () => {
