@@ -341,6 +341,7 @@ export class Driver {
     const timeline = this.#timelines.get(message.room);
     if (timeline !== undefined && timeline.readers.size > 0) {
       if (!timeline.message(message)) this.#lose(open.attempt, "protocol: a message out of place");
+      else if (timeline.stalled) this.#unsettled.add(timeline);
     } else if (isDirect(message.room)) this.#parts.directRoom(null);
   }
 

@@ -17,7 +17,7 @@ export interface StreamOptions {
  * Messages for `for await`. Ends when the consumer breaks off, its signal aborts, or the client is closed; throws the
  * `Fault` when the room cannot be read. What waits is bounded; a consumer that does not read holds up nobody else.
  */
-export class MessageStream implements AsyncIterableIterator<TimelineItem>, ItemQueue {
+export class MessageStream implements AsyncIterableIterator<TimelineItem, undefined>, ItemQueue {
   readonly #options: StreamOptions;
   #items: TimelineItem[] = [];
   #next = 0;
@@ -25,7 +25,8 @@ export class MessageStream implements AsyncIterableIterator<TimelineItem>, ItemQ
   #stopped = false;
   #state: "open" | "ended" | Fault = "open";
   readonly #endListeners: (() => void)[] = [];
-  #waiting: { resolve: (result: IteratorResult<TimelineItem>) => void; reject: (error: Fault) => void }[] = [];
+  #waiting: { resolve: (result: IteratorResult<TimelineItem, undefined>) => void; reject: (error: Fault) => void }[] =
+    [];
 
   constructor(options: StreamOptions) {
     this.#options = options;
@@ -77,7 +78,7 @@ export class MessageStream implements AsyncIterableIterator<TimelineItem>, ItemQ
     this.#waiting = [];
   }
 
-  next(): Promise<IteratorResult<TimelineItem>> {
+  next(): Promise<IteratorResult<TimelineItem, undefined>> {
     const item = this.#items[this.#next];
     if (item !== undefined) {
       this.#take(item);
@@ -109,7 +110,7 @@ export class MessageStream implements AsyncIterableIterator<TimelineItem>, ItemQ
     }
   }
 
-  return(): Promise<IteratorResult<TimelineItem>> {
+  return(): Promise<IteratorResult<TimelineItem, undefined>> {
     this.#items = [];
     this.#next = 0;
     this.end();

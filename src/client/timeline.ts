@@ -29,6 +29,8 @@ export class Timeline {
   head = 0 as Seq;
   /** The newest `seq` of this client's own messages. */
   seen = 0 as Seq;
+  /** Nobody could take the next message: the subscription should end until somebody can. */
+  stalled = false;
   #stream: Stream = { state: "none" };
   #retryAt = 0;
   #failures = 0;
@@ -103,7 +105,8 @@ export class Timeline {
     this.learn(ok.line, ok.head);
     const position = stream.after === "latest" ? ok.head : stream.after;
     this.#stream = { state: "live", position };
-    for (const reader of this.readers) reader.position ??= position;
+    // Who wants what comes from now on does not get what another one still has to catch up with.
+    for (const reader of this.readers) reader.position ??= Math.max(position, ok.head) as Seq;
   }
 
   /** `err` to a subscription. Answers how often it failed so far, or null when this is not its id or it is over. */
@@ -129,7 +132,11 @@ export class Timeline {
     if (message.seq !== stream.position + 1) return false;
     stream.position = message.seq;
     if (message.seq > this.head) this.head = message.seq;
-    for (const reader of this.readers) reader.offer(message);
+    this.stalled = true;
+    for (const reader of this.readers) {
+      reader.offer(message);
+      if (!reader.paused) this.stalled = false;
+    }
     return true;
   }
 

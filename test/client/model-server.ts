@@ -1,5 +1,5 @@
 import type { Cid, ClusterId, Line, NodeName, RoomName, Seq, Term, UserName } from "../../src/base/ids.ts";
-import type { Millis, Timestamp } from "../../src/base/units.ts";
+import type { Millis } from "../../src/base/units.ts";
 import type { Dial, Link, LinkEvents, WireFormat } from "../../src/client/ports.ts";
 import type { ClientFrame, ClientFrameOf, Message, ServerFrame } from "../../src/protocol/schema.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
@@ -318,7 +318,7 @@ export class ModelServer implements Dial {
   #store(room: ModelRoom, from: string, frame: ClientFrameOf<"send">): Message {
     const seq = (room.log.length + 1) as Seq;
     const { cid, body, kind, ref } = frame;
-    const ts = this.clock.wall() as Timestamp;
+    const ts = this.clock.wall();
     const message: Message = {
       seq,
       from: from as UserName,

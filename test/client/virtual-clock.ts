@@ -38,7 +38,9 @@ export class VirtualClock implements Clock {
   /** Lets promises settle and runs what was deferred, until nothing moves any more. */
   async settle(): Promise<void> {
     for (;;) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
       if (this.#deferred.length === 0) return;
       for (const task of this.#deferred.splice(0)) task();
     }

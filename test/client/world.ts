@@ -9,7 +9,7 @@ import { VirtualClock } from "./virtual-clock.ts";
 export interface World {
   readonly clock: VirtualClock;
   readonly server: ModelServer;
-  chat(options?: Partial<ChatOptions>, servers?: string[]): Chat;
+  readonly chat: (options?: Partial<ChatOptions>, servers?: string[]) => Chat;
 }
 
 /** A model server, virtual time, and clients of alice. */

@@ -1,0 +1,396 @@
+import { describe, expect, test } from "vitest";
+import { seededRandom } from "../../src/base/random.ts";
+import type { Millis } from "../../src/base/units.ts";
+import { Connection } from "../../src/client/connection.ts";
+import type { ConnectionEvent, ConnectionState } from "../../src/client/connection.ts";
+import type { ChatState } from "../../src/client/events.ts";
+import { error } from "./model-server.ts";
+import { world } from "./world.ts";
+
+const at = (now: number): Millis => now as Millis;
+type StateName = ConnectionState["name"];
+type EventType = ConnectionEvent["type"];
+
+/** Two servers, in the given state at 0; online since long ago. */
+function connectionIn(state: StateName): Connection {
+  const connection = new Connection(["a", "b"], seededRandom(1));
+  if (state === "idle") return connection;
+  connection.step({ type: "start", now: at(0) });
+  if (state === "online" || state === "offline" || state === "closed") {
+    connection.step({ type: "welcome", now: at(0), heartbeatMs: 25_000, servers: [] });
+  }
+  if (state === "offline") connection.step({ type: "lost", now: at(0), reason: "test" });
+  if (state === "closed") connection.step({ type: "close", reason: "test" });
+  return connection;
+}
+
+const events: Record<EventType, ConnectionEvent> = {
+  start: { type: "start", now: at(20_000) },
+  welcome: { type: "welcome", now: at(20_000), heartbeatMs: 25_000, servers: [] },
+  lost: { type: "lost", now: at(20_000), reason: "test" },
+  move: { type: "move", now: at(20_000), reason: "behind", hint: "b" },
+  hint: { type: "hint", now: at(20_000) },
+  due: { type: "due", now: at(60_000) },
+  close: { type: "close", reason: "test" },
+};
+
+// State after the event, then the effects.
+const table: Record<StateName, Record<EventType, string>> = {
+  idle: {
+    start: "connecting dial",
+    welcome: "idle",
+    lost: "idle",
+    move: "idle",
+    hint: "idle",
+    due: "idle",
+    close: "closed",
+  },
+  connecting: {
+    start: "connecting",
+    welcome: "online",
+    lost: "offline drop",
+    move: "connecting",
+    hint: "connecting",
+    due: "offline drop",
+    close: "closed drop",
+  },
+  online: {
+    start: "online",
+    welcome: "online",
+    lost: "offline drop",
+    move: "connecting drop dial",
+    hint: "online ping",
+    due: "online ping",
+    close: "closed drop",
+  },
+  offline: {
+    start: "offline",
+    welcome: "offline",
+    lost: "offline",
+    move: "offline",
+    hint: "connecting dial",
+    due: "connecting dial",
+    close: "closed",
+  },
+  closed: {
+    start: "closed",
+    welcome: "closed",
+    lost: "closed",
+    move: "closed",
+    hint: "closed",
+    due: "closed",
+    close: "closed",
+  },
+};
+
+describe("the connection's states", () => {
+  for (const [state, row] of Object.entries(table) as [StateName, Record<EventType, string>][]) {
+    test(`[SDK1] ${state}: every event has its answer`, () => {
+      for (const [type, outcome] of Object.entries(row) as [EventType, string][]) {
+        const connection = connectionIn(state);
+        const effects = connection.step(events[type]);
+        const said = [connection.state.name, ...effects.map((effect) => effect.type)].join(" ");
+        expect(`${type}: ${said}`).toBe(`${type}: ${outcome}`);
+      }
+    });
+  }
+
+  test("[SDK2] every server once, in random order, before any is tried again", () => {
+    const servers = ["a", "b", "c", "d"];
+    const firsts = new Set<string>();
+    for (let seed = 0; seed < 40; seed++) {
+      const connection = new Connection(servers, seededRandom(seed));
+      const dialled: string[] = [];
+      connection.step({ type: "start", now: at(0) });
+      let now = 0;
+      while (dialled.length < 8) {
+        const { state } = connection;
+        if (state.name === "connecting") dialled.push(state.url);
+        connection.step({ type: "lost", now: at(now), reason: "test" });
+        now = connection.dueAt()!;
+        connection.step({ type: "due", now: at(now) });
+      }
+      firsts.add(dialled[0]!);
+      expect(new Set(dialled.slice(0, 4))).toEqual(new Set(servers));
+      expect(dialled.every((url, i) => url !== dialled[i - 1])).toBe(true);
+    }
+    expect(firsts).toEqual(new Set(servers));
+  });
+
+  test("[SDK3] the bound of the back-off doubles from 500 ms to 20 s, and the wait is anything below it", () => {
+    const longest: number[] = Array.from({ length: 9 }, () => 0);
+    const shortest: number[] = Array.from({ length: 9 }, () => Infinity);
+    for (let seed = 0; seed < 300; seed++) {
+      const connection = new Connection(["a"], seededRandom(seed));
+      connection.step({ type: "start", now: at(0) });
+      for (let i = 0; i < 9; i++) {
+        connection.step({ type: "lost", now: at(0), reason: "test" });
+        const wait = connection.dueAt()!;
+        longest[i] = Math.max(longest[i]!, wait);
+        shortest[i] = Math.min(shortest[i]!, wait);
+        connection.step({ type: "hint", now: at(0) });
+      }
+    }
+    const bounds = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000, 20_000];
+    for (const [i, bound] of bounds.entries()) {
+      expect(longest[i]).toBeLessThan(bound);
+      expect(longest[i]).toBeGreaterThan(bound * 0.9);
+      expect(shortest[i]).toBeLessThan(bound * 0.1);
+    }
+  });
+
+  test("[SDK3] ten seconds online start the back-off over; less does not", () => {
+    const waitAfter = (online: number): number => {
+      let longest = 0;
+      for (let seed = 0; seed < 50; seed++) {
+        const connection = new Connection(["a"], seededRandom(seed));
+        connection.step({ type: "start", now: at(0) });
+        for (let i = 0; i < 8; i++) {
+          connection.step({ type: "lost", now: at(0), reason: "test" });
+          connection.step({ type: "hint", now: at(0) });
+        }
+        connection.step({ type: "welcome", now: at(0), heartbeatMs: 25_000, servers: [] });
+        connection.step({ type: "lost", now: at(online), reason: "test" });
+        longest = Math.max(longest, connection.dueAt()! - online);
+      }
+      return longest;
+    };
+    expect(waitAfter(9_999)).toBeGreaterThan(10_000);
+    expect(waitAfter(10_000)).toBeLessThan(500);
+  });
+});
+
+describe("the connection", () => {
+  const follow = (states: ChatState[]) =>
+    states.map((state) => ("reason" in state ? `${state.name} ${state.reason}` : state.name));
+
+  test("[SDK1] every change of state is told, with its reason", async () => {
+    const { clock, server, chat } = world();
+    const states: ChatState[] = [];
+    const client = chat();
+    expect(client.state.name).toBe("connecting");
+    client.on("state", (state) => states.push(state));
+    await clock.advance(10);
+    server.cutAll();
+    await clock.advance(2_000);
+    await client.close();
+    expect(follow(states)).toEqual(["online", "offline cut", "connecting", "online", "closed closed"]);
+  });
+
+  test("[SDK4] silence of two heartbeats, one of them after a ping, gives up a half-open link", async () => {
+    const { clock, server, chat } = world();
+    server.heartbeatMs = 1_000;
+    const client = chat();
+    await clock.advance(10);
+    const [link] = server.links;
+    link!.mute = true;
+    const states: ChatState[] = [];
+    client.on("state", (state) => states.push(state));
+    await clock.advance(1_900);
+    expect(follow(states)).toEqual([]);
+    await clock.advance(200);
+    expect(follow(states)[0]).toBe("offline silence");
+    await clock.advance(2_000);
+    expect(client.state.name).toBe("online");
+  });
+
+  test("[SDK4] while the server answers pings, a quiet link stays", async () => {
+    const { clock, server, chat } = world();
+    server.heartbeatMs = 1_000;
+    chat();
+    await clock.advance(60_000);
+    expect(server.dialled).toHaveLength(1);
+    expect(server.frames("ping").length).toBeGreaterThanOrEqual(58);
+  });
+
+  test("[SDK5] a server that drains is left at once for another", async () => {
+    const { clock, server, chat } = world();
+    chat({}, ["ws://a", "ws://b"]);
+    await clock.advance(10);
+    server.say({ t: "drain", withinMs: 5_000 });
+    await clock.advance(1);
+    expect(new Set(server.dialled)).toEqual(new Set(["ws://a", "ws://b"]));
+  });
+
+  test("[SDK5] with nowhere else to go, a drain is waited for", async () => {
+    const { clock, server, chat } = world();
+    chat();
+    await clock.advance(10);
+    server.say({ t: "drain", withinMs: 5_000 });
+    await clock.advance(100);
+    expect(server.dialled).toHaveLength(1);
+  });
+
+  test("[SDK5] a hint of the machine is a try at once", async () => {
+    const { clock, server, chat } = world();
+    let better = (): void => undefined;
+    let stopped = false;
+    const hints = {
+      listen: (listener: () => void) => {
+        better = listener;
+        return () => {
+          stopped = true;
+        };
+      },
+    };
+    server.down.add("*");
+    const client = chat({ hints });
+    await clock.advance(60_000);
+    while (client.state.name !== "offline") await clock.advance(1);
+    server.down.clear();
+    better();
+    await clock.advance(5);
+    expect(client.state.name).toBe("online");
+    await client.close();
+    expect(stopped).toBe(true);
+  });
+
+  test("[SDK2] servers that the greeting names are tried too", async () => {
+    const { clock, server, chat } = world();
+    server.servers = ["ws://b"];
+    const client = chat();
+    await clock.advance(10);
+    server.down.add("ws://a");
+    server.cutAll();
+    await clock.advance(5_000);
+    expect(client.state).toMatchObject({ name: "online", url: "ws://b" });
+  });
+
+  test("[SDK6] the token is asked for before every greeting; one that is refused is asked for again", async () => {
+    const { clock, server, chat } = world();
+    let asked = 0;
+    const client = chat({ token: () => Promise.resolve(`token ${++asked}`) });
+    server.intercept = (frame) =>
+      frame.t === "hello" && frame.token !== "token 3"
+        ? [{ ...error(0, "unauthorized", true, false), id: undefined } as never]
+        : null;
+    await clock.advance(10_000);
+    expect(client.state.name).toBe("online");
+    expect(server.frames("hello").map(({ token }) => token)).toEqual(["token 1", "token 2", "token 3"]);
+  });
+
+  test("[SDK6] a token that cannot be had is a reason to be offline, not to end", async () => {
+    const { clock, chat } = world();
+    const states: ChatState[] = [];
+    const client = chat({ token: () => Promise.reject(new Error("no network")) });
+    client.on("state", (state) => states.push(state));
+    await clock.advance(100);
+    expect(follow(states)[0]).toBe("offline token: no network");
+    await client.close();
+  });
+
+  test("[SDK7] a greeting refused for good ends the client: requests, sends and iterations are told", async () => {
+    const { clock, server, chat } = world();
+    server.intercept = (frame) =>
+      frame.t === "hello" ? [{ ...error(0, "forbidden", true, false), id: undefined } as never] : null;
+    const client = chat();
+    const room = client.room("lobby");
+    const sent = room.send("a");
+    const page = room.history().catch((error: unknown) => error);
+    const item = room
+      .messages({ after: 0 })
+      .next()
+      .catch((error: unknown) => error);
+    await clock.advance(10);
+    expect(client.state).toEqual({ name: "closed", reason: "forbidden" });
+    expect(await page).toMatchObject({ code: "forbidden" });
+    expect(await item).toMatchObject({ code: "forbidden" });
+    expect(sent.state).toBe("refused");
+  });
+
+  test("[SDK7] replaced by another link of the same session: ends, and does not push back", async () => {
+    const { clock, server, chat } = world();
+    const client = chat();
+    await clock.advance(10);
+    for (const link of server.links) link.cut("replaced", 4409);
+    await clock.advance(60_000);
+    expect(client.state).toEqual({ name: "closed", reason: "replaced" });
+    expect(server.dialled).toHaveLength(1);
+  });
+
+  test("[SDK8] what no server may send ends the link, not the client", async () => {
+    const { clock, server, chat } = world();
+    const client = chat();
+    await clock.advance(10);
+    server.say({ t: "msg", room: 7 } as never);
+    await clock.advance(3_000);
+    expect(server.dialled).toHaveLength(2);
+    expect(client.state.name).toBe("online");
+  });
+
+  test("[SDK8] frames and fields of a newer server are ignored", async () => {
+    const { clock, server, chat } = world();
+    const client = chat();
+    await clock.advance(10);
+    server.say({ t: "sparkle", colour: "red" } as never);
+    server.say({ t: "pong", id: 99, colour: "red" } as never);
+    await clock.advance(100);
+    expect(server.dialled).toHaveLength(1);
+    expect(client.state.name).toBe("online");
+  });
+
+  test("[SDK9] after close nothing is left: no link, no timer, no listener on a signal", async () => {
+    const { clock, server, chat } = world();
+    const stop = new AbortController();
+    let listeners = 0;
+    const { signal } = stop;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = (...words: Parameters<typeof add>) => (listeners++, add(...words));
+    signal.removeEventListener = (...words: Parameters<typeof remove>) => (listeners--, remove(...words));
+    server.intercept = (frame) => (frame.t === "hello" || frame.t === "sub" ? null : []);
+    const client = chat();
+    const room = client.room("lobby");
+    const ended: string[] = [];
+    const note = (what: string) => () => void ended.push(what);
+    room.send("a", { signal }).then(note("sent"), note("send failed"));
+    room.history({ signal }).then(note("page"), note("history failed"));
+    room.messages({ after: 0, signal }).next().then(note("end"), note("error"));
+    client.directMessages({ signal }).next().then(note("direct end"), note("error"));
+    const others = clock.timers;
+    await clock.advance(50);
+    expect(others).toBeGreaterThan(0);
+    await client.close();
+    await clock.settle();
+    expect(ended.sort()).toEqual(["direct end", "end", "history failed", "send failed"]);
+    expect(clock.timers).toBe(0);
+    expect(server.links.size).toBe(0);
+    expect(listeners).toBe(0);
+  });
+
+  test("[SDK9] a listener that throws harms nobody else, and its error is seen", async () => {
+    const { clock, chat } = world();
+    const client = chat();
+    const heard: string[] = [];
+    client.on("state", () => {
+      throw new Error("mine");
+    });
+    client.on("state", (state) => heard.push(state.name));
+    await expect(clock.advance(10)).rejects.toThrow("mine");
+    expect(heard).toEqual(["online"]);
+  });
+
+  test("[SDK9] a drain waits for the answers, and for no longer than it was told to", async () => {
+    const { clock, server, chat } = world();
+    const client = chat();
+    const sent = client.room("lobby").send("a");
+    const closed = client.close({ drain: true });
+    expect(client.room("lobby").send("late").state).toBe("refused");
+    await clock.advance(20);
+    await closed;
+    expect(sent.state).toBe("stored");
+
+    server.down.add("*");
+    const other = chat();
+    const lost = other.room("lobby").send("b");
+    let over = false;
+    void other.close({ drain: true, drainWithinMs: 3_000 }).then(() => {
+      over = true;
+    });
+    await clock.advance(2_900);
+    expect(over).toBe(false);
+    await clock.advance(200);
+    expect([over, lost.state]).toEqual([true, "refused"]);
+    expect(clock.timers).toBe(0);
+  });
+});

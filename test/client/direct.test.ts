@@ -1,0 +1,206 @@
+import { describe, expect, test } from "vitest";
+import type { SavedPosition, SavedSend, OutboxStore } from "../../src/client/ports.ts";
+import { collect, tell, world } from "./world.ts";
+
+/** A store whose disk is this object. */
+class MemoryStore implements OutboxStore {
+  readonly sends = new Map<string, SavedSend>();
+  readonly positions: SavedPosition[] = [];
+  readonly log: string[] = [];
+  failing = false;
+  /** Saves wait for this. */
+  gate: Promise<void> = Promise.resolve();
+
+  load() {
+    const sends = [...this.sends.values()].sort((a, b) => a.number - b.number);
+    return Promise.resolve({ sends, positions: [...this.positions] });
+  }
+
+  async save(send: SavedSend): Promise<void> {
+    await this.gate;
+    if (this.failing) throw new Error("no space");
+    this.sends.set(send.cid, send);
+    this.log.push(`save ${send.body}`);
+  }
+
+  remove(send: SavedSend): Promise<void> {
+    this.sends.delete(send.cid);
+    this.log.push(`remove ${send.body}`);
+    return Promise.resolve();
+  }
+
+  savePosition(position: SavedPosition): Promise<void> {
+    this.positions.push(position);
+    return Promise.resolve();
+  }
+}
+
+describe("direct messages", () => {
+  test("[SDK31] what came while away, what comes now, and rooms that begin later, each once", async () => {
+    const { clock, server, chat } = world();
+    server.post("@alice,bob", "bob", "b1");
+    server.post("@alice,bob", "bob", "b2");
+    server.room("@alice,bob").read.set("alice", 1);
+    const client = chat();
+    const read = collect(client.directMessages());
+    await clock.advance(20);
+    server.post("@alice,bob", "bob", "b3");
+    server.post("@alice,carol", "carol", "c1");
+    server.post("@alice,carol", "carol", "c2");
+    await clock.advance(20);
+    expect(read.seen.toSorted()).toEqual(["b2", "b3", "c1", "c2"]);
+  });
+
+  test("[SDK31] a room that had no news, and was not named, is found by its message", async () => {
+    const { clock, server, chat } = world();
+    server.post("@alice,bob", "bob", "old");
+    server.room("@alice,bob").read.set("alice", 1);
+    let lists = 0;
+    // The list is not answered at first, so that only the message tells of the room.
+    server.intercept = (frame) =>
+      frame.t === "rooms" && lists++ === 0 ? [{ t: "ok", of: "rooms", id: frame.id, rooms: [] }] : null;
+    const read = collect(chat().directMessages());
+    await clock.advance(20);
+    server.post("@alice,bob", "bob", "new");
+    await clock.advance(20);
+    expect(read.seen).toEqual(["new"]);
+  });
+
+  test("[SDK31] over breaks, none is missed and none comes twice", async () => {
+    const { clock, server, chat } = world();
+    const read = collect(chat({ readAheadMax: 3 }, ["ws://a", "ws://b"]).directMessages());
+    const sent: string[] = [];
+    for (let i = 0; i < 40; i++) {
+      const from = i % 3 === 0 ? "bob" : "carol";
+      server.post(`@alice,${from}`, from, `${from}${i}`);
+      sent.push(`${from}${i}`);
+      if (i % 7 === 0) server.cutAll();
+      await clock.advance(i % 5 === 0 ? 300 : 1);
+    }
+    await clock.advance(20_000);
+    for (const from of ["bob", "carol"]) {
+      expect(read.seen.filter((body) => body.startsWith(from))).toEqual(sent.filter((body) => body.startsWith(from)));
+    }
+    expect(read.seen).toHaveLength(40);
+  });
+
+  test("[SDK31] as events, as long as somebody listens", async () => {
+    const { clock, server, chat } = world();
+    const client = chat();
+    const heard: string[] = [];
+    const rooms: string[] = [];
+    const off = client.on("direct", ({ body }) => heard.push(body));
+    client.on("room", ({ room }) => rooms.push(room));
+    await clock.advance(20);
+    server.post("@alice,bob", "bob", "b1");
+    await clock.advance(20);
+    off();
+    server.post("@alice,bob", "bob", "b2");
+    await clock.advance(20);
+    expect(heard).toEqual(["b1"]);
+    expect(rooms).toEqual(["@alice,bob"]);
+  });
+
+  test("[SDK32] with a store, the next page continues where this one was", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    for (const body of ["b1", "b2"]) server.post("@alice,bob", "bob", body);
+    const first = chat({ outbox });
+    const before = collect(first.directMessages());
+    await clock.advance(50);
+    await first.close();
+    server.post("@alice,bob", "bob", "b3");
+    const after = collect(chat({ outbox }).directMessages());
+    await clock.advance(50);
+    expect([before.seen, after.seen]).toEqual([["b1", "b2"], ["b3"]]);
+  });
+
+  test("[SDK32] a position of another cluster is not used", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    outbox.positions.push({
+      cluster: "c0" as never,
+      room: "@alice,bob" as never,
+      line: "l1" as never,
+      seq: 2 as never,
+    });
+    for (const body of ["b1", "b2"]) server.post("@alice,bob", "bob", body);
+    const read = collect(chat({ outbox }).directMessages());
+    await clock.advance(50);
+    expect(read.seen).toEqual(["b1", "b2"]);
+  });
+});
+
+describe("the outbox over a reload", () => {
+  test("[SDK28] saved before it is sent, removed after it is stored", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    let open = (): void => undefined;
+    outbox.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const client = chat({ outbox });
+    const room = client.room("lobby");
+    room.send("a");
+    await clock.advance(50);
+    expect(client.state.name).toBe("online");
+    expect(server.frames("send")).toEqual([]);
+    open();
+    await clock.advance(50);
+    expect(server.bodies("lobby")).toEqual(["a"]);
+    expect(outbox.log).toEqual(["save a", "remove a"]);
+  });
+
+  test("[SDK28] what had no answer is sent again at the next start, before anything new, with the same cid", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const first = chat({ outbox });
+    await clock.advance(20);
+    server.fates = ["store, then cut"];
+    server.down.add("*");
+    const sent = ["a", "b"].map((body) => first.room("lobby").send(body));
+    await clock.advance(100);
+    await first.close();
+    expect(sent.map(tell)).toEqual(["unknown", "unknown"]);
+
+    server.down.clear();
+    const second = chat({ outbox });
+    const late = second.room("lobby").send("c");
+    const told: string[] = [];
+    second.on("send", (message) => told.push(`${message.content.body} ${tell(message)}`));
+    await clock.advance(100);
+    expect(server.bodies("lobby")).toEqual(["a", "b", "c"]);
+    expect(server.cids("lobby")).toEqual([...sent, late].map(({ cid }) => cid));
+    expect(told).toEqual(["a queued", "b queued", "a stored 1", "b stored 2", "c stored 3"]);
+    expect(second.pending()).toEqual([]);
+    expect(outbox.sends.size).toBe(0);
+  });
+
+  test("[SDK28] what cannot be saved is refused, and what follows is sent", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    outbox.failing = true;
+    const room = chat({ outbox }).room("lobby");
+    const sent = room.send("a");
+    await clock.advance(50);
+    outbox.failing = false;
+    const next = room.send("b");
+    await clock.advance(50);
+    expect([tell(sent), tell(next)]).toEqual(["refused storage_full", "stored 1"]);
+    expect(server.bodies("lobby")).toEqual(["b"]);
+  });
+
+  test("[SDK28] a store that cannot be read is told, and the client works without its content", async () => {
+    const { clock, chat } = world();
+    const outbox = new MemoryStore();
+    outbox.load = () => Promise.reject(new Error("damaged"));
+    const client = chat({ outbox });
+    expect(client.state.name).toBe("idle");
+    const errors: string[] = [];
+    client.on("error", ({ message }) => errors.push(message));
+    const sent = client.room("lobby").send("a");
+    await clock.advance(50);
+    expect(tell(sent)).toBe("stored 1");
+    expect(errors).toEqual(["the outbox of an earlier life cannot be read: damaged"]);
+  });
+});
