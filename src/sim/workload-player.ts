@@ -78,7 +78,7 @@ export class WorkloadPlayer {
 
   /** The process of this client is gone: call it at its crash, before it starts anew. */
   clientCrashed(index: number): void {
-    this.#oracle.clientStopped(nameOf(index));
+    this.#oracle.clientStopped(this.#name(index));
     this.#openSends.delete(index);
     for (const [key, following] of this.#following) {
       if (!key.startsWith(`${index}\n`)) continue;
@@ -100,7 +100,7 @@ export class WorkloadPlayer {
       // The client may have left, and what it follows ends where another subscription begins.
       if (members === null) this.#request(reader, `join ${room}`, (one) => one.join(room));
       this.#unfollow(`${reader}\n${room}`);
-      const id = this.#oracle.subscribed({ client: nameOf(reader), room, after: 0 });
+      const id = this.#oracle.subscribed({ client: this.#name(reader), room, after: 0 });
       const catchUp: CatchUp = { id, room, position: 0, caughtUp: -1, end: () => subscription.end() };
       const sink = this.#sink(reader, room, id);
       const subscription = client.subscribe(
@@ -192,7 +192,7 @@ export class WorkloadPlayer {
     const at = this.#scheduler.now();
     const id = this.#oracle.sendInvoked({
       at,
-      client: nameOf(intent.client),
+      client: this.#name(intent.client),
       room,
       from: client.user,
       cid,
@@ -245,7 +245,7 @@ export class WorkloadPlayer {
     const key = `${intent.client}\n${room}`;
     this.#unfollow(key);
     const after = intent.after === "latest" ? "latest" : this.#place(intent.client, room, intent.after.place);
-    const id = this.#oracle.subscribed({ client: nameOf(intent.client), room, after });
+    const id = this.#oracle.subscribed({ client: this.#name(intent.client), room, after });
     const subscription = client.subscribe({ room, after }, this.#sink(intent.client, room, id));
     this.#following.set(key, { id, room, end: () => subscription.end() });
   }
@@ -260,7 +260,7 @@ export class WorkloadPlayer {
       gap: (gap) => this.#oracle.gapAnnounced(id, gap),
       caughtUp: (seq) => this.#oracle.caughtUp(id, seq),
       resumed: (after) => this.#oracle.resumed(id, after),
-      mark: (mark) => this.#oracle.markShown({ client: nameOf(index), room, ...mark }),
+      mark: (mark) => this.#oracle.markShown({ client: this.#name(index), room, ...mark }),
     };
   }
 
@@ -285,7 +285,11 @@ export class WorkloadPlayer {
           ? { before: place + 1 }
           : { around: Math.max(1, place) };
     const request = { room, limit, linearizable, ...where, ...(atLeast > 0 ? { atLeast } : {}) };
-    const id = this.#oracle.historyInvoked({ at: this.#scheduler.now(), client: nameOf(intent.client), ...request });
+    const id = this.#oracle.historyInvoked({
+      at: this.#scheduler.now(),
+      client: this.#name(intent.client),
+      ...request,
+    });
     this.#settle(intent.client, id, client.history(request), (answer) =>
       this.#oracle.historyAnswered(id, { at: this.#scheduler.now(), ...answer }),
     );
@@ -298,7 +302,7 @@ export class WorkloadPlayer {
     const { room, cid } = intent;
     const id = this.#oracle.lookupInvoked({
       at: this.#scheduler.now(),
-      client: nameOf(intent.client),
+      client: this.#name(intent.client),
       room,
       from,
       cid,
@@ -314,7 +318,7 @@ export class WorkloadPlayer {
     const seq = this.#place(intent.client, room, intent.place);
     if (seq === 0) return;
     const at = this.#scheduler.now();
-    const id = this.#oracle.markInvoked({ at, client: nameOf(intent.client), user: client.user, room, seq });
+    const id = this.#oracle.markInvoked({ at, client: this.#name(intent.client), user: client.user, room, seq });
     this.#settle(intent.client, id, client.markRead({ room, seq }), () =>
       this.#oracle.markAcknowledged(id, { at: this.#scheduler.now() }),
     );
@@ -323,8 +327,8 @@ export class WorkloadPlayer {
   #request(index: number, what: string, ask: (client: SimClient) => Promise<void>): void {
     const id = this.#oracle.requestInvoked({
       at: this.#scheduler.now(),
-      client: nameOf(index),
-      what: `${what} by ${nameOf(index)}`,
+      client: this.#name(index),
+      what: `${what} by ${this.#name(index)}`,
     });
     this.#settle(index, id, ask(this.#client(index).client), () =>
       this.#oracle.requestEnded(id, { at: this.#scheduler.now() }),
@@ -358,8 +362,9 @@ export class WorkloadPlayer {
   #know(index: number, room: string, seq: number): void {
     if (seq > this.#head(index, room)) this.#heads.set(`${index}\n${room}`, seq);
   }
-}
 
-function nameOf(index: number): string {
-  return `client ${index}`;
+  /** A client that was started anew is another client to the oracle: what the old one had under way may still arrive. */
+  #name(index: number): string {
+    return `client ${index}.${this.#client(index).host.life}`;
+  }
 }

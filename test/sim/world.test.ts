@@ -55,6 +55,16 @@ async function run(seed: number, bugs: ToyBugs = {}): Promise<Run> {
   const oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null });
   const player = new WorkloadPlayer({ scheduler, oracle, workload, client: (index) => clients[index]! });
   player.play();
+  // One client in two runs is killed in the middle and begins anew, with nothing in its hands.
+  if (seed % 2 === 1) {
+    scheduler.after(millis(8_000), "client crash", () => {
+      const { host, client } = clients[0]!;
+      host.crash("killed");
+      player.clientCrashed(0);
+      host.start();
+      clients[0] = { host, client: new ToyClient({ user: client.user, host, network }) };
+    });
+  }
   const tookMs = await safetyThenLiveness({
     scheduler,
     injector,
@@ -76,15 +86,15 @@ describe("the world in a box", () => {
   test("a right server under every swarm: no anomaly, and everybody catches up", async () => {
     let sends = 0;
     let resumes = 0;
-    for (let seed = 1; seed <= 25; seed++) {
+    for (let seed = 1; seed <= 16; seed++) {
       const { verdict, tookMs } = await run(seed);
       expect(verdict.anomalies, `seed ${seed}`).toEqual([]);
       expect(tookMs, `seed ${seed}`).not.toBeNull();
       sends += verdict.seen.acknowledged;
       resumes += verdict.seen.resumes;
     }
-    expect(sends).toBeGreaterThan(4_000);
-    expect(resumes).toBeGreaterThan(200);
+    expect(sends).toBeGreaterThan(3_000);
+    expect(resumes).toBeGreaterThan(100);
   });
 
   test("twice the same seed gives the same hash and the same verdict", async () => {
@@ -105,7 +115,8 @@ describe("the world in a box", () => {
   for (const { bugs: asked, finds } of bugs) {
     test(`a server that ${Object.keys(asked).join()} is found out`, async () => {
       const found = new Set<string>();
-      for (let seed = 1; seed <= 10; seed++) {
+      // As many seeds as it takes, at most twelve.
+      for (let seed = 1; seed <= 12 && !finds.every((name) => found.has(name)); seed++) {
         for (const name of Object.keys((await run(seed, asked)).verdict.counts)) found.add(name);
       }
       expect([...found]).toEqual(expect.arrayContaining([...finds]));
