@@ -203,6 +203,11 @@ export class SimFileSystem implements FileSystem {
     this.#crashPoint = null;
   }
 
+  /** False from the crash point on, until `crash` makes room for a new process. */
+  get running(): boolean {
+    return this.#running;
+  }
+
   /** Settles when the process has died at its crash point. */
   whenStopped(): Promise<void> {
     if (!this.#running) return Promise.resolve();
@@ -216,10 +221,8 @@ export class SimFileSystem implements FileSystem {
    * it then; the calls of the old one never settle.
    */
   crash(random: Random, mode: CrashMode): void {
-    this.#stop();
     this.#life++;
     this.#running = true;
-    this.heal();
     switch (mode) {
       case "before":
       case "after":
@@ -338,7 +341,9 @@ export class SimFileSystem implements FileSystem {
     this.onCall?.({ number, name, path });
     const life = this.#life;
     if (this.#crashPoint?.at === number) {
-      this.#die(this.#crashPoint.mode, act, more);
+      const { mode } = this.#crashPoint;
+      this.#crashPoint = null;
+      this.#die(mode, act, more);
       return never();
     }
     const error = this.#errors.find((one) => one.at === number || (one.persistent && number > one.at));

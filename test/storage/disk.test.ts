@@ -143,6 +143,7 @@ describe("simulated disk that loses power", () => {
           }
           const whole = fileSystem.calls < at;
           if (fault !== null) expect(fault).toMatchObject({ kind });
+          fileSystem.heal();
           fileSystem.crash(seededRandom(at), "lost");
           const after = openDisk(fileSystem);
           const names = await after.list("journal");

@@ -1,0 +1,116 @@
+import { assert } from "../../base/assert.ts";
+import type { GroupId, LogIndex, Mark } from "../../base/ids.ts";
+import type { Disk } from "../disk.ts";
+import { ChainLog } from "./chain-log.ts";
+import type { JournalSettings, JournalStart } from "./journal.ts";
+import { batchHeaderBytes, batchKinds, batchLength, sealBatch, sectorBytes } from "./layout.ts";
+import { chainOfEntryAt, encodeBase, encodeRoll, encodeVote, entryOverheadBytes, putEntry } from "./records.ts";
+import type { ReplayedGroup } from "./replay.ts";
+import { segmentFile } from "./segments.ts";
+import type { Segment, SegmentPool } from "./segments.ts";
+import { Staging } from "./staging.ts";
+
+export interface CopiedForward extends Omit<JournalStart, "groups"> {
+  readonly chains: ReadonlyMap<GroupId, ChainLog>;
+}
+
+/**
+ * Writes everything alive to fresh segments from `number` on, and makes them the journal. They are written under names
+ * that mean nothing, the first one with the base flag; a mark certifies the last batch; then the first gets its live
+ * name. That one rename is the moment at which the copy counts and everything older does not; the others are named by
+ * the rolls in it.
+ */
+export async function copyForward(options: {
+  disk: Disk;
+  pool: SegmentPool;
+  settings: JournalSettings;
+  groups: ReadonlyMap<GroupId, ReplayedGroup>;
+  number: number;
+  flags: number;
+  lastNumber: number;
+}): Promise<CopiedForward> {
+  const { disk, pool, settings, groups } = options;
+  const written: Segment[] = [await pool.take(options.number, { flags: options.flags, wait: false })];
+  const live: JournalStart["live"] = [];
+  const chains = new Map<GroupId, ChainLog>();
+  const staging = new Staging(settings.batchBytesMax);
+  const small = new Uint8Array(sectorBytes);
+  let offset = sectorBytes;
+  let lastNumber = options.lastNumber;
+  let lastChecksum = 0;
+  addLive();
+
+  function addLive(): void {
+    const { number, segmentBytes } = written.at(-1)!;
+    live.push({ number, bytes: segmentBytes, highest: new Map<GroupId, LogIndex>() });
+  }
+
+  async function write(
+    bytes: Uint8Array,
+    batch: { start: number; kind: number; recordBytes: number; recordCount: number },
+  ): Promise<void> {
+    const { file, generation } = written.at(-1)!;
+    const length = batchLength(batch.recordBytes);
+    const place = { number: lastNumber + 1, generation, previousChecksum: lastChecksum };
+    lastChecksum = sealBatch(bytes, batch.start, { ...batch, ...place });
+    await disk.writeDurable(file, offset, bytes.subarray(batch.start, batch.start + length));
+    offset += length;
+    lastNumber++;
+  }
+
+  async function makeRoom(length: number): Promise<void> {
+    if (offset + length + sectorBytes <= settings.segmentBytes) return;
+    const next = await pool.take(written.at(-1)!.number + 1, { flags: 0, wait: false });
+    const record = encodeRoll(next.number, next.generation);
+    small.set(record, batchHeaderBytes);
+    await write(small, { start: 0, kind: batchKinds.roll, recordBytes: record.length, recordCount: 1 });
+    written.push(next);
+    offset = sectorBytes;
+    addLive();
+  }
+
+  /** Writes what is staged, but for the last batch, which may still take records; at the end that one too. */
+  async function drain(leave: number): Promise<void> {
+    while (staging.batches.length > leave) {
+      const { start, recordBytes, recordCount, entries } = staging.batches[0]!;
+      await makeRoom(batchLength(recordBytes));
+      const { highest } = live.at(-1)!;
+      for (const [group, index] of entries) highest.set(group, index);
+      await write(staging.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
+      staging.shift();
+    }
+  }
+
+  function stage(record: Uint8Array): void {
+    const at = staging.reserve(record.length, 0 as Mark);
+    staging.bytes.set(record, at);
+  }
+
+  for (const [id, group] of groups) {
+    if (group.vote !== null) stage(encodeVote(id, group.vote));
+    const before = (group.entries[0]?.index ?? group.last + 1) - 1;
+    const chain = new ChainLog(before, group.chainBefore);
+    chains.set(id, chain);
+    if (before > 0) {
+      stage(encodeBase(id, before as LogIndex, chain.at(before)));
+      staging.open.entries.set(id, before as LogIndex);
+    }
+    for (const entry of group.entries) {
+      assert(entry.index === chain.last + 1, `the recovered log of group ${id} has a hole before ${entry.index}`);
+      const at = staging.reserve(entryOverheadBytes + entry.payload.length, 0 as Mark);
+      putEntry(staging.bytes, at, entry, chain.at(entry.index - 1));
+      chain.push(entry.index, chainOfEntryAt(staging.bytes, at));
+      staging.open.entries.set(id, entry.index);
+      if (staging.batches.length > 8) await drain(1);
+    }
+  }
+  await drain(0);
+  await makeRoom(sectorBytes);
+  await write(small, { start: 0, kind: batchKinds.mark, recordBytes: 0, recordCount: 0 });
+  for (const segment of written) {
+    const file = segmentFile(segment.number, "wal");
+    await disk.rename(segment.file, file);
+    segment.file = file;
+  }
+  return { segment: written.at(-1)!, offset, lastNumber, lastChecksum, live, chains };
+}

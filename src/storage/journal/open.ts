@@ -1,0 +1,159 @@
+import { assert } from "../../base/assert.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { ClusterId, GroupId, Incarnation, LogIndex, Mark } from "../../base/ids.ts";
+import type { Random } from "../../base/random.ts";
+import { fileName } from "../disk.ts";
+import type { Disk, FileName } from "../disk.ts";
+import { ChainLog } from "./chain-log.ts";
+import { copyForward } from "./copy-forward.ts";
+import { JournalWriter } from "./journal.ts";
+import type { GroupStart, Journal, JournalSettings, JournalStart } from "./journal.ts";
+import { baseFlag, batchLengthMax, quarantineFlag, sectorBytes } from "./layout.ts";
+import { readJournal } from "./read-journal.ts";
+import type { ReadJournal } from "./read-journal.ts";
+import type { Damage, RecoveredGroup, ReplayedGroup } from "./replay.ts";
+import { SegmentPool } from "./segments.ts";
+import { UnusableJournal } from "./unusable-journal.ts";
+
+export interface JournalOptions {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly cluster: ClusterId;
+  readonly incarnation: Incarnation;
+  readonly settings: JournalSettings;
+  /** Up to where each group's entries are durable elsewhere. A group that is left out has none. */
+  readonly from: ReadonlyMap<GroupId, LogIndex>;
+  /** Move what is damaged to quarantine and go on without it. */
+  readonly acceptLoss: boolean;
+  /**
+   * The journal of this incarnation was opened before, so that finding none is damage. Else one is made.
+   * @defaultValue false
+   */
+  readonly expected?: boolean;
+  /** Told once for each settled batch, with the highest durable mark. */
+  onFlushed(flushed: Mark): void;
+  /** Told at most once; after it nothing is ever reported flushed. */
+  onFailed(cause: Error): void;
+}
+
+export interface OpenedJournal {
+  /** Not usable when there is damage and the loss was not accepted: every append asserts. */
+  readonly journal: Journal;
+  readonly groups: Map<GroupId, RecoveredGroup>;
+  /** What is damaged; with `acceptLoss`, what was moved aside. */
+  readonly damage: Damage[];
+  /** Traces of a last batch that was never settled and has been cut. */
+  readonly torn: { file: FileName; offset: number; length: number } | null;
+  /** The last stop was in good order. */
+  readonly clean: boolean;
+}
+
+/**
+ * Opens the journal of a data directory, or makes it. Settles when everything that was recovered is durable: after an
+ * unclean stop it has been copied to a fresh segment, because what the page cache shows may not be on the disk, and
+ * because nothing is ever appended after a cut. Can be interrupted anywhere and repeated.
+ *
+ * With damage and without `acceptLoss` nothing on the disk is touched. Rejects with a `Fault` when the files belong to
+ * another cluster or incarnation or to a newer version (the disk is not touched either), and with a `DiskFault`.
+ */
+export async function openJournal(options: JournalOptions): Promise<OpenedJournal> {
+  checkSettings(options.settings);
+  const { disk, acceptLoss } = options;
+  const found = await readJournal(options);
+  const { damage, torn, clean } = found;
+  if (damage.length > 0 && !acceptLoss) {
+    return { journal: new UnusableJournal(), groups: found.groups, damage, torn, clean: false };
+  }
+  const pool = new SegmentPool({ ...options, ...options.settings }, found.spares);
+  const start = clean ? await continueAfter(options, found) : await startAfresh(options, pool, found);
+  await quarantine(disk, start.quarantined);
+  const journal = new JournalWriter({ ...options, pool }, start);
+  for (const { file, number } of start.retired) pool.retireSoon(file, number);
+  return { journal, groups: found.groups, damage, torn, clean };
+}
+
+interface Start extends JournalStart {
+  readonly retired: readonly { file: FileName; number: number }[];
+  readonly quarantined: readonly FileName[];
+}
+
+/** After a stop in good order: the log goes on behind the mark. */
+async function continueAfter(options: JournalOptions, found: ReadJournal): Promise<Start> {
+  const { tail } = found;
+  assert(tail !== null, "a journal without a tail is not clean");
+  // The process may have been killed while the mark was on its way, and what the page cache shows is not yet durable:
+  // it is written again, before anything is written behind it.
+  await options.disk.writeDurable(tail.segment.file, tail.mark.offset, tail.mark.bytes);
+  const groups = new Map<GroupId, GroupStart>();
+  for (const [id, group] of found.groups) groups.set(id, startOf(group, options.from.get(id), group));
+  return { ...tail, live: found.live, groups, retired: found.obsolete, quarantined: found.quarantined };
+}
+
+/** After anything else, and for a new journal: what is alive goes to a fresh segment, and the others are given back. */
+async function startAfresh(options: JournalOptions, pool: SegmentPool, found: ReadJournal): Promise<Start> {
+  const lossy = found.damage.length > 0;
+  const number = found.highestNumber + 1;
+  const flags = baseFlag | (lossy ? quarantineFlag : 0);
+  const copy = await copyForward({
+    ...options,
+    pool,
+    groups: found.groups,
+    number,
+    flags,
+    lastNumber: found.lastNumber,
+  });
+  const groups = new Map<GroupId, GroupStart>();
+  for (const [id, group] of found.groups) {
+    const places = { voteSegment: copy.segment.number, chainSegment: copy.segment.number };
+    groups.set(id, { ...startOf(group, options.from.get(id), places), chains: copy.chains.get(id)! });
+  }
+  const older = [...found.obsolete, ...found.read];
+  return {
+    ...copy,
+    groups,
+    retired: lossy ? [] : older,
+    quarantined: lossy ? [...found.quarantined, ...older.map(({ file }) => file)] : found.quarantined,
+  };
+}
+
+function startOf(
+  group: ReplayedGroup,
+  from: LogIndex | undefined,
+  places: { voteSegment: number; chainSegment: number },
+): GroupStart {
+  const first = group.entries[0];
+  const before = first === undefined ? group.last : first.index - 1;
+  const chains = new ChainLog(before, group.chainBefore);
+  for (const [at, chain] of group.chains.entries()) chains.push(before + 1 + at, chain);
+  // Releasing starts from here; what the caller says is durable elsewhere is released once the journal is open.
+  const released = Math.min(from ?? 0, before, group.last) as LogIndex;
+  const { voteSegment, chainSegment } = places;
+  return { vote: group.vote, last: group.last, released, chains, voteSegment, chainSegment };
+}
+
+/** Never deletes: what is damaged is kept under another name for whoever wants to look at it. */
+async function quarantine(disk: Disk, files: readonly FileName[]): Promise<void> {
+  if (files.length === 0) return;
+  const taken = new Set(await disk.list("quarantine"));
+  for (const file of files) {
+    const plain = `quarantine/${file.replace("/", "-")}`;
+    let name = fileName(plain);
+    for (let copy = 2; taken.has(name); copy++) name = fileName(`${plain}.${copy}`);
+    taken.add(name);
+    await disk.rename(file, name);
+  }
+}
+
+function checkSettings(settings: JournalSettings): void {
+  const { segmentBytes, batchBytesMax, flushAfterMs, flushAfterBytes } = settings;
+  assert(segmentBytes % sectorBytes === 0 && segmentBytes >= 4 * sectorBytes, "a segment is whole sectors, at least 4");
+  assert(
+    batchBytesMax > 0 && batchBytesMax + sectorBytes <= batchLengthMax(segmentBytes),
+    "a batch must fit a segment",
+  );
+  assert(
+    flushAfterBytes === 0 || flushAfterMs > 0,
+    "flushAfterBytes needs flushAfterMs, or the last messages would wait",
+  );
+}
