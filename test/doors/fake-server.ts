@@ -1,4 +1,4 @@
-import { Fault } from "../../src/base/error-codes.ts";
+import type { Fault } from "../../src/base/error-codes.ts";
 import type { Clock, Timer } from "../../src/base/clock.ts";
 import { defaultLimits, type Limits } from "../../src/base/limits.ts";
 import { millis, timestamp } from "../../src/base/units.ts";
@@ -182,5 +182,5 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Waits, turn by turn, until something is so. The test's own timeout ends it when it never is. */
 export async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2));
+  while (!isSo()) await new Promise((resolve) => void setTimeout(resolve, 2));
 }

@@ -1,0 +1,83 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
+import type { Socket } from "node:net";
+import { closedOf, keepAliveAfterMs, listening, refusedAtOnceMax } from "./tcp-listener.ts";
+
+/** How long HTTP clients may take. A browser on a bad link needs a second or two; whoever needs more holds us up. */
+export interface HttpTimes {
+  /** For the headers of a request. @defaultValue 10000 */
+  readonly headersWithinMs: number;
+  /** For a whole request, its body included. @defaultValue 15000 */
+  readonly requestWithinMs: number;
+  /** A connection without a request ends. @defaultValue 20000 */
+  readonly idleMs: number;
+  /** A connection on which no byte moves, either way, ends. @defaultValue 60000 */
+  readonly stalledMs: number;
+  /** How often the first two are looked at. @defaultValue 1000 */
+  readonly checkEveryMs: number;
+}
+
+export const defaultHttpTimes: HttpTimes = {
+  headersWithinMs: 10_000,
+  requestWithinMs: 15_000,
+  idleMs: 20_000,
+  stalledMs: 60_000,
+  checkEveryMs: 1_000,
+};
+
+/** A token of 4 KiB, a few cookies and what proxies add. */
+const headerBytesMax = 16 * 1024;
+/** Browsers send about twenty. */
+const headersMax = 100;
+
+/** A port that speaks HTTP. */
+export class HttpListener {
+  readonly server: Server;
+
+  constructor(options: {
+    handle: RequestListener;
+    /** null: nobody may upgrade here. */
+    upgrade: ((request: IncomingMessage, socket: Socket, head: Buffer) => void) | null;
+    connectionsMax: number;
+    times: HttpTimes;
+  }) {
+    const { times, upgrade } = options;
+    const settings: ServerOptions = {
+      headersTimeout: times.headersWithinMs,
+      requestTimeout: times.requestWithinMs,
+      connectionsCheckingInterval: times.checkEveryMs,
+      keepAliveTimeout: times.idleMs,
+      maxHeaderSize: headerBytesMax,
+      requireHostHeader: true,
+      insecureHTTPParser: false,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveAfterMs,
+    };
+    this.server = createServer(settings, options.handle);
+    this.server.maxHeadersCount = headersMax;
+    this.server.timeout = times.stalledMs;
+    this.server.maxConnections = options.connectionsMax + refusedAtOnceMax;
+    if (upgrade !== null) {
+      // Only TCP sockets come here: this server listens on nothing else.
+      this.server.on("upgrade", (request, socket, head) => upgrade(request, socket as Socket, head));
+    }
+  }
+
+  /** Settles with the port once clients can connect; rejects when the address cannot be had. */
+  listen(at: { host: string; port: number }): Promise<number> {
+    return listening(this.server, at);
+  }
+
+  /** Accepts nobody any more, and ends connections that wait for nothing. */
+  stop(): void {
+    this.server.close();
+    this.server.closeIdleConnections();
+  }
+
+  /** Ends all requests; settles when the port is free and no connection is left. Upgraded ones end elsewhere, before. */
+  async close(): Promise<void> {
+    const closed = closedOf(this.server);
+    this.server.closeAllConnections();
+    await closed;
+  }
+}
