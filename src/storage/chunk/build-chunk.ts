@@ -5,7 +5,7 @@ import { idBytes } from "../file-header.ts";
 import { type ChunkMeta, type ChunkTotals, chunkFileFormat, encodeChunkHeader } from "./chunk-layout.ts";
 import { chunkFileName } from "./chunk-name.ts";
 import { type ChunkEnd, ChunkWriter } from "./chunk-writer.ts";
-import { hashRoom, type IdHash, idKey } from "./id-hash.ts";
+import { hashRoom, type IdHash, type IdKey, idKey } from "./id-hash.ts";
 import { compareBytes, sameBytes, slotOfRoom } from "./room-order.ts";
 
 /**
@@ -32,9 +32,10 @@ export interface ChunkImage {
 }
 
 /** Work between two pauses: about a millisecond. */
-const sliceRecords = 2_048;
-const sliceBytes = 512 * 1024;
+const sliceRecords = 1_024;
+const sliceBytes = 256 * 1024;
 const sliceRooms = 256;
+const sliceNumbers = 32_768;
 
 /**
  * Builds a chunk: a pure function of `meta` and `input`. Where the records stand in memory, and in how many pieces this
@@ -45,8 +46,8 @@ export function* buildChunk(meta: ChunkMeta, input: ChunkInput): Generator<void,
   assert(meta.format === chunkFileFormat, `chunk format ${meta.format} is not known`);
   assert(meta.from <= meta.to, "a chunk ends behind its beginning");
   const grouped = yield* groupByRoom(meta, input);
-  const rooms = yield* sortRooms(grouped, input);
-  const order = arrange(grouped, rooms, input.count);
+  const rooms = yield* sortRooms(grouped);
+  const order = yield* arrange(grouped, rooms, input.count);
 
   const blocks: Uint8Array[] = [];
   const writer = new ChunkWriter(meta, input.count, (block) => blocks.push(block));
@@ -84,11 +85,11 @@ export function imageOf(meta: ChunkMeta, blocks: readonly Uint8Array[], end: Chu
   return { meta, file: chunkFileName(meta), parts, bytes, root: end.footer.root, totals: end.footer.totals };
 }
 
-/** Records by room: which room each is of, how many a room has, and one record to read the room's name from. */
+/** Records by room: which room each is of, how many a room has, and the names of the rooms. */
 interface Grouped {
   readonly roomOf: Uint32Array;
   readonly counts: number[];
-  readonly examples: number[];
+  readonly names: RoomNames;
 }
 
 interface SortedRoom {
@@ -100,70 +101,114 @@ interface SortedRoom {
 function* groupByRoom(meta: ChunkMeta, input: ChunkInput): Generator<void, Grouped> {
   const roomOf = new Uint32Array(input.count);
   const counts: number[] = [];
-  const examples: number[] = [];
-  const key = idKey(idBytes(meta.cluster));
-  const hash: IdHash = { high: 0, low: 0 };
-  // Open addressing: a room's number plus one, 0 = free. At most half full.
-  let table = new Uint32Array(1024);
-  let lastRoom = -1;
-  for (let i = 0; i < input.count; i++) {
-    if (i % sliceRecords === sliceRecords - 1) yield;
+  const names = new RoomNames(idKey(idBytes(meta.cluster)));
+  for (let start = 0; start < input.count; start += sliceRecords) {
+    group(input, start, Math.min(input.count, start + sliceRecords), names, roomOf, counts);
+    yield;
+  }
+  return { roomOf, counts, names };
+}
+
+function group(
+  input: ChunkInput,
+  start: number,
+  end: number,
+  names: RoomNames,
+  roomOf: Uint32Array,
+  counts: number[],
+): void {
+  for (let i = start; i < end; i++) {
     const b = input.bytes(i);
     const o = input.offset(i);
-    if (lastRoom >= 0 && sameRoom(input, examples[lastRoom]!, b, o)) {
-      roomOf[i] = lastRoom;
-      counts[lastRoom]!++;
-      continue;
-    }
-    if (counts.length * 2 >= table.length) {
-      const larger = new Uint32Array(table.length * 4);
-      for (let room = 0; room < counts.length; room++) {
-        const example = examples[room]!;
-        larger[freePlace(larger, input.bytes(example), input.offset(example))] = room + 1;
-      }
-      table = larger;
-    }
-    hashRoom(key, b, o + recordHeaderBytes, textLength(b, o, 0), hash);
-    let place = hash.low & (table.length - 1);
-    while (table[place] !== 0 && !sameRoom(input, examples[table[place]! - 1]!, b, o)) {
-      place = (place + 1) & (table.length - 1);
-    }
-    if (table[place] === 0) {
-      counts.push(0);
-      examples.push(i);
-      table[place] = counts.length;
-    }
-    lastRoom = table[place]! - 1;
-    roomOf[i] = lastRoom;
-    counts[lastRoom]!++;
-  }
-  return { roomOf, counts, examples };
-
-  function freePlace(into: Uint32Array, b: Uint8Array, o: number): number {
-    hashRoom(key, b, o + recordHeaderBytes, textLength(b, o, 0), hash);
-    let place = hash.low & (into.length - 1);
-    while (into[place] !== 0) place = (place + 1) & (into.length - 1);
-    return place;
+    const room = names.numberOf(b, o + recordHeaderBytes, textLength(b, o, 0));
+    roomOf[i] = room;
+    if (room === counts.length) counts.push(1);
+    else counts[room]!++;
   }
 }
 
-function sameRoom(input: ChunkInput, example: number, b: Uint8Array, o: number): boolean {
-  const other = input.bytes(example);
-  const at = input.offset(example);
-  const length = textLength(b, o, 0);
-  return (
-    textLength(other, at, 0) === length && sameBytes(other, at + recordHeaderBytes, b, o + recordHeaderBytes, length)
-  );
+/**
+ * Numbers the rooms 0, 1, 2 … as they come. Names are kept close together, so that comparing one touches no record: with
+ * many rooms those are spread over memory that no cache holds.
+ */
+class RoomNames {
+  readonly #key: IdKey;
+  readonly #hash: IdHash = { high: 0, low: 0 };
+  #bytes = new Uint8Array(4_096);
+  #fill = 0;
+  /** Where the name of each room begins; one more at the end. */
+  readonly #starts: number[] = [0];
+  /** Open addressing: a room's number plus one, 0 = free. At most half full. */
+  #table = new Uint32Array(1_024);
+  #last = -1;
+
+  constructor(key: IdKey) {
+    this.#key = key;
+  }
+
+  get count(): number {
+    return this.#starts.length - 1;
+  }
+
+  nameOf(room: number): Uint8Array {
+    return this.#bytes.subarray(this.#starts[room], this.#starts[room + 1]);
+  }
+
+  numberOf(b: Uint8Array, start: number, length: number): number {
+    if (this.#last >= 0 && this.#is(this.#last, b, start, length)) return this.#last;
+    const table = this.#table;
+    hashRoom(this.#key, b, start, length, this.#hash);
+    let place = this.#hash.low & (table.length - 1);
+    while (table[place] !== 0) {
+      const room = table[place]! - 1;
+      if (this.#is(room, b, start, length)) {
+        this.#last = room;
+        return room;
+      }
+      place = (place + 1) & (table.length - 1);
+    }
+    this.#last = this.#append(b, start, length);
+    table[place] = this.#last + 1;
+    if (this.count * 2 > table.length) this.#enlarge();
+    return this.#last;
+  }
+
+  #is(room: number, b: Uint8Array, start: number, length: number): boolean {
+    const at = this.#starts[room]!;
+    return this.#starts[room + 1]! - at === length && sameBytes(this.#bytes, at, b, start, length);
+  }
+
+  #append(b: Uint8Array, start: number, length: number): number {
+    if (this.#fill + length > this.#bytes.length) {
+      const larger = new Uint8Array(this.#bytes.length * 2);
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    this.#bytes.set(b.subarray(start, start + length), this.#fill);
+    this.#fill += length;
+    this.#starts.push(this.#fill);
+    return this.count - 1;
+  }
+
+  #enlarge(): void {
+    const table = new Uint32Array(this.#table.length * 4);
+    for (let room = 0; room < this.count; room++) {
+      const at = this.#starts[room]!;
+      hashRoom(this.#key, this.#bytes, at, this.#starts[room + 1]! - at, this.#hash);
+      let place = this.#hash.low & (table.length - 1);
+      while (table[place] !== 0) place = (place + 1) & (table.length - 1);
+      table[place] = room + 1;
+    }
+    this.#table = table;
+  }
 }
 
 /** Rooms in the order of the chunk: first by slot, counted, then by name within a slot, where there are few. */
-function* sortRooms(grouped: Grouped, input: ChunkInput): Generator<void, SortedRoom[]> {
+function* sortRooms({ names }: Grouped): Generator<void, SortedRoom[]> {
   const bySlot = new Map<number, SortedRoom[]>();
-  for (let number = 0; number < grouped.examples.length; number++) {
+  for (let number = 0; number < names.count; number++) {
     if (number % sliceRooms === sliceRooms - 1) yield;
-    const i = grouped.examples[number]!;
-    const o = input.offset(i) + recordHeaderBytes;
-    const name = input.bytes(i).subarray(o, o + textLength(input.bytes(i), input.offset(i), 0));
+    const name = names.nameOf(number);
     const room = { number, slot: slotOfRoom(name), name };
     const others = bySlot.get(room.slot);
     if (others === undefined) bySlot.set(room.slot, [room]);
@@ -179,7 +224,7 @@ function* sortRooms(grouped: Grouped, input: ChunkInput): Generator<void, Sorted
 }
 
 /** The records' numbers, room after room, within a room in log order. */
-function arrange(grouped: Grouped, rooms: readonly SortedRoom[], count: number): Uint32Array {
+function* arrange(grouped: Grouped, rooms: readonly SortedRoom[], count: number): Generator<void, Uint32Array> {
   const next = new Uint32Array(rooms.length);
   let start = 0;
   for (const room of rooms) {
@@ -187,6 +232,13 @@ function arrange(grouped: Grouped, rooms: readonly SortedRoom[], count: number):
     start += grouped.counts[room.number]!;
   }
   const order = new Uint32Array(count);
-  for (let i = 0; i < count; i++) order[next[grouped.roomOf[i]!]!++] = i;
+  for (let first = 0; first < count; first += sliceNumbers) {
+    placeRecords(grouped.roomOf, next, order, first, Math.min(count, first + sliceNumbers));
+    yield;
+  }
   return order;
+}
+
+function placeRecords(roomOf: Uint32Array, next: Uint32Array, order: Uint32Array, first: number, end: number): void {
+  for (let i = first; i < end; i++) order[next[roomOf[i]!]!++] = i;
 }

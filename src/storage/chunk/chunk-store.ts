@@ -130,6 +130,11 @@ export class ChunkStore {
     return this.#chunks.has(chunk);
   }
 
+  /** The generation that is read, or null if the chunk is not there. */
+  generationOf(chunk: ChunkNumber): number | null {
+    return this.#chunks.get(chunk)?.name.generation ?? null;
+  }
+
   /** The chunks there are, by number. From names alone: nothing is read. */
   list(): ChunkListing[] {
     const listed = [...this.#chunks.values()].map(({ name, file }) => ({

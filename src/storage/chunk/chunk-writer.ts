@@ -4,8 +4,11 @@ import {
   normalise,
   normalisedLength,
   recordHeaderBytes,
+  recordLength,
   recordSeq,
   recordTs,
+  setRecordChecked,
+  setRecordPrevSeq,
   textLength,
 } from "../../rooms/message-record.ts";
 import { fileHeaderBytes, idBytes } from "../file-header.ts";
@@ -135,7 +138,7 @@ export class ChunkWriter {
       this.#roomFirstBlock = this.#blocks.length;
       this.#roomOffset = offset;
     }
-    this.#fill = normalise(b, o, this.#block, this.#fill);
+    this.#fill = copyNormal(b, o, length, this.#block, this.#fill);
 
     const at = this.#count++;
     hashRecordId(this.#key, b, o, this.#hash);
@@ -261,4 +264,13 @@ export class ChunkWriter {
     }
     return b;
   }
+}
+
+/** `normalise`, with one copy instead of two where nothing is to be taken out: half of the time goes into copying. */
+function copyNormal(b: Uint8Array, o: number, length: number, into: Uint8Array, to: number): number {
+  if (recordLength(b, o) !== length) return normalise(b, o, into, to);
+  into.set(b.subarray(o, o + length), to);
+  setRecordChecked(into, to, 0);
+  setRecordPrevSeq(into, to, 0);
+  return to + length;
 }

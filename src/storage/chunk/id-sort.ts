@@ -1,5 +1,5 @@
 /** Elements handled between two pauses: about a millisecond. */
-const sliceElements = 65_536;
+const sliceElements = 32_768;
 const digits = 65_536;
 
 /**

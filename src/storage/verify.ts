@@ -1,0 +1,289 @@
+import { Fault } from "../base/error-codes.ts";
+import { type ClusterId, groupId, type GroupId, type Incarnation, type LogIndex } from "../base/ids.ts";
+import { defaultLimits } from "../base/limits.ts";
+import type { Day } from "../base/units.ts";
+import type { ChunkFooter, ChunkMeta, ChunkNumber } from "./chunk/chunk-layout.ts";
+import { historyFolder } from "./chunk/chunk-name.ts";
+import { type ChunkStore, openChunkStore } from "./chunk/chunk-store.ts";
+import type { Damage } from "./damage.ts";
+import { DirectoryRefused, type Identity, identityFile, readIdentity } from "./data-directory.ts";
+import { type Disk, type FileName, fileName } from "./disk.ts";
+import { readJournal } from "./journal/read-journal.ts";
+import { journalFolder, parseSegmentFile } from "./journal/segments.ts";
+import { quarantineFolder } from "./quarantine.ts";
+import { listSnapshots, parseSnapshotFileName, readSnapshot, type Snapshot, snapshotFolder } from "./snapshot-file.ts";
+
+/** What a whole check of a stopped directory found. */
+export interface DirectoryReport {
+  readonly identity: Identity | null;
+  /** Everything that is not as it was written, and every hole between what should join. [] means: all is well. */
+  readonly damage: readonly Damage[];
+  /** Traces of a last journal write that was never acknowledged. No damage. */
+  readonly torn: { file: FileName; offset: number; length: number } | null;
+  readonly totals: DirectoryTotals;
+  /** Files in quarantine. */
+  readonly quarantined: readonly FileName[];
+  /** Files that are not Synod's, or not where Synod would have put them. */
+  readonly unknown: readonly FileName[];
+}
+
+export interface DirectoryTotals {
+  /** In sound chunks. */
+  readonly messages: number;
+  readonly rooms: number;
+  readonly chunks: number;
+  readonly days: readonly Day[];
+  readonly snapshots: number;
+  /** Entries in the journal behind the newest snapshot. */
+  readonly entries: number;
+  /** The log, over all groups: the first index that chunks hold, and the last one known. 0 = none. */
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+}
+
+export interface VerifyOptions {
+  readonly disk: Disk;
+  /** As configured for the server. @defaultValue as in base/limits.ts */
+  readonly segmentBytes?: number;
+  /**
+   * Chunks that the state in a snapshot still needs. Retention leaves holes in their numbers, so who can read a state says
+   * which holes are meant; without this every hole up to the oldest chunk is listed.
+   */
+  readonly neededChunks?: (snapshot: Snapshot) => readonly { chunk: number; generation: number }[];
+}
+
+/**
+ * Checks every byte of a stopped data directory, and that chunks, snapshots and journal join. Reads only: nothing is
+ * repaired, moved or written. A range that the device can't read is listed like any other damage.
+ */
+export async function verifyDirectory(options: VerifyOptions): Promise<DirectoryReport> {
+  const { disk } = options;
+  const found = new Findings();
+  found.unknown.push(...(await disk.list("")).filter((file) => file !== identityFile && !file.startsWith("lock.")));
+  found.quarantined.push(...(await disk.list(quarantineFolder)));
+  const identity = await identityOf(disk, found);
+  // Without its identity nobody can tell whether a file belongs here.
+  if (identity === null) return found.report(null);
+
+  const from = new Map<GroupId, LogIndex>();
+  const standings: GroupStanding[] = [];
+  for (let number = 0; number < identity.groups; number++) {
+    const group = groupId(number);
+    const snapshot = await checkSnapshots(disk, identity, group, found);
+    const store = await openChunkStore({ disk, cluster: identity.cluster, group });
+    const lastChunkEnd = await checkChunks(store, group, snapshot, options, found);
+    if (number === 0) found.unknown.push(...store.unknownFiles());
+    if (snapshot !== null) from.set(group, snapshot.index);
+    standings.push({ group, snapshot, lastChunkEnd });
+  }
+  for (const file of await disk.list(snapshotFolder)) {
+    if (parseSnapshotFileName(file) === null) found.unknown.push(file);
+  }
+  await checkJournal(options, identity, { from, standings }, found);
+  return found.report(identity);
+}
+
+/** Stand for what is missing there: of a file that is gone nobody knows the whole name. */
+const history = fileName(historyFolder);
+const journalFiles = fileName(journalFolder);
+
+/** Where the sealed part of a group ends. */
+interface GroupStanding {
+  readonly group: GroupId;
+  readonly snapshot: Snapshot | null;
+  /** The last entry that a chunk holds; 0 = none. */
+  readonly lastChunkEnd: number;
+}
+
+class Findings {
+  readonly damage: Damage[] = [];
+  readonly unknown: FileName[] = [];
+  readonly quarantined: FileName[] = [];
+  readonly rooms = new Set<string>();
+  readonly days = new Set<Day>();
+  torn: DirectoryReport["torn"] = null;
+  messages = 0;
+  chunks = 0;
+  snapshots = 0;
+  entries = 0;
+  firstIndex = 0;
+  lastIndex = 0;
+
+  add(file: FileName, what: string): void {
+    this.damage.push({ file, offset: 0, length: 0, what });
+  }
+
+  reach(index: number): void {
+    this.lastIndex = Math.max(this.lastIndex, index);
+  }
+
+  report(identity: Identity | null): DirectoryReport {
+    const { damage, torn, unknown, quarantined, messages, chunks, snapshots, entries, firstIndex, lastIndex } = this;
+    const days = [...this.days].sort((a, b) => a - b);
+    const totals = { messages, rooms: this.rooms.size, chunks, days, snapshots, entries, firstIndex, lastIndex };
+    return { identity, damage, torn, totals, quarantined, unknown };
+  }
+}
+
+async function identityOf(disk: Disk, found: Findings): Promise<Identity | null> {
+  try {
+    const read = await readIdentity(disk);
+    if (read === null) found.add(identityFile, "the file is missing: this is no data directory, or not all of it");
+    found.damage.push(...(read?.damage ?? []));
+    return read?.identity ?? null;
+  } catch (fault) {
+    if (!(fault instanceof DirectoryRefused) && !(fault instanceof Fault)) throw fault;
+    found.add(identityFile, fault.message);
+    return null;
+  }
+}
+
+/** Checks all snapshots of a group and answers the newest sound one. */
+async function checkSnapshots(
+  disk: Disk,
+  owner: { cluster: ClusterId; incarnation: Incarnation },
+  group: GroupId,
+  found: Findings,
+): Promise<Snapshot | null> {
+  let newest: Snapshot | null = null;
+  for (const { file, index } of await listSnapshots(disk, group)) {
+    try {
+      const snapshot = await readSnapshot(disk, owner, { file, group, index });
+      if (!("state" in snapshot)) {
+        found.damage.push(snapshot);
+        continue;
+      }
+      newest ??= snapshot;
+      found.snapshots++;
+      found.reach(index);
+    } catch (fault) {
+      if (!(fault instanceof Fault)) throw fault;
+      found.add(file, fault.message);
+    }
+  }
+  return newest;
+}
+
+/** Checks all chunks of a group, and that they join. Answers the last log index they hold. */
+async function checkChunks(
+  store: ChunkStore,
+  group: GroupId,
+  snapshot: Snapshot | null,
+  options: VerifyOptions,
+  found: Findings,
+): Promise<number> {
+  const needed = snapshot === null ? undefined : options.neededChunks?.(snapshot);
+  let before: { chunk: number; footer: ChunkFooter | null } | null = null;
+  let end = 0;
+  for (const { chunk, day, generation, file } of store.list()) {
+    const { damage, footer } = await wholeCheck(store, chunk);
+    found.damage.push(...damage);
+    found.chunks++;
+    found.days.add(day);
+    if (footer !== null && damage.length === 0) {
+      found.messages += footer.totals.messages;
+      for await (const row of store.rooms(chunk)) found.rooms.add(`${group}:${new TextDecoder().decode(row.room)}`);
+    }
+    // What comes behind the state's last chunk is in nobody's list yet, and has no holes.
+    if (before !== null && chunk !== before.chunk + 1 && (needed === undefined || before.chunk >= snapshot!.chunk)) {
+      found.add(history, missing(group, before.chunk + 1, chunk - 1));
+    }
+    if (footer !== null) {
+      const { from, to } = footer.meta;
+      if (before !== null && before.footer !== null) checkJoin(before.footer.meta, footer.meta, file, found);
+      if (found.firstIndex === 0 || from + 1 < found.firstIndex) found.firstIndex = from + 1;
+      end = Math.max(end, to);
+      found.reach(to);
+    }
+    const wanted = needed?.find((one) => one.chunk === chunk);
+    if (wanted !== undefined && generation < wanted.generation) {
+      found.add(
+        file,
+        `it is generation ${generation}; what was removed since is not removed here: ${wanted.generation} is needed`,
+      );
+    }
+    before = { chunk, footer };
+  }
+  for (const { chunk } of needed ?? []) {
+    if (!store.has(chunk as ChunkNumber)) found.add(history, missing(group, chunk, chunk));
+  }
+  if (needed === undefined && snapshot !== null && snapshot.chunk > (before?.chunk ?? 0)) {
+    found.add(history, missing(group, (before?.chunk ?? 0) + 1, snapshot.chunk));
+  }
+  return end;
+}
+
+function checkJoin(before: ChunkMeta, meta: ChunkMeta, file: FileName, found: Findings): void {
+  if (meta.chunk === before.chunk + 1 ? meta.from !== before.to : meta.from < before.to) {
+    found.add(file, `it begins behind entry ${meta.from}, the chunk before it ends with ${before.to}`);
+  }
+  if (meta.day < before.day) found.add(file, "its day is before that of the chunk before it");
+}
+
+function missing(group: GroupId, first: number, last: number): string {
+  return first === last
+    ? `chunk ${first} of group ${group} is missing`
+    : `chunks ${first} to ${last} of group ${group} are missing`;
+}
+
+async function wholeCheck(
+  store: ChunkStore,
+  chunk: ChunkNumber,
+): Promise<{ damage: readonly Damage[]; footer: ChunkFooter | null }> {
+  const steps = store.check(chunk);
+  for (;;) {
+    const step = await steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Checks the journal with its own recovery scan, and that it goes on where snapshots and chunks end. */
+async function checkJournal(
+  options: VerifyOptions,
+  identity: Identity,
+  sealed: { from: ReadonlyMap<GroupId, LogIndex>; standings: readonly GroupStanding[] },
+  found: Findings,
+): Promise<void> {
+  const { disk } = options;
+  for (const file of await disk.list(journalFolder)) if (parseSegmentFile(file) === null) found.unknown.push(file);
+  const settings = { segmentBytes: options.segmentBytes ?? defaultLimits.segmentBytes };
+  let journal: Awaited<ReturnType<typeof readJournal>>;
+  try {
+    const { cluster, incarnation } = identity;
+    journal = await readJournal({
+      disk,
+      cluster,
+      incarnation,
+      settings,
+      from: sealed.from,
+      expected: true,
+      acceptLoss: false,
+    });
+  } catch (fault) {
+    if (!(fault instanceof Fault)) throw fault;
+    found.add(journalFiles, fault.message);
+    return;
+  }
+  found.torn = journal.torn;
+  for (const { file, offset, length, what, groups } of journal.damage) {
+    const hidden = groups.map(
+      ({ group, from, through }) => `entries of group ${group} from ${from} to ${through ?? "the end"}`,
+    );
+    const more = hidden.length === 0 ? "" : `; it may hide ${hidden.join(", ")}`;
+    found.damage.push({ file, offset, length, what: what + more });
+  }
+  for (const { group, snapshot, lastChunkEnd } of sealed.standings) {
+    found.entries += journal.groups.get(group)?.entries.length ?? 0;
+    const last = Math.max(0, ...journal.live.map((segment) => segment.highest.get(group) ?? 0));
+    found.reach(last);
+    const sealedEnd = Math.max(lastChunkEnd, snapshot?.index ?? 0);
+    // Whatever was sealed was in the journal first, or the journal was told to go on behind it: one that ends before it is
+    // an older copy.
+    if (journal.damage.length === 0 && last < sealedEnd) {
+      found.add(
+        journalFiles,
+        `the journal of group ${group} ends with entry ${last}, what is sealed ends with ${sealedEnd}`,
+      );
+    }
+  }
+}
