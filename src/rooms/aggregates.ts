@@ -1,19 +1,13 @@
 import { createHash } from "node:crypto";
-import { type ClusterId, type Line, type RoomName, type Slot, slot, type UserName } from "../base/ids.ts";
+import type { ClusterId, Line, RoomName, UserName } from "../base/ids.ts";
 import { ByteHash } from "./byte-hash.ts";
-import { compareBytes, NameTable } from "./name-table.ts";
+import { NameTable } from "./name-table.ts";
 import { isDirectName, Room, type RoomContext } from "./room.ts";
 import type { Bounds } from "./setting.ts";
 import { User } from "./user.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const comma = 0x2c;
-
-/** The slot of a room or user: the first 12 bits of SHA-256 of the bytes of its name. */
-export function slotOf(name: Uint8Array): Slot {
-  const digest = createHash("sha256").update(name).digest();
-  return slot((digest[0]! << 4) | (digest[1]! >> 4));
-}
 
 /** The line of the rooms of a group: it changes with the number that a `line` setting commits. */
 export function lineOf(cluster: ClusterId, number: number): Line {
@@ -69,7 +63,7 @@ export class Aggregates implements RoomContext {
   /** Adds a room that is not there. The name is copied. */
   addRoom(name: Uint8Array): Room {
     const own = name.slice();
-    const room = new Room(this, utf8.decode(own) as RoomName, own, this.hash.of(own, 0, own.length), slotOf(own));
+    const room = new Room(this, utf8.decode(own) as RoomName, own, this.hash.of(own, 0, own.length));
     this.rooms.add(room);
     return room;
   }
@@ -77,7 +71,7 @@ export class Aggregates implements RoomContext {
   /** Adds a user who is not there. The name is copied. */
   addUser(name: Uint8Array): User {
     const own = name.slice();
-    const user = new User(utf8.decode(own) as UserName, own, this.hash.of(own, 0, own.length), slotOf(own));
+    const user = new User(utf8.decode(own) as UserName, own, this.hash.of(own, 0, own.length));
     this.users.add(user);
     return user;
   }
@@ -95,4 +89,14 @@ export function isOrderedDirectName(name: Uint8Array): boolean {
   if (!isDirectName(name, 0, name.length)) return false;
   const middle = name.indexOf(comma);
   return compareBytes(name.subarray(1, middle), name.subarray(middle + 1)) <= 0;
+}
+
+/** The order of bytes, the shorter first where one begins with the other. */
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const shared = Math.min(a.length, b.length);
+  for (let i = 0; i < shared; i++) {
+    const difference = a[i]! - b[i]!;
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
 }

@@ -3,6 +3,7 @@ import type { ByteHash } from "./byte-hash.ts";
 import { type NoticeKind, type Role, roles } from "./commands.ts";
 import { NameTable, type Named } from "./name-table.ts";
 import { Runs } from "./runs.ts";
+import { slotOf } from "./slot.ts";
 
 /** A member of a room. */
 export interface Member extends Named {
@@ -46,7 +47,6 @@ export class Room implements Named {
   readonly name: RoomName;
   readonly nameBytes: Uint8Array;
   readonly nameHash: number;
-  readonly slot: Slot;
   /** False once deleted: then only the numbering is left, and a new room of this name goes on behind `head`. */
   exists = true;
   isPrivate = false;
@@ -71,15 +71,21 @@ export class Room implements Named {
   /** A direct room's two names, as they stand in its own name; both the same for a room with oneself. */
   readonly #comma: number;
 
-  constructor(context: RoomContext, name: RoomName, nameBytes: Uint8Array, nameHash: number, slot: Slot) {
+  #slot: Slot | null = null;
+
+  constructor(context: RoomContext, name: RoomName, nameBytes: Uint8Array, nameHash: number) {
     this.#context = context;
     this.name = name;
     this.nameBytes = nameBytes;
     this.nameHash = nameHash;
-    this.slot = slot;
     this.#comma = isDirectName(nameBytes, 0, nameBytes.length) ? nameBytes.indexOf(comma) : -1;
   }
 
+  /** Which of the 4096 parts of all names it belongs to. */
+  get slot(): Slot {
+    this.#slot ??= slotOf(this.nameBytes);
+    return this.#slot;
+  }
   get line(): Line {
     return this.#context.line;
   }

@@ -14,7 +14,7 @@ import type { StateParts } from "./state-parts.ts";
 import type { User } from "./user.ts";
 
 /**
- * A group's state in bytes, in one canonical form: names in the order of their bytes, and nothing that depends on how
+ * A group's state in bytes, in one canonical form: names in the order of their UTF-16 units, and nothing that depends on how
  * the state was come by. Whole: the ids of the window, the open chunk's rooms and the applied index are part of it, so
  * that no two of them can be from different moments.
  *
@@ -155,9 +155,9 @@ function writeWindow(out: SnapshotWriter, window: IdWindow, places: ReadonlyMap<
   }
 }
 
-/** A map's pairs in the order of its keys' UTF-16 units: any order does that is the same everywhere. */
+/** A map's pairs in the order of its keys, as names are everywhere here. */
 function inOrder<V>(map: ReadonlyMap<string, V>): [string, V][] {
-  return [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+  return map.size === 0 ? [] : [...map].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** Reads a state into empty parts made by `make`. Throws a Fault for bytes that are no whole snapshot. */

@@ -1,6 +1,7 @@
 import type { RoomName, Slot, UserName } from "../base/ids.ts";
 import { type NoticeKind, noticeKinds } from "./commands.ts";
 import type { Named } from "./name-table.ts";
+import { slotOf } from "./slot.ts";
 
 /** What a room last told a user. */
 export interface UserRoom {
@@ -16,18 +17,24 @@ export class User implements Named {
   readonly name: UserName;
   readonly nameBytes: Uint8Array;
   readonly nameHash: number;
-  readonly slot: Slot;
   /** By room: those the user is in, the direct ones, and for a while those left, so that a late notice is known as late. */
   readonly told = new Map<RoomName, UserRoom>();
   /** How many of `told` are memberships, and how many direct rooms. */
   joinedCount = 0;
   directCount = 0;
 
-  constructor(name: UserName, nameBytes: Uint8Array, nameHash: number, slot: Slot) {
+  #slot: Slot | null = null;
+
+  constructor(name: UserName, nameBytes: Uint8Array, nameHash: number) {
     this.name = name;
     this.nameBytes = nameBytes;
     this.nameHash = nameHash;
-    this.slot = slot;
+  }
+
+  /** Which of the 4096 parts of all names it belongs to. */
+  get slot(): Slot {
+    this.#slot ??= slotOf(this.nameBytes);
+    return this.#slot;
   }
 
   /** The rooms the user is a member of, in no order. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { noticeKinds, roles } from "../../src/rooms/commands.ts";
-import { slotOf } from "../../src/rooms/aggregates.ts";
+import { slotOf } from "../../src/rooms/slot.ts";
 import { bytesOf, command, GroupLog } from "./group-log.ts";
 
 const founded = (): GroupLog => {
