@@ -129,18 +129,18 @@ test.each([
   expect(refusals).toEqual([number]);
 });
 
-test("JetStream's error in an acknowledgement is a refusal", () => {
+test.each([1, 2])("JetStream's answers are read with %i spaces in front of their length", (spaces) => {
   const wire = makePublishWire("nats-jetstream", target, { client: 0, bodyBytes: 128 });
-  const text = Buffer.from(answers(wire, 1))
-    .toString()
-    .replace('{"stream"', '{"error"')
-    .replace(/ 1 \d+\r/, (head) => {
-      return head.replace(/\d+\r/, (length) => `${Number.parseInt(length, 10) - 1}\r`);
-    });
-  const refusals: number[] = [];
+  const inbox = /_INBOX\.\S+/.exec(Buffer.from(answers(wire, 1)).toString())![0];
+  const stored = '{"stream":"BENCH", "seq":1}';
+  const full = '{"error":{"code":503,"description":"insufficient resources"}}';
+  const gap = " ".repeat(spaces);
+  const second = inbox.replace(/1$/, "2");
+  const text = `MSG ${inbox} 1${gap}${stored.length}\r\n${stored}\r\nMSG ${second} 1${gap}${full.length}\r\n${full}\r\n`;
+  const seen: string[] = [];
   wire.readAnswers(Buffer.from(text), 0, text.length, {
-    acknowledged: () => expect.fail("it was not acknowledged"),
-    refused: (which) => refusals.push(which),
+    acknowledged: (number) => seen.push(`stored ${number}`),
+    refused: (number) => seen.push(`refused ${number}`),
   });
-  expect(refusals).toEqual([1]);
+  expect(seen).toEqual(["stored 1", "refused 2"]);
 });

@@ -68,10 +68,10 @@ export class NatsPublishWire implements PublishWire {
     this.requestBytes = this.request.length;
     this.bodyInRequest = head.length;
     this.numberInRequest = `PUB ${options.subject} ${this.inbox}`.length;
-    const answer = `MSG ${this.inbox}${zeros} 1 34\r\n{"stream":"benchmark","seq":100000}\r\n`;
+    const answer = '{"stream":"BENCH", "seq":100000}';
     this.nullAnswer = options.acknowledged
       ? {
-          answer: Buffer.from(answer.replace(" 34", ` ${answer.split("\r\n")[1]!.length}`)),
+          answer: Buffer.from(`MSG ${this.inbox}${zeros} 1  ${answer.length}\r\n${answer}\r\n`),
           copyFrom: this.numberInRequest,
           copyTo: `MSG ${this.inbox}`.length,
           copyBytes: numberDigits,
@@ -103,8 +103,7 @@ export class NatsPublishWire implements PublishWire {
         continue;
       }
       const number = getDigits(bytes, at + numberAt, numberDigits);
-      // "MSG inbox sid length": the sid is one digit, the length follows.
-      const length = getNumber(bytes, at + numberAt + numberDigits + " 1 ".length, lineStop - 2);
+      const length = numberBefore(bytes, lineStop - 2);
       const stop = lineStop + length + 2;
       if (stop > end) return at;
       // {"stream":… or {"error":…: the third byte tells.
@@ -122,9 +121,15 @@ export class NatsPublishWire implements PublishWire {
   }
 }
 
-function getNumber(bytes: Uint8Array, from: number, to: number): number {
+/** The whole number that ends at `to`. JetStream puts two spaces in front of it, core NATS one. */
+function numberBefore(bytes: Uint8Array, to: number): number {
   let value = 0;
-  for (let place = from; place < to; place += 1) value = value * 10 + bytes[place]! - 0x30;
+  let unit = 1;
+  for (let place = to - 1; bytes[place]! >= 0x30 && bytes[place]! <= 0x39; place -= 1) {
+    value += (bytes[place]! - 0x30) * unit;
+    unit *= 10;
+  }
+  if (unit === 1) throw new Error("the server sent a message without a length");
   return value;
 }
 

@@ -415,3 +415,10 @@ export class SynodWebSocketReaderWire extends WebSocketReaderWire {
 }
 
 export const pingMessage = (): Uint8Array => maskedMessage(opcode.binary, encodeBinary("client", pingFrame()));
+
+/** The head of a room, by joining it. */
+export async function synodHead(connection: Connection, room: string): Promise<number> {
+  const joined = await ask(connection, joinFrame(room), "ok");
+  assert(joined.t === "ok" && joined.of === "join", "join is answered by its ok");
+  return joined.head;
+}
