@@ -124,6 +124,11 @@ describe("bits", () => {
     expect(isSend(since, 0, since.length, limits)).toBe(true);
   });
 
+  test("[PROTO6] a send names a room or a user, and not both", () => {
+    expect(refusal(send({ to: "bob" }))).toStrictEqual(["bad_request", 1]);
+    expect(refusal(client({ t: "send", id: 1, cid: "c1", body: "hi" }))).toStrictEqual(["bad_request", 1]);
+  });
+
   test("[PROTO9] a request needs an id, hello and typing take none, and an id is a number or a text", () => {
     expect(refusal(changed(send(), (copy) => putU48(copy, 8, 0)))).toStrictEqual(["bad_request", null]);
     expect(refusal(changed(client({ t: "typing", room: "lobby" }), (copy) => putU48(copy, 8, 1)))).toStrictEqual([

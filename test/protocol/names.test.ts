@@ -188,6 +188,7 @@ describe("direct rooms", () => {
       "@a,",
       "@,a",
       "@b,a",
+      "@ab,a",
       "@a,b,c",
       "@@a,b",
       "@a,@b",
@@ -200,6 +201,8 @@ describe("direct rooms", () => {
       const bytes = utf8(text);
       expect(isPlainAsciiDirect(bytes, 0, bytes.length)).toBe(false);
     }
+    expect(isRoomName("@a,ab")).toBe(true);
+    expect(isPlainAsciiDirect(utf8("@a,ab"), 0, 5)).toBe(true);
     expect(isRoomName(`@${"a".repeat(60)},${"b".repeat(60)}`)).toBe(true);
     expect(isRoomName(`@${"a".repeat(60)},${"b".repeat(61)}`)).toBe(false);
   });
