@@ -1,11 +1,10 @@
 import type { Clock } from "../base/clock.ts";
-import { Fault } from "../base/error-codes.ts";
 import type { Cid, Line, RoomName, Seq, UserName } from "../base/ids.ts";
 import { randomHex } from "../base/random.ts";
 import type { Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import type { Millis } from "../base/units.ts";
-import { directRoomOf, isCid, isKind, isRoomName, isUserName } from "../protocol/names.ts";
+import { directRoomOf } from "../protocol/names.ts";
 import type { ClientFrame, ServerFrame, ServerFrameOf } from "../protocol/schema.ts";
 import { utf8Length } from "../protocol/utf8.ts";
 import { Connection, defaultTiming } from "./connection.ts";
@@ -18,8 +17,7 @@ import { jsonEncoding } from "./json-encoding.ts";
 import { MessageStream } from "./message-stream.ts";
 import { Outbox } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox.ts";
-import { SendRefused, SendUnknown } from "./outcome.ts";
-import type { RefusalCode } from "./outcome.ts";
+import { ChatError, SendRefused, SendUnknown } from "./outcome.ts";
 import type { Dial, Encoding, Hints, OutboxStore, SavedSend, WireFormat } from "./ports.ts";
 import { Reader } from "./reader.ts";
 import { Requests } from "./requests.ts";
@@ -73,7 +71,7 @@ export type Membership = ServerFrameOf<"okRooms">["rooms"][number];
 
 /**
  * Starts a client, at once. Servers are tried in random order, and for ever; trouble with them shows in `state` and
- * never as an exception. Throws a `Fault` only for options that no server could accept.
+ * never as an exception. Throws a `ChatError` only for options that no server could accept.
  */
 export function connect(servers: string | readonly string[], options: ChatOptions): Chat {
   return new Chat(typeof servers === "string" ? [servers] : servers, options);
@@ -99,6 +97,10 @@ export class Chat {
   readonly #host: RoomHost;
   readonly #cidPrefix: string;
   readonly #stopHints: () => void;
+  /** What an earlier life left has been read, or cannot be. */
+  #loaded: Promise<void> = Promise.resolve();
+  /** Numbers of saved sends go on above those of earlier lives. */
+  #numberBase = 0;
   #sent = 0;
   #stopDirectEvents: (() => void) | null = null;
   #directListeners = 0;
@@ -108,10 +110,10 @@ export class Chat {
 
   /** Use `connect`. */
   constructor(servers: readonly string[], options: ChatOptions) {
-    if (!isUserName(options.user)) throw new Fault("bad_request", `"${options.user}" cannot be the name of a user`);
-    if (servers.length === 0) throw new Fault("bad_request", "no server is named");
+    checkName(options.user, userPattern, 60);
+    if (servers.length === 0) throw new ChatError("bad_request", "no server is named");
     const { clock, random } = options;
-    this.user = options.user;
+    this.user = options.user as UserName;
     this.#options = options;
     this.#events = new Emitter(clock);
     this.#outbox = new Outbox(
@@ -176,17 +178,17 @@ export class Chat {
     };
   }
 
-  /** The room of this name, with or without `#` in front. Throws a `Fault` when no room can be called that. */
+  /** The room of this name, with or without `#` in front. Throws a `ChatError` when no room can be called that. */
   room(name: string): Room {
     const plain = name.startsWith("#") ? name.slice(1) : name;
-    if (!isRoomName(plain)) throw new Fault("bad_request", `"${name}" cannot be the name of a room`);
-    return new Room(this.#host, plain, null);
+    checkName(plain, roomPattern, 128);
+    return new Room(this.#host, plain as RoomName, null);
   }
 
-  /** The room of two: oneself and this user. Throws a `Fault` when no user can be called that. */
+  /** The room of two: oneself and this user. Throws a `ChatError` when no user can be called that. */
   direct(user: string): Room {
-    if (!isUserName(user)) throw new Fault("bad_request", `"${user}" cannot be the name of a user`);
-    return new Room(this.#host, directRoomOf(this.user, user), user);
+    checkName(user, userPattern, 60);
+    return new Room(this.#host, directRoomOf(this.user, user as UserName), user as UserName);
   }
 
   /**
@@ -226,10 +228,6 @@ export class Chat {
     return this.#closing.then(() => this.#shut("closed", null));
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close({ drain: true });
-  }
-
   #drain(within: Millis): Promise<void> {
     if (this.#outbox.size === 0 || this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
@@ -241,7 +239,7 @@ export class Chat {
     });
   }
 
-  #shut(reason: string, fault: Fault | null): void {
+  #shut(reason: string, fault: ChatError | null): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#stopHints();
@@ -259,7 +257,7 @@ export class Chat {
       );
     }
     this.#drained?.();
-    this.#requests.endAll(fault ?? new Fault("unavailable", "the client is closed"));
+    this.#requests.endAll(fault ?? new ChatError("unavailable", "the client is closed", true));
     for (const stream of this.#streams) {
       if (fault === null) stream.end();
       else stream.fail(fault);
@@ -271,11 +269,12 @@ export class Chat {
     const start = (): void => {
       if (!this.#closed) this.#driver.step({ type: "start", now: this.#options.clock.now() });
     };
-    store.load().then(
+    this.#loaded = store.load().then(
       ({ sends, positions }) => {
         if (this.#closed) return;
         this.#direct.restore(positions);
         for (const send of sends) {
+          this.#numberBase = Math.max(this.#numberBase, send.number);
           const entry = this.#outbox.restore(send, Math.max(utf8Length(send.body), 0));
           const sent = new SentMessage(send, entry, null);
           entry.waiter = sent;
@@ -347,18 +346,14 @@ export class Chat {
   }
 
   /** Why this cannot be queued, or null. */
-  #refusalOf(
-    send: Omit<SavedSend, "prev">,
-    bytes: number,
-    signal: AbortSignal | undefined,
-  ): [RefusalCode, string] | null {
+  #refusalOf(send: Omit<SavedSend, "prev">, bytes: number, signal: AbortSignal | undefined): [string, string] | null {
     const welcome = this.#driver.welcome;
-    const cid: string = send.cid;
     if (this.#closed || this.#closing !== null) return ["aborted", "the client is closed"];
     if (signal?.aborted === true) return ["aborted", "given up before it was sent"];
     if (bytes === -1) return ["bad_request", "the text holds half a character"];
-    if (!isCid(cid)) return ["bad_request", `"${cid}" cannot be the id of a message`];
-    if (send.kind !== null && !isKind(send.kind)) return ["bad_request", `"${send.kind}" cannot be a kind of message`];
+    if (!/^[\w.:~-]{1,64}$/.test(send.cid)) return ["bad_request", `"${send.cid}" cannot be the id of a message`];
+    if (send.kind !== null && !/^[^\p{Cs}]{1,32}$/u.test(send.kind))
+      return ["bad_request", `"${send.kind}" cannot be a kind of message`];
     if (send.ref !== null && !(Number.isSafeInteger(send.ref) && send.ref > 0))
       return ["bad_request", "ref is a seq, from 1 on"];
     if (welcome !== null && bytes > welcome.limits.bodyBytesMax) return ["too_large", tooLarge(bytes, welcome)];
@@ -368,7 +363,9 @@ export class Chat {
   }
 
   #save(store: OutboxStore, entry: OutboxEntry): void {
-    store.save({ ...entry.send, prev: entry.prev }).then(
+    const save = (): Promise<void> =>
+      store.save({ ...entry.send, number: this.#numberBase + entry.send.number, prev: entry.prev });
+    this.#loaded.then(save).then(
       () => {
         entry.saving = false;
         // Given up meanwhile: what has just been saved must not come back.
@@ -442,27 +439,30 @@ export class Chat {
       for await (const item of stream) if (item.gap === undefined) this.#events.emit("direct", item);
     };
     pump().catch((error: unknown) => {
-      this.#events.emit("error", { code: error instanceof Fault ? error.code : "unavailable", message: String(error) });
+      this.#events.emit("error", {
+        code: error instanceof ChatError ? error.code : "unavailable",
+        message: String(error),
+      });
     });
   }
 
-  /** Asks, and answers with the `ok`; throws the `Fault` otherwise, also when the signal aborts (`unavailable`). */
+  /** Asks, and answers with the `ok`; throws the `ChatError` otherwise, also when the signal aborts (`unavailable`). */
   #request<Name extends "okRooms" | "okHist" | "okLookup" | "okJoin" | "okPresence" | "okDone">(
     frameOf: (id: number) => ClientFrame,
     options: RequestOptions,
   ): Promise<ServerFrameOf<Name>> {
     const { signal } = options;
-    if (this.#closed) return Promise.reject(new Fault("unavailable", "the client is closed"));
-    if (signal?.aborted === true) return Promise.reject(new Fault("unavailable", "given up"));
+    if (this.#closed) return Promise.reject(new ChatError("unavailable", "the client is closed", true));
+    if (signal?.aborted === true) return Promise.reject(new ChatError("unavailable", "given up", true));
     return new Promise((resolve, reject) => {
-      const settle = (answer: ServerFrame | Fault): void => {
+      const settle = (answer: ServerFrame | ChatError): void => {
         signal?.removeEventListener("abort", abort);
-        if (answer instanceof Fault) reject(answer);
+        if (answer instanceof ChatError) reject(answer);
         else resolve(answer as ServerFrameOf<Name>);
       };
       const deadline = (this.#options.clock.now() + (this.#options.requestWithinMs ?? 10_000)) as Millis;
       const request = this.#requests.add(frameOf, deadline, settle);
-      const abort = (): void => this.#requests.cancel(request, new Fault("unavailable", "given up"));
+      const abort = (): void => this.#requests.cancel(request, new ChatError("unavailable", "given up", true));
       signal?.addEventListener("abort", abort, { once: true });
       this.#driver.wake();
     });
@@ -512,3 +512,15 @@ export class Chat {
 
 const tooLarge = (bytes: number, welcome: ServerFrameOf<"welcome">): string =>
   `the body has ${bytes} bytes; at most ${welcome.limits.bodyBytesMax} are taken`;
+
+/**
+ * Names as far as a look can tell; the server knows the rest of the grammar, and refuses. What is caught here is caught
+ * where it is written, and cannot break an encoding.
+ */
+const userPattern = /^[^\p{C}\s/\\,@#!:*?%"<>&]+$/u;
+const roomPattern = /^(@[^\p{C}\s/\\,@#!:*?%"<>&]+,)?[^\p{C}\s/\\,@#!:*?%"<>&]+$/u;
+
+function checkName(name: string, pattern: RegExp, bytesMax: number): void {
+  if (!pattern.test(name) || utf8Length(name) > bytesMax)
+    throw new ChatError("bad_request", `"${name}" cannot be a name`);
+}

@@ -1,7 +1,5 @@
 import { unreachable } from "../base/assert.ts";
 import type { Clock, Timer } from "../base/clock.ts";
-import { errorCodes, Fault } from "../base/error-codes.ts";
-import type { ErrorCode } from "../base/error-codes.ts";
 import type { ClusterId, RoomName } from "../base/ids.ts";
 import { timestamp } from "../base/units.ts";
 import type { Millis } from "../base/units.ts";
@@ -11,7 +9,7 @@ import type { Connection, ConnectionEffect, ConnectionEvent } from "./connection
 import type { Emitter } from "./emitter.ts";
 import type { ChatEvents, ChatState } from "./events.ts";
 import type { Outbox, OutboxEntry } from "./outbox.ts";
-import type { AttemptError } from "./outcome.ts";
+import { ChatError } from "./outcome.ts";
 import { ProtocolViolation } from "./ports.ts";
 import type { Decoder, Dial, Encoding, Link, WireFormat } from "./ports.ts";
 import type { Reader, RoomMessage } from "./reader.ts";
@@ -40,7 +38,7 @@ export interface DriverParts {
   /** A direct room was named, or a message came from one that nobody reads. */
   readonly directRoom: (room: ServerFrameOf<"room"> | null) => void;
   readonly welcomed: (welcome: ServerFrameOf<"welcome">) => void;
-  readonly closed: (reason: string, fault: Fault | null) => void;
+  readonly closed: (reason: string, error: ChatError | null) => void;
 }
 
 /** What is in hand of one link. */
@@ -232,17 +230,18 @@ export class Driver {
   #linkClosed(attempt: number, code: number | null, reason: string): void {
     if (!this.#isCurrent(attempt)) return;
     // The server does not want this client back: another try would only be refused, or push out a newer one.
-    if (code === 4403) this.#refusedFor(new Fault("forbidden", reason || "the server closed the connection"));
-    else if (code === 4401) this.#refusedFor(new Fault("unauthorized", reason || "the token is no longer accepted"));
+    if (code === 4403) this.#refusedFor(new ChatError("forbidden", reason || "the server closed the connection"));
+    else if (code === 4401)
+      this.#refusedFor(new ChatError("unauthorized", reason || "the token is no longer accepted"));
     else if (code === 4409) this.#parts.closed("replaced", null);
     else this.#lose(attempt, reason || (code === null ? "closed" : `closed with ${code}`));
   }
 
   /** The greeting was refused. Ends the client, unless the next token or server may be accepted. */
-  #refusedFor(fault: Fault): void {
-    const again = fault.retryable || (fault.code === "unauthorized" && this.#parts.token !== null);
-    if (again) this.step({ type: "lost", now: this.#parts.clock.now(), reason: fault.code });
-    else this.#parts.closed(fault.code, fault);
+  #refusedFor(error: ChatError): void {
+    const again = error.retryable || (error.code === "unauthorized" && this.#parts.token !== null);
+    if (again) this.step({ type: "lost", now: this.#parts.clock.now(), reason: error.code });
+    else this.#parts.closed(error.code, error);
   }
 
   #received(attempt: number, data: string | Uint8Array): void {
@@ -268,7 +267,7 @@ export class Driver {
     const { connection, requests, events } = this.#parts;
     if (connection.state.name === "connecting") {
       if (frame.t === "welcome") this.#welcomed(frame);
-      else if (frame.t === "err") this.#refusedFor(faultOf(frame));
+      else if (frame.t === "err") this.#refusedFor(errorOf(frame));
       return;
     }
     switch (frame.t) {
@@ -371,9 +370,9 @@ export class Driver {
 
   #err(frame: ServerFrameOf<"err">): void {
     const { outbox, requests, events, clock } = this.#parts;
-    const fault = faultOf(frame);
+    const error = errorOf(frame);
     if (frame.id === undefined) {
-      events.emit("error", { code: fault.code, message: fault.message });
+      events.emit("error", { code: error.code, message: error.message });
       return;
     }
     const id = Number(frame.id);
@@ -381,16 +380,16 @@ export class Driver {
     const entry = outbox.attempt(id);
     let failures: number | null = null;
     if (entry !== null) {
-      failures = outbox.failed(entry, attemptErrorOf(frame, fault), now);
+      failures = outbox.failed(entry, { ...frame, retryAfterMs: frame.retryAfterMs ?? null }, now);
       this.#parts.answered(entry);
     } else {
-      failures = requests.failed(id, fault, frame.retryable, now);
+      failures = requests.failed(id, error, frame.retryable, now);
       for (const timeline of this.#unsettled) {
-        if (timeline.asked?.id === id) failures = timeline.failed(id, fault, frame.retryable, now);
+        if (timeline.asked?.id === id) failures = timeline.failed(id, error, frame.retryable, now);
       }
     }
     if (frame.retryable && failures !== null && failures >= failuresBeforeMove) {
-      this.step({ type: "move", now, reason: fault.code, hint: frame.hint ?? null });
+      this.step({ type: "move", now, reason: error.code, hint: frame.hint ?? null });
     }
   }
 
@@ -542,22 +541,5 @@ function sendFrame(entry: OutboxEntry): ClientFrame {
   };
 }
 
-/** A code that only a newer server knows is told as the nearest one of this version. */
-const codeOf = (frame: ServerFrameOf<"err">): ErrorCode => {
-  if (Object.hasOwn(errorCodes, frame.code)) return frame.code as ErrorCode;
-  return frame.retryable ? "unavailable" : "bad_request";
-};
-
-const faultOf = (frame: ServerFrameOf<"err">): Fault =>
-  new Fault(codeOf(frame), frame.message, {
-    definite: frame.definite,
-    ...(frame.retryAfterMs === undefined ? {} : { retryAfterMs: frame.retryAfterMs }),
-  });
-
-const attemptErrorOf = (frame: ServerFrameOf<"err">, fault: Fault): AttemptError => ({
-  code: fault.code,
-  message: frame.message,
-  definite: frame.definite,
-  retryable: frame.retryable,
-  retryAfterMs: frame.retryAfterMs ?? null,
-});
+const errorOf = (frame: ServerFrameOf<"err">): ChatError =>
+  new ChatError(frame.code, frame.message, frame.retryable, frame.retryAfterMs ?? null);

@@ -1,4 +1,3 @@
-import type { ErrorCode } from "../base/error-codes.ts";
 import type { Line, RoomName, Seq, UserName } from "../base/ids.ts";
 import type { Timestamp } from "../base/units.ts";
 import type { RoomMessage } from "./reader.ts";
@@ -37,7 +36,7 @@ export interface ChatEvents {
   /** A room has another history than before, and everything known about it is void; `null` for all rooms at once. */
   reset: { readonly room: RoomName | null };
   /** A server said something went wrong that belongs to no request. For logs. */
-  error: { readonly code: ErrorCode; readonly message: string };
+  error: { readonly code: string; readonly message: string };
 }
 
 export interface Presence {

@@ -1,4 +1,4 @@
-import type { Fault } from "../base/error-codes.ts";
+import type { ChatError } from "./outcome.ts";
 import type { ItemQueue, TimelineItem } from "./reader.ts";
 
 export interface StreamOptions {
@@ -15,7 +15,7 @@ export interface StreamOptions {
 
 /**
  * Messages for `for await`. Ends when the consumer breaks off, its signal aborts, or the client is closed; throws the
- * `Fault` when the room cannot be read. What waits is bounded; a consumer that does not read holds up nobody else.
+ * `ChatError` when the room cannot be read. What waits is bounded; a consumer that does not read holds up nobody else.
  */
 export class MessageStream implements AsyncIterableIterator<TimelineItem, undefined>, ItemQueue {
   readonly #options: StreamOptions;
@@ -23,10 +23,12 @@ export class MessageStream implements AsyncIterableIterator<TimelineItem, undefi
   #next = 0;
   #bodies = 0;
   #stopped = false;
-  #state: "open" | "ended" | Fault = "open";
+  #state: "open" | "ended" | ChatError = "open";
   readonly #endListeners: (() => void)[] = [];
-  #waiting: { resolve: (result: IteratorResult<TimelineItem, undefined>) => void; reject: (error: Fault) => void }[] =
-    [];
+  #waiting: {
+    resolve: (result: IteratorResult<TimelineItem, undefined>) => void;
+    reject: (error: ChatError) => void;
+  }[] = [];
 
   constructor(options: StreamOptions) {
     this.#options = options;
@@ -51,7 +53,7 @@ export class MessageStream implements AsyncIterableIterator<TimelineItem, undefi
   }
 
   /** The consumer gets what is already there, then the fault. */
-  fail(fault: Fault): void {
+  fail(fault: ChatError): void {
     if (this.#state !== "open") return;
     this.#state = fault;
     this.#options.ended();

@@ -1,4 +1,3 @@
-import type { ErrorCode } from "../base/error-codes.ts";
 import type { Cid, Line, NodeName, RoomName, Seq, Term } from "../base/ids.ts";
 import type { Timestamp } from "../base/units.ts";
 
@@ -18,16 +17,33 @@ export interface Stored {
   readonly node: NodeName | null;
 }
 
-/** `aborted`: given up by the caller before any attempt. */
-export type RefusalCode = ErrorCode | "aborted";
+/**
+ * A request, a room or the client itself failed. `code` is one of the protocol's (docs/reference/errors.md), or one
+ * that only a newer server knows; the table of all codes is not part of the SDK, what it says comes with the error.
+ */
+export class ChatError extends Error {
+  override readonly name = "ChatError";
+  readonly code: string;
+  /** The same may succeed later, here or on another server. */
+  readonly retryable: boolean;
+  readonly retryAfterMs: number | null;
+
+  constructor(code: string, message: string, retryable = false, retryAfterMs: number | null = null) {
+    super(message);
+    this.code = code;
+    this.retryable = retryable;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
 
 /** The message is not stored and will not be: every attempt ended definite. Sending it again takes a new cid. */
 export class SendRefused extends Error {
   override readonly name = "SendRefused";
-  readonly code: RefusalCode;
+  /** One of the protocol's, or `aborted`: given up by the caller before any attempt. */
+  readonly code: string;
   readonly cid: Cid;
 
-  constructor(cid: Cid, code: RefusalCode, message: string) {
+  constructor(cid: Cid, code: string, message: string) {
     super(message);
     this.cid = cid;
     this.code = code;
@@ -50,9 +66,9 @@ export type Outcome =
   | { readonly state: "refused"; readonly error: SendRefused }
   | { readonly state: "unknown"; readonly error: SendUnknown };
 
-/** What an `err` frame says, with a code that this version knows. */
+/** What an `err` frame says of an attempt. */
 export interface AttemptError {
-  readonly code: ErrorCode;
+  readonly code: string;
   readonly message: string;
   readonly definite: boolean;
   readonly retryable: boolean;

@@ -1,4 +1,4 @@
-import type { Fault } from "../base/error-codes.ts";
+import type { ChatError } from "./outcome.ts";
 import type { Line, RoomName, Seq } from "../base/ids.ts";
 import type { ServerFrameOf } from "../protocol/schema.ts";
 
@@ -22,7 +22,7 @@ export interface ItemQueue {
   push(item: TimelineItem, reader: Reader): void;
   /** Holds as much as it may: the next item must not come before something was taken. */
   full(): boolean;
-  fail(fault: Fault): void;
+  fail(fault: ChatError): void;
 }
 
 /**
@@ -72,7 +72,7 @@ export class Reader {
     if (this.paused && !this.#queue.full()) this.paused = false;
   }
 
-  fail(fault: Fault): void {
+  fail(fault: ChatError): void {
     this.#queue.fail(fault);
   }
 

@@ -1,4 +1,4 @@
-import { Fault } from "../base/error-codes.ts";
+import { ChatError } from "./outcome.ts";
 import type { Random } from "../base/random.ts";
 import { fraction } from "../base/random.ts";
 import type { Millis } from "../base/units.ts";
@@ -12,7 +12,7 @@ import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
  */
 export interface PendingRequest {
   readonly frameOf: (id: number) => ClientFrame;
-  readonly settle: (answer: ServerFrame | Fault) => void;
+  readonly settle: (answer: ServerFrame | ChatError) => void;
   readonly deadline: Millis;
   /** Id of the attempt that is out, or 0. */
   id: number;
@@ -42,7 +42,7 @@ export class Requests {
   add(
     frameOf: (id: number) => ClientFrame,
     deadline: Millis,
-    settle: (answer: ServerFrame | Fault) => void,
+    settle: (answer: ServerFrame | ChatError) => void,
   ): PendingRequest {
     const request: PendingRequest = {
       frameOf,
@@ -55,7 +55,7 @@ export class Requests {
     };
     this.#pending.add(request);
     if (this.#pending.size > waitingMax) {
-      this.#end(request, new Fault("overloaded", `more than ${waitingMax} requests wait for an answer`));
+      this.#end(request, new ChatError("overloaded", `more than ${waitingMax} requests wait for an answer`));
     }
     return request;
   }
@@ -78,7 +78,7 @@ export class Requests {
   }
 
   /** Answers how often this request has failed so far, or null when it has ended or is not known. */
-  failed(id: number, fault: Fault, retryable: boolean, now: Millis): number | null {
+  failed(id: number, fault: ChatError, retryable: boolean, now: Millis): number | null {
     const request = this.#inFlight.get(id);
     if (request === undefined) return null;
     const asked = fault.retryAfterMs ?? Math.min(retryMs * 2 ** Math.min(request.failures, 8), retryMsMax);
@@ -105,16 +105,16 @@ export class Requests {
     let stuck = false;
     for (const request of this.#pending) {
       if (request.id !== 0 && now >= request.sentAt + withinMs) stuck = true;
-      if (now >= request.deadline) this.#end(request, new Fault("unavailable", "no server answered in time"));
+      if (now >= request.deadline) this.#end(request, new ChatError("unavailable", "no server answered in time"));
     }
     return stuck;
   }
 
-  cancel(request: PendingRequest, fault: Fault): void {
+  cancel(request: PendingRequest, fault: ChatError): void {
     if (this.#pending.has(request)) this.#end(request, fault);
   }
 
-  endAll(fault: Fault): void {
+  endAll(fault: ChatError): void {
     for (const request of this.#pending) this.#end(request, fault);
   }
 
@@ -127,7 +127,7 @@ export class Requests {
     return due === Infinity ? null : (due as Millis);
   }
 
-  #end(request: PendingRequest, answer: ServerFrame | Fault): void {
+  #end(request: PendingRequest, answer: ServerFrame | ChatError): void {
     this.#pending.delete(request);
     if (request.id !== 0) this.#inFlight.delete(request.id);
     request.settle(answer);

@@ -1,4 +1,4 @@
-import type { Fault } from "../base/error-codes.ts";
+import type { ChatError } from "./outcome.ts";
 import type { Line, RoomName, Seq } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
 import type { ClientFrame, ServerFrameOf } from "../protocol/schema.ts";
@@ -110,7 +110,7 @@ export class Timeline {
   }
 
   /** `err` to a subscription. Answers how often it failed so far, or null when this is not its id or it is over. */
-  failed(id: number, fault: Fault, retryable: boolean, now: Millis): number | null {
+  failed(id: number, fault: ChatError, retryable: boolean, now: Millis): number | null {
     const stream = this.#stream;
     if (stream.state !== "asked" || stream.id !== id) return null;
     this.#stream = { state: "none" };

@@ -227,7 +227,7 @@ describe("requests", () => {
       .history()
       .catch((error: unknown) => error);
     await clock.advance(10_001);
-    expect(await page).toMatchObject({ name: "Fault", code: "unavailable" });
+    expect(await page).toMatchObject({ name: "ChatError", code: "unavailable" });
   });
 
   test("[SDK50] a passing error is tried again, a lasting one is told, a signal ends it", async () => {

@@ -1,0 +1,50 @@
+import { Fault } from "../base/error-codes.ts";
+import { defaultLimits } from "../base/limits.ts";
+import { decodeBinary, encodeBinaryFrames } from "../protocol/binary-codec.ts";
+import { limitsOfServerFrames } from "../protocol/check-frame.ts";
+import { FrameSplitter } from "../protocol/frame-splitter.ts";
+import { binaryGreeting } from "../protocol/schema.ts";
+import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
+import { ProtocolViolation } from "./ports.ts";
+import type { Encoding } from "./ports.ts";
+
+/**
+ * Frames as bytes, in binary messages or as a stream that begins with one byte of greeting both ways. Not part of the
+ * entry, because it weighs as much as all the rest; give it to `connect` as an encoding where the dial asks for it.
+ */
+export function binaryEncoding(carrier: "messages" | "stream"): Encoding {
+  const limits = limitsOfServerFrames(defaultLimits);
+  return {
+    opening: carrier === "stream" ? Uint8Array.of(binaryGreeting) : null,
+    encode: (frames: readonly ClientFrame[]) => encodeBinaryFrames("client", frames),
+    decoder: () => {
+      const splitter = new FrameSplitter(limits.frameBytesMax);
+      let greeted = carrier === "messages";
+      return {
+        push(data) {
+          const frames: ServerFrame[] = [];
+          if (typeof data === "string") throw new ProtocolViolation("text where bytes were agreed");
+          let bytes = data;
+          if (!greeted && bytes.length > 0) {
+            if (bytes[0] !== binaryGreeting) throw new ProtocolViolation("the server does not speak binary");
+            greeted = true;
+            bytes = bytes.subarray(1);
+          }
+          try {
+            splitter.add(bytes);
+            while (splitter.next()) {
+              const frame = decodeBinary("server", splitter.bytes, splitter.start, splitter.end, limits);
+              if (frame.t !== "refused") frames.push(frame);
+              // A frame that only a newer server knows is ignored.
+              else if (frame.fault.code !== "unsupported") throw frame.fault;
+            }
+          } catch (cause) {
+            if (cause instanceof Fault) throw new ProtocolViolation(cause.message, { cause });
+            throw cause;
+          }
+          return frames;
+        },
+      };
+    },
+  };
+}
