@@ -1,0 +1,163 @@
+import { putU32, putU48 } from "../base/byte-order.ts";
+import type { ClientFrameOf, RequestId } from "../protocol/schema.ts";
+import { putUtf8 } from "../protocol/utf8.ts";
+import { postType, recordHeaderBytes } from "../rooms/message-record.ts";
+import type { OutcomeCode } from "../rooms/outcome.ts";
+import type { LiveRoom } from "./live-room.ts";
+
+/** Who asked for a command, and is told what became of it. */
+export interface Origin {
+  /**
+   * What became of the command with this request id. For a stored, repeated or conflicting post, seq, ts and epoch are
+   * the stored message's, and the post's record stands at `memory[offset]`. Called in the order of the log.
+   */
+  decided(
+    request: RequestId,
+    code: OutcomeCode,
+    seq: number,
+    ts: number,
+    epoch: number,
+    memory: Uint8Array,
+    offset: number,
+  ): void;
+  /** The command was proposed, and now nobody can tell whether it will be committed. */
+  undecided(request: RequestId): void;
+}
+
+/** A post as it lies in a client's frame: texts and body are ranges of `bytes`. One object is used again and again. */
+export interface PostSource {
+  bytes: Uint8Array;
+  cidStart: number;
+  cidLength: number;
+  kindStart: number;
+  kindLength: number;
+  prevStart: number;
+  prevLength: number;
+  bodyStart: number;
+  bodyLength: number;
+  ref: number;
+  checked: number;
+}
+
+/** A source that points at nothing yet. */
+export function emptySource(bytes: Uint8Array): PostSource {
+  return {
+    bytes,
+    cidStart: 0,
+    cidLength: 0,
+    kindStart: 0,
+    kindLength: 0,
+    prevStart: 0,
+    prevLength: 0,
+    bodyStart: 0,
+    bodyLength: 0,
+    ref: 0,
+    checked: 0,
+  };
+}
+
+/** Writes the texts of a decoded `send` into `scratch`, one behind the other, and points `source` at them. */
+export function fillSource(source: PostSource, scratch: Uint8Array, frame: ClientFrameOf<"send">): void {
+  source.bytes = scratch;
+  source.cidStart = 0;
+  let end = putUtf8(scratch, 0, frame.cid);
+  source.cidLength = end;
+  source.kindStart = end;
+  if (frame.kind !== undefined && frame.kind !== "text") end = putUtf8(scratch, end, frame.kind);
+  source.kindLength = end - source.kindStart;
+  source.prevStart = end;
+  if (frame.prev !== undefined) end = putUtf8(scratch, end, frame.prev);
+  source.prevLength = end - source.prevStart;
+  source.bodyStart = end;
+  end = putUtf8(scratch, end, frame.body);
+  source.bodyLength = end - source.bodyStart;
+  source.ref = frame.ref ?? 0;
+  source.checked = frame.since ?? 0;
+}
+
+/**
+ * The commands of one entry while it is gathered: their bytes back to back, and beside them who asked. Used again for
+ * another entry once all is decided.
+ */
+export class Batch {
+  bytes: Uint8Array = new Uint8Array(16 * 1024);
+  length = 0;
+  count = 0;
+  readonly offsets: number[] = [];
+  readonly origins: (Origin | null)[] = [];
+  readonly requests: RequestId[] = [];
+  /** The room whose ring has a slot taken for the command; null for commands that take none. */
+  readonly rooms: (LiveRoom | null)[] = [];
+
+  clear(): void {
+    this.length = 0;
+    this.count = 0;
+    this.offsets.length = 0;
+    this.origins.length = 0;
+    this.requests.length = 0;
+    this.rooms.length = 0;
+  }
+
+  /**
+   * Writes a post behind what is there, without counting it yet, and answers its offset: `keep` counts it, and writing
+   * the next one over it drops it. `kind` text is length 0.
+   */
+  writePost(room: Uint8Array, from: Uint8Array, source: PostSource): number {
+    const textBytes = room.length + from.length + source.cidLength + source.kindLength + source.prevLength;
+    const length = recordHeaderBytes + textBytes + source.bodyLength;
+    this.#ensure(length);
+    const b = this.bytes;
+    const o = this.length;
+    putU32(b, o, length);
+    b[o + 4] = postType;
+    b[o + 5] = 0;
+    b.fill(0, o + 6, o + 24);
+    putU48(b, o + 24, source.ref);
+    putU48(b, o + 30, source.checked);
+    b.fill(0, o + 36, o + 50);
+    b[o + 42] = room.length;
+    b[o + 43] = from.length;
+    b[o + 44] = source.cidLength;
+    b[o + 45] = source.kindLength;
+    b[o + 46] = source.prevLength;
+    putU32(b, o + 50, source.bodyLength);
+    let end = copy(b, o + recordHeaderBytes, room, 0, room.length);
+    end = copy(b, end, from, 0, from.length);
+    end = copy(b, end, source.bytes, source.cidStart, source.cidLength);
+    end = copy(b, end, source.bytes, source.kindStart, source.kindLength);
+    end = copy(b, end, source.bytes, source.prevStart, source.prevLength);
+    copy(b, end, source.bytes, source.bodyStart, source.bodyLength);
+    return o;
+  }
+
+  /** Copies a whole command behind what is there, without counting it yet. */
+  writeBytes(command: Uint8Array): number {
+    this.#ensure(command.length);
+    this.bytes.set(command, this.length);
+    return this.length;
+  }
+
+  /** Counts what was written last, `length` bytes of it. */
+  keep(length: number, origin: Origin | null, request: RequestId, room: LiveRoom | null): void {
+    this.offsets.push(this.length);
+    this.origins.push(origin);
+    this.requests.push(request);
+    this.rooms.push(room);
+    this.length += length;
+    this.count++;
+  }
+
+  #ensure(length: number): void {
+    if (this.length + length <= this.bytes.length) return;
+    const bytes = new Uint8Array(Math.max(this.bytes.length * 2, this.length + length));
+    bytes.set(this.bytes.subarray(0, this.length));
+    this.bytes = bytes;
+  }
+}
+
+/** Short texts are copied byte by byte: a view costs more than they do. */
+function copy(into: Uint8Array, to: number, from: Uint8Array, start: number, length: number): number {
+  if (length <= 24) for (let i = 0; i < length; i++) into[to + i] = from[start + i]!;
+  else into.set(from.subarray(start, start + length), to);
+  return to + length;
+}

@@ -1,0 +1,159 @@
+import { recordLength, recordSeq, textLength, textStart } from "../rooms/message-record.ts";
+import type { Room } from "../rooms/room.ts";
+import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
+import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
+import type { LiveRoom } from "./live-room.ts";
+import type { MemoryLog } from "./memory-log.ts";
+
+/** A message's record: it stands at `offset` of `bytes`, which nobody changes. */
+export interface RecordRef {
+  readonly seq: number;
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+}
+
+/** Which messages are wanted: `from` … `to`, both included; "down" begins at `to`. */
+export interface PageWanted {
+  readonly from: number;
+  readonly to: number;
+  readonly direction: "up" | "down";
+  readonly itemsMax: number;
+  readonly bytesMax: number;
+}
+
+/**
+ * Messages by their place: from memory where they are there, else from the day chunks. Answers only what the room still
+ * keeps, in order and without holes; what is damaged is thrown as `ChunkDamage`.
+ */
+export class History {
+  readonly #memory: MemoryLog;
+  readonly #chunks: ChunkStore;
+
+  constructor(options: { memory: MemoryLog; chunks: ChunkStore }) {
+    this.#memory = options.memory;
+    this.#chunks = options.chunks;
+  }
+
+  /** A page, in the direction asked for. Shorter than asked for only at a bound or at the end of the range. */
+  async page(room: Room, wanted: PageWanted): Promise<RecordRef[]> {
+    const from = Math.max(wanted.from, room.first);
+    const to = Math.min(wanted.to, room.head);
+    const found: RecordRef[] = [];
+    let bytes = 0;
+    const add = (seq: number, source: Uint8Array, offset: number): boolean => {
+      const length = recordLength(source, offset);
+      if (found.length >= wanted.itemsMax || (found.length > 0 && bytes + length > wanted.bytesMax)) return false;
+      bytes += length;
+      found.push({ seq, bytes: source, offset });
+      return true;
+    };
+    let next = wanted.direction === "up" ? from : to;
+    const step = wanted.direction === "up" ? 1 : -1;
+    while (next >= from && next <= to) {
+      // Asked anew each time: while a chunk was read, others may have been sealed.
+      const live = this.#memory.live(room);
+      let full = false;
+      const inMemory = live.show(next, (source, offset) => {
+        full = !add(next, source, offset);
+      });
+      if (full) break;
+      if (inMemory) {
+        next += step;
+        continue;
+      }
+      const chunk = room.runs.chunkOf(next);
+      // Removed while we read: retention raised `first` over it.
+      if (chunk === 0) break;
+      const page = await this.#chunks.read(chunk as ChunkNumber, room.nameBytes, {
+        from: wanted.direction === "up" ? next : from,
+        to: wanted.direction === "up" ? to : next,
+        direction: wanted.direction,
+        itemsMax: wanted.itemsMax - found.length,
+        bytesMax: wanted.bytesMax - bytes,
+      });
+      if (page.records.length === 0) break;
+      for (const record of page.records) {
+        if (!add(next, record, 0)) {
+          full = true;
+          break;
+        }
+        next += step;
+      }
+      if (full || found.length >= wanted.itemsMax) break;
+    }
+    return found;
+  }
+
+  /** One message, or null when the room does not keep it. */
+  async message(room: Room, seq: number): Promise<RecordRef | null> {
+    const page = await this.page(room, { from: seq, to: seq, direction: "up", itemsMax: 1, bytesMax: 1 });
+    return page[0] ?? null;
+  }
+
+  /** The message of `from` with this id among the seqs `first` … `last` that the room keeps, or null when there is none. */
+  async find(room: Room, from: Uint8Array, cid: Uint8Array, first: number, last: number): Promise<RecordRef | null> {
+    const lowest = Math.max(first, room.first);
+    const live = this.#memory.live(room);
+    const inMemory = this.#findInMemory(live, from, cid);
+    if (inMemory !== null) return inMemory.seq >= lowest && inMemory.seq <= last ? inMemory : null;
+    // Newest first: a repeat comes soon after its first, as a rule. What is in memory may not be in its chunk yet.
+    const { runs } = room;
+    const highest = Math.min(last, live.memoryFirst - 1);
+    for (let i = runs.length - 1; i >= 0; i--) {
+      if (runs.firstSeq(i) > highest) continue;
+      if (runs.lastSeq(i) < lowest) break;
+      const record = await this.#chunks.find(runs.chunk(i) as ChunkNumber, { room: room.nameBytes, from, cid });
+      if (record === null) continue;
+      const ref = { seq: recordSeq(record, 0), bytes: record, offset: 0 };
+      return ref.seq >= lowest && ref.seq <= last ? ref : null;
+    }
+    return null;
+  }
+
+  #findInMemory(live: LiveRoom, from: Uint8Array, cid: Uint8Array): RecordRef | null {
+    const seq = live.ids.find(live, from, cid);
+    let found: RecordRef | null = null;
+    if (seq !== null) {
+      live.show(seq, (bytes, offset) => {
+        found = { seq, bytes, offset };
+      });
+    }
+    return found;
+  }
+}
+
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+
+/**
+ * The ids of a room's messages in memory. It is only filled for rooms where somebody asks, as far as memory goes at that
+ * moment, and costs nothing until then. A message that left memory is found in its chunk.
+ */
+export class MemoryIds {
+  readonly #seqs = new Map<string, number>();
+  #through = 0;
+
+  find(live: LiveRoom, from: Uint8Array, cid: Uint8Array): number | null {
+    const first = live.memoryFirst;
+    if (this.#through < first - 1) {
+      this.#seqs.clear();
+      this.#through = first - 1;
+    }
+    for (let seq = this.#through + 1; seq <= live.ring.savePoint; seq++) {
+      live.show(seq, (bytes, offset) => {
+        const fromStart = textStart(bytes, offset, 1);
+        const end = fromStart + textLength(bytes, offset, 1) + textLength(bytes, offset, 2);
+        const key = `${textLength(bytes, offset, 1)} ${latin1(bytes.subarray(fromStart, end))}`;
+        this.#seqs.set(key, seq);
+      });
+    }
+    this.#through = live.ring.savePoint;
+    const seq = this.#seqs.get(`${from.length} ${latin1(from)}${latin1(cid)}`);
+    return seq === undefined || seq < first ? null : seq;
+  }
+
+  /** Part of memory was let go. */
+  clear(): void {
+    this.#seqs.clear();
+    this.#through = 0;
+  }
+}

@@ -1,0 +1,45 @@
+import type { Room } from "../rooms/room.ts";
+import { MemoryIds } from "./history.ts";
+import { RecentRing } from "./recent-ring.ts";
+import type { Subscription } from "./subscription.ts";
+import { RoomTail } from "./tail.ts";
+
+/**
+ * What this server keeps about a room besides its replicated state: the newest messages, where the unsealed ones stand
+ * in memory, and who listens.
+ *
+ * 1. announced <= ring.savePoint: live subscribers have exactly the messages up to `announced`
+ */
+export class LiveRoom {
+  readonly room: Room;
+  readonly ring: RecentRing;
+  readonly tail = new RoomTail();
+  readonly subscriptions: Subscription[] = [];
+  /** Up to here live subscribers have been served. */
+  announced: number;
+  /** Set while messages wait to be announced. */
+  isDirty = false;
+  /** Those who wait for a free slot of the ring, oldest first. */
+  waiting: (() => void)[] = [];
+  readonly ids = new MemoryIds();
+  /** When it was last used, in turns of the memory's sweep: quiet rings go first when memory is short. */
+  usedAt = 0;
+
+  constructor(room: Room, ringSlots: number, head: number) {
+    this.room = room;
+    this.ring = new RecentRing(ringSlots, head);
+    this.announced = head;
+  }
+
+  /** Shows a message that is in memory to `read`; false when it is in a chunk only, or nowhere. */
+  show(seq: number, read: (bytes: Uint8Array, offset: number) => void): boolean {
+    return this.ring.show(seq, read) || this.tail.show(seq, read);
+  }
+
+  /** The lowest seq from which on every message is in memory; head + 1 when none is. */
+  get memoryFirst(): number {
+    const ringFirst = this.ring.savePoint - this.ring.held + 1;
+    const tailFirst = this.tail.first;
+    return tailFirst !== null && tailFirst < ringFirst ? tailFirst : ringFirst;
+  }
+}

@@ -1,0 +1,166 @@
+import { AssertionFailure, assert } from "../base/assert.ts";
+import type { Entry } from "../base/entry.ts";
+import type { LogIndex } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import type { Room } from "../rooms/room.ts";
+import { LiveRoom } from "./live-room.ts";
+import { TailPart } from "./tail.ts";
+
+/** An entry's payload in memory. */
+export interface Held {
+  readonly part: TailPart;
+  readonly address: number;
+}
+
+/** A finished part of the tail: the entries (from, to], and the rooms that have messages in it. */
+interface Span {
+  readonly part: TailPart;
+  /** The last entry of the part; null while it still grows. */
+  to: LogIndex | null;
+  readonly rooms: Set<LiveRoom>;
+}
+
+/**
+ * Everything of the log that this server holds in memory: the unsealed tail, and the recent rings. A part of the tail
+ * goes when its chunk is durable; the rings then keep copies of the newest messages, within one budget of bytes.
+ *
+ * 1. every message above the last durable chunk is here
+ * 2. bytes of rings beyond the tail <= limits.ringBytesMax
+ */
+export class MemoryLog {
+  readonly #limits: Limits;
+  readonly #spans: Span[] = [];
+  readonly #live = new Map<Room, LiveRoom>();
+  #lastRoom: Room | null = null;
+  #lastLive: LiveRoom | null = null;
+  #ringBytes = 0;
+  #turn = 0;
+
+  constructor(limits: Limits, from: LogIndex) {
+    this.#limits = limits;
+    this.begin(from);
+  }
+
+  /** Begins a new part: what follows goes into another chunk. `from` is the last entry of the part before. */
+  begin(from: LogIndex): void {
+    const last = this.#spans.at(-1);
+    if (last !== undefined) last.to = from;
+    this.#spans.push({ part: new TailPart(from), to: null, rooms: new Set() });
+  }
+
+  /** Bytes of the part that still grows. */
+  get openBytes(): number {
+    return this.#spans.at(-1)!.part.bytes;
+  }
+
+  /** Bytes of all parts. */
+  get unsealedBytes(): number {
+    let sum = 0;
+    for (const span of this.#spans) sum += span.part.bytes;
+    return sum;
+  }
+
+  /** Takes an entry's payload in; entries come in order. */
+  take(entry: Entry): Held {
+    const part = this.#spans.at(-1)!.part;
+    return { part, address: part.take(entry.payload) };
+  }
+
+  /** Notes an accepted message whose record stands at `address` of `part`. */
+  note(room: Room, seq: number, part: TailPart, address: number): LiveRoom {
+    const live = this.live(room, seq - 1);
+    part.note(address);
+    live.ring.save(seq, part.bytesAt(address), part.offsetOf(address));
+    if (live.tail.note(part, seq, address)) {
+      this.#spanOf(part).rooms.add(live);
+      live.usedAt = this.#turn;
+    }
+    return live;
+  }
+
+  /** What this server keeps about a room. Made on first use, when the room's newest message here is `head`. */
+  live(room: Room, head: number = room.head): LiveRoom {
+    if (room === this.#lastRoom) return this.#lastLive!;
+    let live = this.#live.get(room);
+    if (live === undefined) {
+      live = new LiveRoom(room, this.#limits.ringSlots, head);
+      this.#live.set(room, live);
+    }
+    this.#lastRoom = room;
+    this.#lastLive = live;
+    return live;
+  }
+
+  /** The same, or undefined when nothing is kept. */
+  known(room: Room): LiveRoom | undefined {
+    return this.#live.get(room);
+  }
+
+  liveRooms(): IterableIterator<LiveRoom> {
+    return this.#live.values();
+  }
+
+  /** The parts that hold the entries up to `to`, oldest first. They must be finished. */
+  partsThrough(to: number): TailPart[] {
+    const parts: TailPart[] = [];
+    for (const span of this.#spans) {
+      if (span.part.from >= to) break;
+      assert(span.to !== null && span.to <= to, "a chunk ends in the middle of a part of the tail");
+      parts.push(span.part);
+    }
+    return parts;
+  }
+
+  /** Lets go of the parts up to `to`: their chunk is durable. Rings take copies of what they hold of them. */
+  release(to: number): void {
+    while (this.#spans.length > 1 && this.#spans[0]!.to !== null && this.#spans[0]!.to <= to) {
+      const span = this.#spans.shift()!;
+      for (const live of span.rooms) {
+        live.tail.drop(span.part);
+        live.ids.clear();
+        this.#ringBytes -= live.ring.ownBytes;
+        live.ring.detach();
+        this.#ringBytes += live.ring.ownBytes;
+      }
+      this.#turn++;
+    }
+    this.#evict();
+  }
+
+  /** A ring was filled from history: counts what it holds now, and makes room elsewhere if needed. */
+  adopt(live: LiveRoom): void {
+    this.#ringBytes -= live.ring.ownBytes;
+    live.ring.detach();
+    this.#ringBytes += live.ring.ownBytes;
+    this.#evict();
+  }
+
+  /** Bytes of rings beyond the tail. */
+  get ringBytes(): number {
+    return this.#ringBytes;
+  }
+
+  // Quiet rooms first: a room whose ring goes is read from its chunks.
+  #evict(): void {
+    if (this.#ringBytes <= this.#limits.ringBytesMax) return;
+    const quiet = [...this.#live.values()].filter((live) => live.tail.first === null);
+    quiet.sort((a, b) => a.usedAt - b.usedAt);
+    for (const live of quiet) {
+      if (this.#ringBytes <= this.#limits.ringBytesMax * 0.75) break;
+      this.#ringBytes -= live.ring.ownBytes;
+      live.ring.empty();
+      if (live.subscriptions.length === 0 && live.waiting.length === 0 && live.ring.head === live.ring.savePoint) {
+        this.#live.delete(live.room);
+        if (this.#lastRoom === live.room) this.#lastRoom = null;
+      }
+    }
+  }
+
+  #spanOf(part: TailPart): Span {
+    for (let i = this.#spans.length - 1; i >= 0; i--) {
+      const span = this.#spans[i]!;
+      if (span.part === part) return span;
+    }
+    throw new AssertionFailure("a part of the tail that was let go");
+  }
+}

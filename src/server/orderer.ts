@@ -1,0 +1,220 @@
+import type { ErrorCode } from "../base/error-codes.ts";
+import { Fault } from "../base/error-codes.ts";
+import type { Limits } from "../base/limits.ts";
+import type { RequestId } from "../protocol/schema.ts";
+import { commandLength } from "../rooms/commands.ts";
+import {
+  bodyStart,
+  type RecordParts,
+  putRecord,
+  recordBodyLength,
+  recordBytes,
+  recordChecked,
+  recordEpoch,
+  recordLength,
+  recordPrevSeq,
+  recordRef,
+  recordTexts,
+  recordTs,
+  textLength,
+  textStart,
+} from "../rooms/message-record.ts";
+import { outcomes } from "../rooms/outcome.ts";
+import type { Room } from "../rooms/room.ts";
+import type { Origin, PostSource } from "./batch.ts";
+import type { GroupDriver } from "./group-driver.ts";
+import type { History } from "./history.ts";
+import type { MemoryLog } from "./memory-log.ts";
+
+/** Whether a post was taken: proposed at once, proposed once something was looked up, or not now. */
+export type Taken =
+  | { type: "proposed" }
+  /** It is proposed when `done` settles; whoever cares for the order of sends waits with the next. */
+  | { type: "lookingUp"; done: Promise<void> }
+  /** The room's ring is full of messages that wait for the disk: ask again when `again` is called. */
+  | { type: "full"; again: (task: () => void) => void }
+  | { type: "refused"; code: ErrorCode; message: string; retryAfterMs: number | null };
+
+const proposed: Taken = { type: "proposed" };
+const retryMs = 100;
+
+/**
+ * The way into the log for what clients ask for: checks that there is room for it, looks up what must be known and is
+ * not in state, and gathers it into the driver's batch.
+ */
+export class Orderer {
+  readonly #driver: GroupDriver;
+  readonly #memory: MemoryLog;
+  readonly #history: History;
+  readonly #limits: Limits;
+  #closed: { code: ErrorCode; message: string } | null = null;
+
+  constructor(options: { driver: GroupDriver; memory: MemoryLog; history: History; limits: Limits }) {
+    this.#driver = options.driver;
+    this.#memory = options.memory;
+    this.#history = options.history;
+    this.#limits = options.limits;
+  }
+
+  /** From now on nothing is taken: the disk is full, or the server stops. `null` opens again. */
+  set closed(why: { code: ErrorCode; message: string } | null) {
+    this.#closed = why;
+  }
+
+  /** Why nothing more is taken right now; null when something is. */
+  refusal(): Extract<Taken, { type: "refused" }> | null {
+    if (this.#closed !== null) return refused(this.#closed.code, this.#closed.message);
+    const { role } = this.#driver.engine.standing;
+    if (role !== "leader") return refused("no_quorum", "nobody is elected to order messages yet", true);
+    if (this.#driver.uncommittedBytes > this.#limits.uncommittedBytesMax) {
+      return refused("overloaded", "too much waits for the disk");
+    }
+    if (this.#memory.unsealedBytes > this.#limits.unsealedBytesMax) {
+      return refused("overloaded", "too much waits to be written into day chunks");
+    }
+    return null;
+  }
+
+  /**
+   * Takes a post of `user` in a room. `room` is undefined for a room that the state does not have (yet): a direct room's
+   * first message, or one whose creation is on its way.
+   */
+  post(
+    origin: Origin,
+    request: RequestId,
+    roomName: Uint8Array,
+    room: Room | undefined,
+    user: Uint8Array,
+    source: PostSource,
+  ): Taken {
+    const why = this.refusal();
+    if (why !== null) return why;
+    const batch = this.#driver.batch;
+    const offset = batch.writePost(roomName, user, source);
+    if (room === undefined) {
+      batch.keep(recordLength(batch.bytes, offset), origin, request, null);
+      this.#driver.gathered();
+      return proposed;
+    }
+    const live = this.#memory.live(room);
+    if (source.ref !== 0 || this.#driver.state.lookupNeeded(batch.bytes, offset) !== null) {
+      const record = batch.bytes.slice(offset, offset + recordLength(batch.bytes, offset));
+      return { type: "lookingUp", done: this.#lookUpAndPropose(origin, request, room, record) };
+    }
+    if (!live.ring.order()) return { type: "full", again: (task) => void live.waiting.push(task) };
+    batch.keep(recordLength(batch.bytes, offset), origin, request, live);
+    this.#driver.gathered();
+    return proposed;
+  }
+
+  /** Takes any other command. Throws the Fault that the asker is to be told when there is no room for it. */
+  command(bytes: Uint8Array, origin: Origin | null, request: RequestId): void {
+    if (origin !== null) {
+      const why = this.refusal();
+      if (why !== null) throw new Fault(why.code, why.message, { retryAfterMs: retryMs });
+    }
+    const batch = this.#driver.batch;
+    const offset = batch.writeBytes(bytes);
+    batch.keep(commandLength(batch.bytes, offset), origin, request, null);
+    this.#driver.gathered();
+  }
+
+  /** A post came back undecided: something must be looked up that was not needed when it was proposed. */
+  again(origin: Origin, request: RequestId, record: Uint8Array): void {
+    const room = this.#driver.state.room(textOf(record, 0));
+    if (room === undefined) {
+      origin.undecided(request);
+      return;
+    }
+    this.#lookUpAndPropose(origin, request, room, record).catch(() => origin.undecided(request));
+  }
+
+  // Whoever is looked up may be stored meanwhile, or leave the window meanwhile: after each look the state is asked again.
+  async #lookUpAndPropose(origin: Origin, request: RequestId, room: Room, record: Uint8Array): Promise<void> {
+    let parts = partsOf(record);
+    if (recordRef(record, 0) !== 0) {
+      const referred = await this.#history.message(room, recordRef(record, 0));
+      if (referred !== null) {
+        parts.refFrom = textOf(referred.bytes, 1, referred.offset).slice();
+        const kind = textOf(referred.bytes, 3, referred.offset);
+        parts.refKind = kind.length === 0 ? new TextEncoder().encode("text") : kind.slice();
+      }
+    }
+    for (;;) {
+      const bytes = new Uint8Array(recordBytes(parts));
+      putRecord(bytes, 0, parts);
+      const needed = this.#driver.state.lookupNeeded(bytes, 0);
+      if (needed === null || (needed.id === null && needed.prev === null && needed.checked <= parts.checked)) {
+        const why = this.refusal();
+        if (why !== null) throw new Fault(why.code, why.message, { retryAfterMs: retryMs });
+        const batch = this.#driver.batch;
+        batch.writeBytes(bytes);
+        const live = this.#memory.live(room);
+        batch.keep(bytes.length, origin, request, live.ring.order() ? live : null);
+        this.#driver.gathered();
+        return;
+      }
+      parts = { ...parts };
+      if (needed.id !== null) {
+        const { from, to } = needed.id;
+        const found = await this.#history.find(room, parts.from, parts.cid, from, to);
+        // `apply` can't see it in its window any more, so the orderer answers by itself.
+        if (found !== null) {
+          const code = sameMessage(found.bytes, found.offset, bytes) ? outcomes.repeat : outcomes.conflict;
+          const { bytes: first, offset } = found;
+          origin.decided(request, code, found.seq, recordTs(first, offset), recordEpoch(first, offset), bytes, 0);
+          return;
+        }
+      }
+      parts.checked = Math.max(parts.checked, needed.checked);
+      if (needed.prev !== null) {
+        const { from, to } = needed.prev;
+        const found = await this.#history.find(room, parts.from, parts.prev, from, to);
+        if (found === null) {
+          origin.decided(request, outcomes.order, 0, 0, 0, bytes, 0);
+          return;
+        }
+        parts.prevSeq = found.seq;
+      }
+    }
+  }
+}
+
+/** Whether a stored message and a new one with the same id say the same: kind, ref and body. */
+function sameMessage(stored: Uint8Array, offset: number, fresh: Uint8Array): boolean {
+  if (recordRef(stored, offset) !== recordRef(fresh, 0)) return false;
+  const kinds = [textOf(stored, 3, offset), textOf(fresh, 3)] as const;
+  const bodies = [bodyOf(stored, offset), bodyOf(fresh, 0)] as const;
+  return sameBytes(...kinds) && sameBytes(...bodies);
+}
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, i) => byte === b[i]);
+
+function bodyOf(record: Uint8Array, offset: number): Uint8Array {
+  const start = bodyStart(record, offset);
+  return record.subarray(start, start + recordBodyLength(record, offset));
+}
+
+function refused(code: ErrorCode, message: string, soon = false): Extract<Taken, { type: "refused" }> {
+  return { type: "refused", code, message, retryAfterMs: soon ? retryMs : retryMs * 5 };
+}
+
+function textOf(record: Uint8Array, which: number, offset = 0): Uint8Array {
+  const start = textStart(record, offset, which);
+  return record.subarray(start, start + textLength(record, offset, which));
+}
+
+function partsOf(record: Uint8Array): RecordParts {
+  const texts = Object.fromEntries(recordTexts.map((name, i) => [name, textOf(record, i)]));
+  return {
+    ...(texts as Pick<RecordParts, (typeof recordTexts)[number]>),
+    body: bodyOf(record, 0),
+    ref: recordRef(record, 0),
+    checked: recordChecked(record, 0),
+    prevSeq: recordPrevSeq(record, 0),
+    seq: 0,
+    ts: 0,
+    epoch: 0,
+  };
+}

@@ -1,0 +1,142 @@
+import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Entry } from "../base/entry.ts";
+import { type GroupId, groupId, type LogIndex, logIndex, type Mark, type NodeName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import { timestamp } from "../base/units.ts";
+import { GroupState } from "../rooms/group-state.ts";
+import { boundsOf } from "../rooms/setting.ts";
+import { type ChunkStore, defaultChunkStoreSettings, openChunkStore } from "../storage/chunk/chunk-store.ts";
+import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
+import { chunkFileName } from "../storage/chunk/chunk-name.ts";
+import type { Damage } from "../storage/damage.ts";
+import type { Disk } from "../storage/disk.ts";
+import type { Journal } from "../storage/journal/journal.ts";
+import { openJournal } from "../storage/journal/open.ts";
+import { latestSnapshot, type SnapshotOwner } from "../storage/snapshot-file.ts";
+import type { Engine } from "../topology/engine.ts";
+import { soloEngine } from "../topology/solo.ts";
+import type { Log } from "./log.ts";
+import { LogClock } from "./log-clock.ts";
+
+/** What a server is started with from below: the disk, time, chance, and whose data it is. */
+export interface Ground {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits: Limits;
+  readonly node: NodeName;
+  readonly owner: SnapshotOwner;
+  /** The journal of this directory was opened before: finding none is damage. */
+  readonly started: boolean;
+  /** Go on without what is damaged. It is moved aside, and rooms get another line. */
+  readonly acceptLoss: boolean;
+  /** When a batch of the journal is written; 0 and 0 = at once, as soon as the disk is free. */
+  readonly flush: { readonly afterMs: number; readonly afterBytes: number };
+}
+
+/** Everything that was read, and is durable; nothing of it is committed yet. */
+export interface Recovered extends Ground {
+  readonly state: GroupState;
+  readonly journal: Journal;
+  readonly chunks: ChunkStore;
+  readonly engine: Engine;
+  readonly logClock: LogClock;
+  /** Entries behind the snapshot, in order. */
+  readonly entries: readonly Entry[];
+  readonly term: number;
+  readonly snapshotIndex: number;
+  /** What was lost and accepted. */
+  readonly lost: readonly Damage[];
+}
+
+/** The data is damaged, and only a person may decide to go on without what is missing. */
+export class DataDamaged extends Error {
+  override readonly name = "DataDamaged";
+  readonly damage: readonly Damage[];
+
+  constructor(damage: readonly Damage[]) {
+    super(
+      `the data is damaged in ${damage.length} place(s):\n` +
+        damage
+          .map(({ file, offset, length, what }) => `  ${file} bytes ${offset}…${offset + length}: ${what}`)
+          .join("\n") +
+        "\nRestore these files from a backup, or start once with --accept-loss to go on without them.",
+    );
+    this.damage = damage;
+  }
+}
+
+/**
+ * Reads what a start needs: the newest sound snapshot, the journal behind it, and the names of the chunks. Never the
+ * history: a start costs the same after a year as after a day. Rejects with `DataDamaged`, and then nothing was changed.
+ */
+export async function recover(
+  ground: Ground,
+  listen: { onFlushed(mark: Mark): void; onFailed(cause: Error): void },
+): Promise<Recovered> {
+  const { disk, clock, random, limits, owner, node, log } = ground;
+  const group: GroupId = groupId(0);
+  const chunks = await openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
+  const found = await latestSnapshot(disk, owner, group);
+  for (const { damage, movedTo } of found.damage) log.error("snapshot.damaged", { ...damage, movedTo });
+  const hashSeed = random.whole(0x1_0000_0000);
+  const { snapshot } = found;
+  const state =
+    snapshot === null
+      ? GroupState.empty({ group, cluster: owner.cluster, bounds: boundsOf(limits), hashSeed })
+      : GroupState.restore(snapshot.state, { hashSeed });
+  const from: LogIndex = state.appliedIndex;
+  const opened = await openJournal({
+    disk,
+    clock,
+    random,
+    cluster: owner.cluster,
+    incarnation: owner.incarnation,
+    settings: {
+      segmentBytes: limits.segmentBytes,
+      batchBytesMax: limits.entryBytesMax,
+      flushAfterMs: ground.flush.afterMs,
+      flushAfterBytes: ground.flush.afterBytes,
+      markAfterMs: limits.markAfterMs,
+      spareSegments: 2,
+    },
+    from: new Map([[group, from]]),
+    acceptLoss: ground.acceptLoss,
+    expected: ground.started || snapshot !== null || chunks.list().length > 0,
+    ...listen,
+  });
+  const mine = opened.groups.get(group);
+  const entries = mine?.entries ?? [];
+  const damage = [...opened.damage, ...missingChunks(state, chunks)];
+  if (damage.length > 0 && !ground.acceptLoss) throw new DataDamaged(damage);
+  const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
+  const term = Math.max(state.appliedTerm, mine?.vote?.term ?? 0, entries.at(-1)?.term ?? 0);
+  const logClock = new LogClock(clock, timestamp(lastTs));
+  assert(entries.length === 0 || entries[0]!.index === logIndex(from + 1), "the journal joins the snapshot");
+  return {
+    ...ground,
+    state,
+    journal: opened.journal,
+    chunks,
+    engine: soloEngine({ group, node }),
+    logClock,
+    entries,
+    term,
+    snapshotIndex: from,
+    lost: damage,
+  };
+}
+
+/** Chunks that rooms still keep something of and that are not there. From names alone. */
+function missingChunks(state: GroupState, chunks: ChunkStore): Damage[] {
+  const missing: Damage[] = [];
+  for (const { chunk, day, messages } of state.chunks()) {
+    if (chunks.has(chunk as ChunkNumber)) continue;
+    const file = chunkFileName({ group: state.group, chunk: chunk as ChunkNumber, generation: 0, day });
+    missing.push({ file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` });
+  }
+  return missing;
+}

@@ -1,0 +1,270 @@
+import { unreachable } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/error-codes.ts";
+import { type Cid, type NodeName, type RoomName, type Seq, seq, type UserName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import { millis } from "../base/units.ts";
+import type { ClientFrameOf, Message, ServerFrame } from "../protocol/schema.ts";
+import { textOf, utf8 } from "../protocol/utf8.ts";
+import { type Command, commandTypes, encodeCommand, noticeKinds } from "../rooms/commands.ts";
+import type { GroupState } from "../rooms/group-state.ts";
+import {
+  bodyStart,
+  recordBodyLength,
+  recordEpoch,
+  recordRef,
+  recordSeq,
+  recordTs,
+  textLength,
+  textStart,
+} from "../rooms/message-record.ts";
+import type { Room } from "../rooms/room.ts";
+import type { Caller } from "./caller.ts";
+import { type Decided, Decision } from "./decision.ts";
+import type { GroupDriver } from "./group-driver.ts";
+import type { History, PageWanted, RecordRef } from "./history.ts";
+import type { Orderer } from "./orderer.ts";
+import type { ReadMarks } from "./read-marks.ts";
+
+/** How long a server that is behind waits for itself to catch up before it says so. */
+const behindWaitMs = 2_000;
+const pageItemsDefault = 50;
+
+type Asked =
+  | ClientFrameOf<"join">
+  | ClientFrameOf<"leave">
+  | ClientFrameOf<"hist">
+  | ClientFrameOf<"lookup">
+  | ClientFrameOf<"read">
+  | ClientFrameOf<"rooms">;
+
+/** Answers what clients ask besides sending and subscribing, whichever door they came by. Rejects with a Fault. */
+export class Requests {
+  readonly #driver: GroupDriver;
+  readonly #orderer: Orderer;
+  readonly #history: History;
+  readonly #readMarks: ReadMarks;
+  readonly #clock: Clock;
+  readonly #limits: Limits;
+  readonly #node: NodeName;
+
+  constructor(options: {
+    driver: GroupDriver;
+    orderer: Orderer;
+    history: History;
+    readMarks: ReadMarks;
+    clock: Clock;
+    limits: Limits;
+    node: NodeName;
+  }) {
+    this.#driver = options.driver;
+    this.#orderer = options.orderer;
+    this.#history = options.history;
+    this.#readMarks = options.readMarks;
+    this.#clock = options.clock;
+    this.#limits = options.limits;
+    this.#node = options.node;
+  }
+
+  get #state(): GroupState {
+    return this.#driver.state;
+  }
+
+  handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
+    switch (frame.t) {
+      case "join":
+        return this.#join(caller, frame);
+      case "leave":
+        return this.#leave(caller, frame);
+      case "hist":
+        return this.#hist(caller, frame);
+      case "lookup":
+        return this.#lookUp(caller, frame);
+      case "read":
+        return this.#read(caller, frame);
+      case "rooms":
+        return this.#rooms(caller, frame);
+      default:
+        return unreachable(frame);
+    }
+  }
+
+  /** The room, if this caller may read it. A room that is not for the caller is not there. */
+  readable(caller: { readonly user: UserName }, name: RoomName): Room {
+    const room = this.#state.room(name);
+    if (room === undefined || !room.mayRead(caller.user)) throw new Fault("not_found", "there is no such room");
+    return room;
+  }
+
+  /** Puts a command in order and settles with what became of it. */
+  command(command: Command): Promise<Decided> {
+    const decision = new Decision();
+    this.#orderer.command(encodeCommand(command), decision, 0);
+    return decision.done;
+  }
+
+  /** Settles once the room has reached `wanted` here; rejects with `behind` when it takes too long. */
+  reached(room: Room, wanted: number): Promise<void> {
+    const deadline = this.#clock.now() + behindWaitMs;
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (room.head >= wanted) resolve();
+        else if (this.#clock.now() < deadline) this.#clock.after(millis(20), look);
+        else reject(new Fault("behind", `this server has the room only up to ${room.head}`, { retryAfterMs: 100 }));
+      };
+      look();
+    });
+  }
+
+  async #join(caller: Caller, frame: ClientFrameOf<"join">): Promise<ServerFrame> {
+    const isPrivate = frame.private === true;
+    await this.command({ type: commandTypes.join, room: utf8(frame.room), user: caller.userBytes, private: isPrivate });
+    const room = this.readable(caller, frame.room);
+    const epoch = this.#state.appliedTerm;
+    return { t: "ok", of: "join", id: frame.id, room: frame.room, line: room.line, head: seq(room.head), epoch };
+  }
+
+  async #leave(caller: Caller, frame: ClientFrameOf<"leave">): Promise<ServerFrame> {
+    this.readable(caller, frame.room);
+    await this.command({ type: commandTypes.leave, room: utf8(frame.room), user: caller.userBytes });
+    return { t: "ok", of: "done", id: frame.id };
+  }
+
+  async #hist(caller: Caller, frame: ClientFrameOf<"hist">): Promise<ServerFrame> {
+    const room = this.readable(caller, frame.room);
+    if (frame.level === "linearizable") this.#mustLead();
+    if (frame.atLeast !== undefined && frame.atLeast > room.head) await this.reached(room, frame.atLeast);
+    const page = await this.historyPage(room, frame);
+    return {
+      t: "ok",
+      of: "hist",
+      id: frame.id,
+      room: frame.room,
+      line: room.line,
+      first: seq(room.first),
+      head: seq(room.head),
+      node: this.#node,
+      more: page.more,
+      items: page.records.map(messageOf),
+    };
+  }
+
+  /** A page of history, in the order of seq, and whether there is more in the direction asked for. */
+  async historyPage(
+    room: Room,
+    wanted: { before?: Seq | undefined; after?: Seq | undefined; around?: Seq | undefined; limit?: number | undefined },
+  ): Promise<{ records: RecordRef[]; more: boolean }> {
+    const itemsMax = Math.min(wanted.limit ?? pageItemsDefault, this.#limits.histItemsMax);
+    const bytesMax = this.#limits.histBytesMax;
+    const up = (from: number, items: number): PageWanted => ({
+      from,
+      to: room.head,
+      direction: "up",
+      itemsMax: items,
+      bytesMax,
+    });
+    const down = (to: number, items: number): PageWanted => ({
+      from: 1,
+      to,
+      direction: "down",
+      itemsMax: items,
+      bytesMax,
+    });
+    if (wanted.after !== undefined) {
+      const head = room.head;
+      const records = await this.#history.page(room, up(wanted.after + 1, itemsMax));
+      return { records, more: (records.at(-1)?.seq ?? head) < head };
+    }
+    if (wanted.around !== undefined) {
+      const half = Math.floor(itemsMax / 2);
+      const below = await this.#history.page(room, down(wanted.around - 1, half));
+      const above = await this.#history.page(room, up(wanted.around, itemsMax - below.length));
+      const records = [...below.reverse(), ...above];
+      const isAll = (records[0]?.seq ?? 0) <= room.first && (records.at(-1)?.seq ?? 0) >= room.head;
+      return { records, more: records.length > 0 && !isAll };
+    }
+    const records = await this.#history.page(room, down((wanted.before ?? room.head + 1) - 1, itemsMax));
+    records.reverse();
+    return { records, more: (records[0]?.seq ?? room.first) > room.first };
+  }
+
+  async #lookUp(caller: Caller, frame: ClientFrameOf<"lookup">): Promise<ServerFrame> {
+    const room = this.readable(caller, frame.room);
+    this.#mustLead();
+    const head = room.head;
+    const found = await this.find(room, frame.from ?? caller.user, frame.cid);
+    return {
+      t: "ok",
+      of: "lookup",
+      id: frame.id,
+      room: frame.room,
+      cid: frame.cid,
+      seq: found === null ? null : seq(found),
+      head: seq(Math.max(head, found ?? 0)),
+    };
+  }
+
+  /** The seq of a message by its id, or null when it is not stored. */
+  async find(room: Room, from: UserName, cid: Cid): Promise<number | null> {
+    const fromBytes = utf8(from);
+    const cidBytes = utf8(cid);
+    const inWindow = this.#state.seqInWindow(room.nameBytes, fromBytes, cidBytes);
+    if (inWindow >= room.first) return inWindow;
+    const found = await this.#history.find(room, fromBytes, cidBytes, room.first, room.head);
+    return found?.seq ?? null;
+  }
+
+  async #read(caller: Caller, frame: ClientFrameOf<"read">): Promise<ServerFrame> {
+    const room = this.readable(caller, frame.room);
+    await this.#readMarks.mark(room, caller.user, caller.userBytes, Math.min(frame.seq, room.head));
+    return { t: "ok", of: "done", id: frame.id };
+  }
+
+  async #rooms(caller: Caller, frame: ClientFrameOf<"rooms">): Promise<ServerFrame> {
+    return { t: "ok", of: "rooms", id: frame.id, rooms: this.roomsOf(caller.user) };
+  }
+
+  /** The rooms a user belongs to, direct rooms included, by name. */
+  roomsOf(user: UserName): ServerRoom[] {
+    const rooms: ServerRoom[] = [];
+    for (const [name, told] of this.#state.user(user)?.told ?? []) {
+      if (told.kind === noticeKinds.removed) continue;
+      const room = this.#state.room(name);
+      if (room === undefined || !room.mayRead(user)) continue;
+      const read = room.readMark(user);
+      const unread = Math.max(0, room.head - Math.max(read, room.first - 1));
+      const { line, first, head } = room;
+      rooms.push({ room: name, line, first: seq(first), head: seq(head), read: seq(read), unread });
+    }
+    return rooms.sort((a, b) => (a.room < b.room ? -1 : 1));
+  }
+
+  #mustLead(): void {
+    if (this.#driver.engine.standing.role !== "leader") {
+      throw new Fault("no_quorum", "nobody is elected to order messages yet", { retryAfterMs: 100 });
+    }
+  }
+}
+
+type ServerRoom = Extract<ServerFrame, { of: "rooms" }>["rooms"][number];
+
+/** The message that a record holds, as clients see it. */
+export function messageOf({ bytes, offset }: RecordRef): Message {
+  const text = (which: number): string => {
+    const start = textStart(bytes, offset, which);
+    return textOf(bytes, start, start + textLength(bytes, offset, which));
+  };
+  const ref = recordRef(bytes, offset);
+  const start = bodyStart(bytes, offset);
+  const kind = text(3);
+  return {
+    seq: recordSeq(bytes, offset) as Seq,
+    from: text(1) as UserName,
+    cid: text(2) as Cid,
+    ts: recordTs(bytes, offset) as Message["ts"],
+    epoch: recordEpoch(bytes, offset) as Message["epoch"],
+    kind: kind === "" ? "text" : kind,
+    ...(ref === 0 ? {} : { ref: ref as Seq }),
+    body: textOf(bytes, start, start + recordBodyLength(bytes, offset)),
+  };
+}

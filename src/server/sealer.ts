@@ -1,0 +1,266 @@
+import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import type { GroupId, LogIndex, Term } from "../base/ids.ts";
+import { millis } from "../base/units.ts";
+import type { Sealed } from "../rooms/apply-sink.ts";
+import type { GroupState } from "../rooms/group-state.ts";
+import { buildChunk, type ChunkInput } from "../storage/chunk/build-chunk.ts";
+import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
+import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
+import type { Journal } from "../storage/journal/journal.ts";
+import { buildSnapshot, publishSnapshot, type SnapshotOwner } from "../storage/snapshot-file.ts";
+import type { Disk } from "../storage/disk.ts";
+import type { MemoryLog } from "./memory-log.ts";
+import type { TailPart } from "./tail.ts";
+
+/** Work between two turns of the event loop. */
+const sliceMs = 2;
+
+/** The state just behind a seal. */
+interface StateAtSeal {
+  readonly index: LogIndex;
+  readonly term: Term;
+  /** The last sealed chunk. */
+  readonly chunk: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What is to be done, one after the other, in the order of the log. */
+type Job =
+  | { type: "chunk"; sealed: Sealed }
+  | { type: "snapshot"; state: StateAtSeal }
+  | { type: "remove"; chunk: number }
+  | { type: "rewrite"; chunk: number; generation: number; firsts: ReadonlyMap<string, number> };
+
+/**
+ * Writes what was sealed, off the way of acknowledgements: first the chunk, then the state behind the seal, then it lets
+ * go of the memory and the journal that held the same. One job at a time, in slices, so the server goes on answering.
+ *
+ * 1. memory lets go of messages only when their chunk is durable
+ * 2. the journal lets go of entries only when their chunk and two snapshots behind them are durable
+ * 3. a chunk is removed only after the entry that emptied it is committed, and after it was written
+ */
+export class Sealer {
+  readonly #clock: Clock;
+  readonly #group: GroupId;
+  readonly #state: GroupState;
+  readonly #memory: MemoryLog;
+  readonly #chunks: ChunkStore;
+  readonly #disk: Disk;
+  readonly #owner: SnapshotOwner;
+  readonly #journal: () => Journal;
+  readonly #onFailed: (cause: unknown) => void;
+  readonly #jobs: Job[] = [];
+  /** The newest durable snapshot. The journal is kept back to the one before it: a damaged snapshot costs nothing. */
+  #snapshotIndex: number;
+  #working: Promise<void> | null = null;
+  /** The disk was full: the job waits for `again`. */
+  #waits = false;
+
+  constructor(options: {
+    clock: Clock;
+    group: GroupId;
+    state: GroupState;
+    memory: MemoryLog;
+    chunks: ChunkStore;
+    disk: Disk;
+    owner: SnapshotOwner;
+    journal: () => Journal;
+    snapshotIndex: number;
+    onFailed: (cause: unknown) => void;
+  }) {
+    this.#clock = options.clock;
+    this.#group = options.group;
+    this.#state = options.state;
+    this.#memory = options.memory;
+    this.#chunks = options.chunks;
+    this.#disk = options.disk;
+    this.#owner = options.owner;
+    this.#journal = options.journal;
+    this.#snapshotIndex = options.snapshotIndex;
+    this.#onFailed = options.onFailed;
+  }
+
+  /** The entry behind which the newest durable snapshot was taken; 0 = there is none. */
+  get snapshotIndex(): number {
+    return this.#snapshotIndex;
+  }
+
+  /** Chunks and snapshots that wait to be written. */
+  get backlog(): number {
+    return this.#jobs.length;
+  }
+
+  sealed(sealed: Sealed): void {
+    this.#jobs.push({ type: "chunk", sealed });
+    this.#work();
+  }
+
+  /** A seal was applied, and nothing behind it yet. */
+  atSeal(): void {
+    const { appliedIndex, appliedTerm } = this.#state;
+    const chunk = this.#state.lastChunk;
+    const state = { index: appliedIndex, term: appliedTerm, chunk, bytes: this.#state.snapshot() };
+    this.#jobs.push({ type: "snapshot", state });
+    this.#work();
+  }
+
+  chunkEmpty(chunk: number): void {
+    this.#jobs.push({ type: "remove", chunk });
+    this.#work();
+  }
+
+  /** What every room keeps is noted now, at this place of the log: all servers write the same. */
+  rewrite(chunk: number, generation: number): void {
+    const firsts = new Map<string, number>();
+    for (const room of this.#state.rooms()) firsts.set(room.name, room.first);
+    this.#jobs.push({ type: "rewrite", chunk, generation, firsts });
+    this.#work();
+  }
+
+  /** There may be space again. */
+  again(): void {
+    this.#waits = false;
+    this.#work();
+  }
+
+  /** Settles when all that waits is done, or can't be done now. */
+  async idle(): Promise<void> {
+    while (this.#working !== null) await this.#working;
+  }
+
+  /** Finishes the file that is being written, and begins no other: what waits is found again in the journal. */
+  async stop(): Promise<void> {
+    this.#waits = true;
+    await this.#working;
+  }
+
+  #work(): void {
+    if (this.#working !== null || this.#waits || this.#jobs.length === 0) return;
+    this.#working = this.#next().finally(() => {
+      this.#working = null;
+      this.#work();
+    });
+  }
+
+  async #next(): Promise<void> {
+    const job = this.#jobs[0]!;
+    try {
+      await this.#perform(job);
+      this.#jobs.shift();
+    } catch (cause) {
+      // The job stays first: nothing behind it may be done before it. What it is made from is still held.
+      this.#waits = true;
+      this.#onFailed(cause);
+    }
+  }
+
+  async #perform(job: Job): Promise<void> {
+    switch (job.type) {
+      case "chunk":
+        return this.#writeChunk(job.sealed);
+      case "snapshot":
+        return this.#writeSnapshot(job.state);
+      case "remove":
+        return this.#chunks.remove(job.chunk as ChunkNumber);
+      case "rewrite":
+        return this.#rewriteChunk(job.chunk, job.generation, job.firsts);
+    }
+  }
+
+  async #writeSnapshot({ index, term, chunk, bytes }: StateAtSeal): Promise<void> {
+    const journal = this.#journal();
+    const chain = journal.chainAt(this.#group, index);
+    assert(chain !== null, "the journal has let go of a seal whose state is not durable");
+    const image = await this.#sliced(
+      buildSnapshot(this.#owner, { group: this.#group, index, term, chunk, chain, state: bytes }),
+    );
+    await publishSnapshot(this.#disk, image);
+    this.#memory.release(index);
+    if (this.#snapshotIndex > 0) journal.release(this.#group, this.#snapshotIndex as LogIndex);
+    this.#snapshotIndex = index;
+  }
+
+  async #writeChunk(sealed: Sealed): Promise<void> {
+    if (sealed.messages > 0 && !this.#chunks.has(sealed.chunk as ChunkNumber)) {
+      const { chunk, from, to, day, format } = sealed;
+      const meta = { cluster: this.#owner.cluster, group: this.#group, chunk: chunk as ChunkNumber, generation: 0 };
+      const input = new Joined(this.#memory.partsThrough(to).filter((part) => part.from >= from));
+      assert(input.count === sealed.messages, "memory does not hold what the seal counted");
+      const image = await this.#sliced(
+        buildChunk({ ...meta, from: from as LogIndex, to: to as LogIndex, day, format }, input),
+      );
+      await this.#chunks.publish(image);
+    }
+    this.#memory.release(sealed.to);
+  }
+
+  async #rewriteChunk(chunk: number, generation: number, firsts: ReadonlyMap<string, number>): Promise<void> {
+    const number = chunk as ChunkNumber;
+    const listed = this.#chunks.list().find((one) => one.chunk === number);
+    if (listed === undefined || listed.generation >= generation) return;
+    const text = new TextDecoder();
+    const keep = (room: Uint8Array, seq: number): boolean => seq >= (firsts.get(text.decode(room)) ?? Infinity);
+    const work = this.#chunks.rewrite(number, keep);
+    let step = await work.next();
+    while (step.done !== true) {
+      await this.#pause();
+      step = await work.next();
+    }
+    await this.#chunks.publish(step.value);
+    await this.#chunks.removeSuperseded(number);
+  }
+
+  async #sliced<T>(work: Generator<void, T>): Promise<T> {
+    for (;;) {
+      const until = this.#clock.now() + sliceMs;
+      do {
+        const step = work.next();
+        if (step.done === true) return step.value;
+      } while (this.#clock.now() < until);
+      await this.#pause();
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.after(millis(0), resolve);
+    });
+  }
+}
+
+/** Parts of the tail, one behind the other, as the builder wants its records. */
+class Joined implements ChunkInput {
+  readonly count: number;
+  readonly #parts: readonly TailPart[];
+  /** How many records lie before each part. */
+  readonly #before: number[] = [];
+
+  constructor(parts: readonly TailPart[]) {
+    let count = 0;
+    for (const part of parts) {
+      this.#before.push(count);
+      count += part.count;
+    }
+    this.count = count;
+    this.#parts = parts;
+  }
+
+  bytes(i: number): Uint8Array {
+    const at = this.#partOf(i);
+    const part = this.#parts[at]!;
+    return part.bytesAt(part.addressOf(i - this.#before[at]!));
+  }
+
+  offset(i: number): number {
+    const at = this.#partOf(i);
+    const part = this.#parts[at]!;
+    return part.offsetOf(part.addressOf(i - this.#before[at]!));
+  }
+
+  #partOf(i: number): number {
+    let at = this.#parts.length - 1;
+    while (this.#before[at]! > i) at--;
+    return at;
+  }
+}

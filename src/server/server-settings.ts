@@ -1,0 +1,23 @@
+import type { UserName } from "../base/ids.ts";
+import type { PushSettings } from "./fan-out.ts";
+import type { Identity } from "./session-host.ts";
+
+/** What an operator decides about one server, checked by whoever read the configuration. */
+export interface ServerSettings {
+  /** IANA name of the zone in which days are reckoned. Committed: changing it takes effect on the whole cluster. */
+  readonly timeZone: string;
+  /** Days kept besides today's, in every room; 0 = for ever. Committed. */
+  readonly retentionDays: number;
+  readonly push: PushSettings;
+  /** When a batch is written: 0 and 0 = at once, as soon as the disk is free. */
+  readonly flushAfterMs: number;
+  readonly flushAfterBytes: number;
+  /** Addresses told to clients in `welcome`. */
+  readonly advertise: readonly string[];
+  /** Direct messages may go to names that nobody has yet. True where authentication is `open`. */
+  readonly openNames: boolean;
+  /** Tells who somebody is; rejects with a Fault `unauthorized`. `user` is what they say, null when they say nothing. */
+  authenticate(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity>;
+  /** The journal failed: nothing more is acknowledged, and the process should end. */
+  onFailed(cause: Error): void;
+}

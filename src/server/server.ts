@@ -1,0 +1,446 @@
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/error-codes.ts";
+import { groupId, type NodeName, seq, type UserName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import { type Random, randomHex } from "../base/random.ts";
+import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
+import { directRoomOf } from "../protocol/names.ts";
+import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
+import { utf8 } from "../protocol/utf8.ts";
+import type { RoomEvent } from "../rooms/apply-sink.ts";
+import { type Command, commandTypes, encodeCommand, noticeKinds } from "../rooms/commands.ts";
+import type { GroupState } from "../rooms/group-state.ts";
+import { outcomes } from "../rooms/outcome.ts";
+import type { Room } from "../rooms/room.ts";
+import { sealReasons } from "../rooms/seal.ts";
+import { emptySource, fillSource, type PostSource } from "./batch.ts";
+import { calendar } from "./calendar.ts";
+import type { Caller } from "./caller.ts";
+import type { ClientLink, ClientSession } from "./client-link.ts";
+import { type Decided, Decision } from "./decision.ts";
+import { FanOut } from "./fan-out.ts";
+import { FrameWriter } from "./frame-writer.ts";
+import { type CommitListener, GroupDriver } from "./group-driver.ts";
+import { History } from "./history.ts";
+import type { LiveRoom } from "./live-room.ts";
+import type { Log } from "./log.ts";
+import { MemoryLog } from "./memory-log.ts";
+import { Online } from "./online.ts";
+import { Orderer } from "./orderer.ts";
+import { Presence } from "./presence.ts";
+import { ReadMarks } from "./read-marks.ts";
+import type { Recovered } from "./recovery.ts";
+import { Requests } from "./requests.ts";
+import { Sealer } from "./sealer.ts";
+import type { ServerSettings } from "./server-settings.ts";
+import { Session } from "./session.ts";
+import type { Identity, SessionHost } from "./session-host.ts";
+import { Upkeep } from "./upkeep.ts";
+
+/** In rooms with more members, a read mark is told to its owner only. */
+const markReadersMax = 100;
+
+/**
+ * One server: its parts put together, its sessions, and what it does with what was committed. Made by `startServer`
+ * (start-server.ts); the doors call `connect`, `send` and `requests`.
+ */
+export class Server implements SessionHost, CommitListener {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly node: NodeName;
+  readonly state: GroupState;
+  readonly memory: MemoryLog;
+  readonly driver: GroupDriver;
+  readonly orderer: Orderer;
+  readonly fanOut: FanOut;
+  readonly presence: Presence;
+  readonly requests: Requests;
+  readonly sealer: Sealer;
+  readonly upkeep: Upkeep;
+  readonly online: Online;
+  readonly writer = new FrameWriter();
+  readonly source: PostSource;
+  readonly scratch: Uint8Array;
+  readonly history: History;
+  ok: OkSendRanges;
+
+  readonly #recovered: Recovered;
+  readonly #settings: ServerSettings;
+  readonly #random: Random;
+  readonly #sessions = new Set<Session>();
+  #greeting = 0;
+  readonly #greetingByAddress = new Map<string, number>();
+  /** Commands that follow from what was applied; proposed at the end of the turn. */
+  #following: Command[] = [];
+  #stopping: { reason: string } | null = null;
+  #failed: Error | null = null;
+  /** Counts for status and metrics. */
+  readonly counts = { slowDropped: 0, rejected: 0 };
+
+  constructor(recovered: Recovered, settings: ServerSettings) {
+    const { clock, random, limits, log, node, state, journal, chunks, engine, logClock, disk, owner } = recovered;
+    this.#recovered = recovered;
+    this.#settings = settings;
+    this.#random = random;
+    this.clock = clock;
+    this.limits = limits;
+    this.log = log;
+    this.node = node;
+    this.state = state;
+    this.scratch = new Uint8Array(limits.bodyBytesMax + 1024);
+    this.source = emptySource(this.scratch);
+    this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
+    this.memory = new MemoryLog(limits, state.appliedIndex);
+    this.history = new History({ memory: this.memory, chunks });
+    this.online = new Online(state);
+    this.driver = new GroupDriver({
+      group: state.group,
+      engine,
+      journal,
+      state,
+      memory: this.memory,
+      clock,
+      logClock,
+      calendar: calendar(state.timeZone),
+      limits,
+      listener: this,
+    });
+    this.orderer = new Orderer({ driver: this.driver, memory: this.memory, history: this.history, limits });
+    this.fanOut = new FanOut({
+      clock,
+      writer: this.writer,
+      history: this.history,
+      online: this.online,
+      push: settings.push,
+    });
+    this.presence = new Presence({ clock, state, memory: this.memory });
+    const readMarks = new ReadMarks({ clock, orderer: this.orderer });
+    this.requests = new Requests({
+      driver: this.driver,
+      orderer: this.orderer,
+      history: this.history,
+      readMarks,
+      clock,
+      limits,
+      node,
+    });
+    this.sealer = new Sealer({
+      clock,
+      group: groupId(0),
+      state,
+      memory: this.memory,
+      chunks,
+      disk,
+      owner,
+      journal: () => journal,
+      snapshotIndex: recovered.snapshotIndex,
+      onFailed: (cause) => this.log.error("seal.failed", { cause }),
+    });
+    this.upkeep = new Upkeep({
+      clock,
+      limits,
+      disk,
+      driver: this.driver,
+      orderer: this.orderer,
+      sealer: this.sealer,
+      log,
+      sessions: () => this.#sessions,
+      waitsForSpace: () => journal.stats().waitsForSpace,
+    });
+  }
+
+  /** Whether sends can succeed here now, and if not, why. */
+  get ready(): { ok: boolean; reason: string | null } {
+    if (this.#failed !== null) return { ok: false, reason: "the journal failed" };
+    if (this.#stopping !== null) return { ok: false, reason: "stopping" };
+    if (this.upkeep.isFull) return { ok: false, reason: "the disk is full" };
+    const why = this.orderer.refusal();
+    return why === null ? { ok: true, reason: null } : { ok: false, reason: why.message };
+  }
+
+  get isRunning(): boolean {
+    return this.#stopping === null && this.#failed === null;
+  }
+
+  // Connections
+
+  /** Takes a new connection, or answers the Fault with which the door refuses it before anything is kept. */
+  connect(link: ClientLink): ClientSession | Fault {
+    const { limits } = this;
+    const fromHere = this.#greetingByAddress.get(link.address) ?? 0;
+    const isTooMany =
+      this.#sessions.size >= limits.connectionsMax ||
+      this.#greeting >= limits.greetingConnectionsMax ||
+      fromHere >= limits.greetingConnectionsPerAddressMax;
+    if (this.#stopping !== null || isTooMany) {
+      this.counts.rejected++;
+      return this.#stopping === null
+        ? new Fault("overloaded", "too many connections", { retryAfterMs: 1_000 })
+        : new Fault("unavailable", "this server is stopping", { retryAfterMs: 1_000 });
+    }
+    const session = new Session(this, link, randomHex(this.#random, 8));
+    this.#sessions.add(session);
+    this.#greeting++;
+    this.#greetingByAddress.set(link.address, fromHere + 1);
+    return session;
+  }
+
+  get sessions(): ReadonlySet<Session> {
+    return this.#sessions;
+  }
+
+  authenticate(claim: { user: UserName; token: string | null; link: ClientLink }): Promise<Identity> {
+    return this.identify({ user: claim.user, token: claim.token, address: claim.link.address });
+  }
+
+  /** Tells who somebody is; for doors whose requests stand alone. Rejects with `unauthorized`. */
+  identify(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity> {
+    return this.#settings.authenticate(claim);
+  }
+
+  welcome(session: Session): ServerFrame {
+    const { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, roomsMax, sendsInFlightMax } = this.limits;
+    return {
+      t: "welcome",
+      v: 1,
+      user: session.user,
+      session: session.id,
+      node: this.node,
+      cluster: this.state.cluster,
+      topology: "solo",
+      heartbeatMs: this.limits.heartbeatMs,
+      servers: this.#settings.advertise,
+      limits: { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, roomsMax, sendsInFlightMax },
+    };
+  }
+
+  opened(session: Session): void {
+    this.#greeted(session);
+    this.online.add(session);
+    for (const room of this.requests.roomsOf(session.user)) {
+      if (room.room.charCodeAt(0) !== 0x40 || room.unread === 0) continue;
+      const { line, first, head, read } = room;
+      session.answer({ t: "room", room: room.room, line, first, head, read });
+    }
+  }
+
+  ended(session: Session, wasOpen: boolean): void {
+    this.#sessions.delete(session);
+    if (wasOpen) this.online.remove(session);
+    else this.#greeted(session);
+    this.presence.ended(session);
+  }
+
+  #greeted(session: Session): void {
+    this.#greeting--;
+    const { address } = session.link;
+    const left = (this.#greetingByAddress.get(address) ?? 1) - 1;
+    if (left <= 0) this.#greetingByAddress.delete(address);
+    else this.#greetingByAddress.set(address, left);
+  }
+
+  knowsUser(user: UserName): boolean {
+    return this.#settings.openNames || this.state.user(user) !== undefined;
+  }
+
+  slowDropped(): void {
+    this.counts.slowDropped++;
+  }
+
+  // Requests that stand alone
+
+  /** Puts one message in order; answers `ok`, or rejects with the Fault to tell. */
+  async send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
+    const { to } = frame;
+    if (to !== undefined && !this.knowsUser(to)) throw new Fault("not_found", "nobody here has that name");
+    const name = to === undefined ? frame.room! : directRoomOf(caller.user, to);
+    const existing = this.state.room(name);
+    const room = existing?.exists === true ? existing : undefined;
+    const isDirect = name.charCodeAt(0) === 0x40;
+    if (room === undefined ? !isDirect : !room.mayRead(caller.user)) {
+      throw new Fault("not_found", "there is no such room");
+    }
+    for (;;) {
+      fillSource(this.source, this.scratch, frame);
+      const decision = new Decision();
+      const taken = this.orderer.post(decision, 0, utf8(name), room, caller.userBytes, this.source);
+      if (taken.type === "refused") {
+        throw new Fault(taken.code, taken.message, { definite: true, ...after(taken.retryAfterMs) });
+      }
+      if (taken.type === "full") {
+        await new Promise<void>((resolve) => {
+          taken.again(resolve);
+        });
+        continue;
+      }
+      if (taken.type === "lookingUp") await taken.done;
+      return this.#okOf(frame, await decision.done, name);
+    }
+  }
+
+  #okOf(frame: ClientFrameOf<"send">, decided: Decided, name: Room["name"]): ServerFrame {
+    return {
+      t: "ok",
+      of: "send",
+      id: frame.id,
+      room: name,
+      cid: frame.cid,
+      seq: seq(decided.seq),
+      ts: decided.ts as Extract<ServerFrame, { of: "send" }>["ts"],
+      epoch: decided.epoch as Extract<ServerFrame, { of: "send" }>["epoch"],
+      line: this.state.line,
+      leader: this.node,
+      node: this.node,
+      dup: decided.code === outcomes.repeat,
+    };
+  }
+
+  // What was committed
+
+  /** The journal has flushed: everything that follows from it happens in this turn. */
+  flushed(mark: Parameters<GroupDriver["flushed"]>[0]): void {
+    this.driver.flushed(mark);
+  }
+
+  /** The journal failed, for good. Nothing is acknowledged any more; whoever waits hears that the outcome is unknown. */
+  failed(cause: Error): void {
+    this.#failed = cause;
+    this.log.error("journal.failed", { cause });
+    this.orderer.closed = { code: "unavailable", message: "the journal of this server failed" };
+    this.driver.fail();
+    this.fanOut.flush();
+    this.#settings.onFailed(cause);
+  }
+
+  stored(live: LiveRoom): void {
+    this.fanOut.stored(live);
+  }
+
+  recheck(...[origin, request, record]: Parameters<CommitListener["recheck"]>): void {
+    if (origin !== null && origin !== undefined) this.orderer.again(origin, request, record);
+  }
+
+  atSeal(): void {
+    this.sealer.atSeal();
+  }
+
+  turnEnded(): void {
+    if (this.#following.length > 0) {
+      const following = this.#following;
+      this.#following = [];
+      for (const command of following) this.orderer.command(encodeCommand(command), null, 0);
+    }
+    this.fanOut.turnEnded();
+    if (this.memory.openBytes >= this.limits.chunkBytes) this.driver.seal(sealReasons.full);
+  }
+
+  changed(event: RoomEvent): void {
+    switch (event.type) {
+      case "notice":
+        this.#tell(event.room, event.notice);
+        return;
+      case "told":
+        this.#told(event);
+        return;
+      case "read":
+        this.#readMoved(event.room, event.user, event.seq);
+        return;
+      case "left":
+      case "deleted":
+        this.#endWhoMayNotRead(event.room);
+        return;
+      case "sealed":
+        this.sealer.sealed(event.sealed);
+        return;
+      case "chunkEmpty":
+        this.sealer.chunkEmpty(event.chunk);
+        return;
+      case "rewrite":
+        this.sealer.rewrite(event.chunk, event.generation);
+        return;
+      case "setting":
+        if (event.setting.kind === "timeZone") this.driver.calendar = calendar(event.setting.timeZone);
+        if (event.setting.kind === "line") this.#placeChanged();
+        return;
+      default:
+        return;
+    }
+  }
+
+  #placeChanged(): void {
+    this.ok = okSendRanges(okPlace({ line: this.state.line, leader: this.node, node: this.node }));
+  }
+
+  /** What a room has to tell a user is proposed to the user's part of the state, until it is acknowledged. */
+  #tell(room: Room, notice: { number: number; kind: 1 | 2 | 3; user: UserName }): void {
+    const { number, kind } = notice;
+    this.#following.push({ type: commandTypes.notice, room: room.nameBytes, user: utf8(notice.user), kind, number });
+  }
+
+  #told(event: Extract<RoomEvent, { type: "told" }>): void {
+    const { user, number } = event;
+    const name = utf8(event.room);
+    this.#following.push({ type: commandTypes.noticeAcknowledged, room: name, user: user.nameBytes, number });
+    if (event.kind !== noticeKinds.direct) return;
+    const room = this.state.room(event.room);
+    if (room === undefined) return;
+    const { line, first } = room;
+    const head = seq(this.memory.live(room).announced);
+    for (const session of this.online.sessionsOf(user.name)) {
+      const read = seq(room.readMark(user.name));
+      session.answer({ t: "room", room: room.name, line, first: seq(first), head, read });
+    }
+  }
+
+  #readMoved(room: Room, user: UserName, upTo: number): void {
+    const frame: ServerFrame = { t: "read", room: room.name, user, seq: seq(upTo) };
+    const live = this.memory.known(room);
+    const isSmall = room.members.size <= markReadersMax && (live?.subscriptions.length ?? 0) <= markReadersMax;
+    const told = new Set<Session>();
+    if (isSmall) for (const { session } of live?.subscriptions ?? []) told.add(session);
+    for (const session of this.online.sessionsOf(user)) told.add(session);
+    for (const session of told) if (!session.isSlow()) session.answer(frame);
+  }
+
+  #endWhoMayNotRead(room: Room): void {
+    const live = this.memory.known(room);
+    if (live === undefined) return;
+    // Ending one takes it out of the list.
+    for (const subscription of Array.from(live.subscriptions)) {
+      if (!room.mayRead(subscription.session.user)) subscription.session.endSubscription(subscription, "deleted");
+    }
+  }
+
+  /** Proposes again what was never acknowledged: after a start, and for a new leader. */
+  tellAgain(): void {
+    for (const room of this.state.outboxes()) for (const notice of room.outbox.values()) this.#tell(room, notice);
+    this.turnEnded();
+  }
+
+  // The end
+
+  /**
+   * Stops in good order: takes nothing more, lets clients know, writes what was taken, and closes. Settles when
+   * everything that was acknowledged, and everything that was taken before, is durable.
+   */
+  async stop(withinMs: number): Promise<void> {
+    if (this.#stopping !== null) return;
+    this.#stopping = { reason: "stopping" };
+    this.orderer.closed = { code: "unavailable", message: "this server is stopping" };
+    for (const session of this.#sessions) session.answer({ t: "drain", withinMs });
+    this.fanOut.announceNow();
+    this.upkeep.stop();
+    if (this.#failed === null) {
+      this.driver.closeBatchNow();
+      await this.#recovered.journal.close();
+    }
+    this.fanOut.announceNow();
+    for (const session of this.#sessions) session.end(1012, "restarting");
+    this.fanOut.flush();
+    await this.sealer.stop();
+  }
+}
+
+const after = (retryAfterMs: number | null): { retryAfterMs?: number } =>
+  retryAfterMs === null ? {} : { retryAfterMs };

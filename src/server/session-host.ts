@@ -1,0 +1,57 @@
+import type { Clock } from "../base/clock.ts";
+import type { NodeName, UserName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import type { Timestamp } from "../base/units.ts";
+import type { OkSendRanges } from "../protocol/message-bytes.ts";
+import type { ServerFrame } from "../protocol/schema.ts";
+import type { GroupState } from "../rooms/group-state.ts";
+import type { PostSource } from "./batch.ts";
+import type { ClientLink } from "./client-link.ts";
+import type { FanOut } from "./fan-out.ts";
+import type { FrameWriter } from "./frame-writer.ts";
+import type { Log } from "./log.ts";
+import type { MemoryLog } from "./memory-log.ts";
+import type { Orderer } from "./orderer.ts";
+import type { Presence } from "./presence.ts";
+import type { Requests } from "./requests.ts";
+import type { Session } from "./session.ts";
+
+/** Who somebody has proved to be, and for how long. */
+export interface Identity {
+  readonly user: UserName;
+  /** When the proof runs out; null = never. */
+  readonly expiresAt: Timestamp | null;
+}
+
+/**
+ * Tells who somebody is. Settles with the identity, or rejects with a Fault `unauthorized`. `user` is what the client
+ * says it is; the identity is what counts.
+ */
+export type Authenticate = (claim: { user: UserName; token: string | null; address: string }) => Promise<Identity>;
+
+/** What a session needs from its server. */
+export interface SessionHost {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly node: NodeName;
+  readonly state: GroupState;
+  readonly memory: MemoryLog;
+  readonly orderer: Orderer;
+  readonly fanOut: FanOut;
+  readonly presence: Presence;
+  readonly requests: Requests;
+  readonly writer: FrameWriter;
+  /** Filled in for one post at a time. */
+  readonly source: PostSource;
+  /** Room for the texts of one post. */
+  readonly scratch: Uint8Array;
+  /** Filled in for one answer at a time; its place is always true. */
+  readonly ok: OkSendRanges;
+  authenticate(claim: { user: UserName; token: string | null; link: ClientLink }): Promise<Identity>;
+  welcome(session: Session): ServerFrame;
+  opened(session: Session): void;
+  ended(session: Session, wasOpen: boolean): void;
+  knowsUser(user: UserName): boolean;
+  slowDropped(): void;
+}

@@ -1,0 +1,164 @@
+import type { Clock } from "../base/clock.ts";
+import { entryTypes } from "../base/entry.ts";
+import type { Limits } from "../base/limits.ts";
+import { millis } from "../base/units.ts";
+import { commandTypes, encodeCommand } from "../rooms/commands.ts";
+import { firstKept, keptFromDay } from "../rooms/retention.ts";
+import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
+import type { Disk } from "../storage/disk.ts";
+import type { GroupDriver } from "./group-driver.ts";
+import type { Log } from "./log.ts";
+import type { Orderer } from "./orderer.ts";
+import type { Sealer } from "./sealer.ts";
+import type { Session } from "./session.ts";
+
+const tickMs = 1_000;
+/** Every how many ticks sessions are looked at, and how often retention is. */
+const sessionsEvery = 5;
+const retentionEvery = 30;
+/** Rooms looked at in one go. */
+const roomsAtOnce = 2_000;
+
+/**
+ * What a server does by the clock: seals a day that is over, watches the disk, lets go of silent clients, and proposes
+ * what retention asks for. It decides nothing that counts: all of that is entries of the log.
+ */
+export class Upkeep {
+  readonly #clock: Clock;
+  readonly #limits: Limits;
+  readonly #disk: Disk;
+  readonly #driver: GroupDriver;
+  readonly #orderer: Orderer;
+  readonly #sealer: Sealer;
+  readonly #log: Log;
+  readonly #sessions: () => Iterable<Session>;
+  readonly #waitsForSpace: () => boolean;
+  #ticks = 0;
+  #timer: { cancel(): void } | null = null;
+  #isFull = false;
+  #rooms: Iterator<ReturnType<GroupDriver["state"]["rooms"]> extends Iterable<infer R> ? R : never> | null = null;
+  /** Free bytes of the disk at the last look; null before the first. */
+  freeBytes: number | null = null;
+
+  constructor(options: {
+    clock: Clock;
+    limits: Limits;
+    disk: Disk;
+    driver: GroupDriver;
+    orderer: Orderer;
+    sealer: Sealer;
+    log: Log;
+    sessions: () => Iterable<Session>;
+    waitsForSpace: () => boolean;
+  }) {
+    this.#clock = options.clock;
+    this.#limits = options.limits;
+    this.#disk = options.disk;
+    this.#driver = options.driver;
+    this.#orderer = options.orderer;
+    this.#sealer = options.sealer;
+    this.#log = options.log;
+    this.#sessions = options.sessions;
+    this.#waitsForSpace = options.waitsForSpace;
+  }
+
+  /** Whether new sends are refused because the disk is full. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  start(): void {
+    this.#timer = this.#clock.after(millis(tickMs), () => this.#tick());
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+  }
+
+  #tick(): void {
+    this.#ticks++;
+    this.#driver.sealPastDay();
+    if (this.#ticks % sessionsEvery === 0) {
+      const now = this.#clock.now();
+      for (const session of this.#sessions()) session.checkAlive(now);
+    }
+    if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
+    this.#lookAtDisk().catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }));
+    if (this.#timer !== null) this.start();
+  }
+
+  async #lookAtDisk(): Promise<void> {
+    const { freeBytes } = await this.#disk.space();
+    this.freeBytes = freeBytes;
+    const reserve = this.#limits.diskReserveBytes;
+    const isFull = this.#waitsForSpace() || freeBytes < (this.#isFull ? reserve * 1.25 : reserve);
+    if (isFull === this.#isFull) {
+      if (!isFull) this.#sealer.again();
+      return;
+    }
+    this.#isFull = isFull;
+    if (isFull) {
+      this.#log.error("disk.full", { freeBytes, reserveBytes: reserve });
+      this.#orderer.closed = {
+        code: "storage_full",
+        message: "the disk is full; nothing is lost, nothing new is taken",
+      };
+      // What is sealed lets go of journal segments, which are larger than the chunk made from them.
+      this.#driver.seal(sealReasons.pressure);
+    } else {
+      this.#log.info("disk.space.again", { freeBytes });
+      this.#orderer.closed = null;
+      this.#sealer.again();
+    }
+  }
+
+  // Goes through the rooms in portions, so that many rooms do not stop the server.
+  #retain(): void {
+    const { state } = this.#driver;
+    if (!this.#driver.leads) return;
+    this.#rooms ??= state.rooms();
+    const cluster = {
+      now: state.lastTs,
+      keptFromDay: keptFromDay(state.lastDay, state.retentionDays),
+      dayOf: (chunk: number) => state.chunk(chunk)?.day ?? 0,
+    };
+    for (let i = 0; i < roomsAtOnce; i++) {
+      const next = this.#rooms.next();
+      if (next.done === true) {
+        this.#rooms = null;
+        this.#rewriteSparse();
+        return;
+      }
+      const room = next.value;
+      const first = firstKept(room, cluster);
+      if (first > room.first) {
+        this.#orderer.command(encodeCommand({ type: commandTypes.trim, room: room.nameBytes, first }), null, 0);
+      }
+    }
+  }
+
+  // A chunk most of which was removed is written again without it, one at a time.
+  #rewriteSparse(): void {
+    const { state } = this.#driver;
+    if (this.#sealer.backlog > 0) return;
+    for (const chunk of state.chunks()) {
+      if (chunk.rooms === 0) continue;
+      let kept = 0;
+      for (const room of state.rooms()) {
+        const { runs } = room;
+        const i = runs.find(Math.max(room.first, 1));
+        for (let run = i; run < runs.length && runs.chunk(run) <= chunk.chunk; run++) {
+          if (runs.chunk(run) !== chunk.chunk) continue;
+          const from = Math.max(runs.firstSeq(run), room.first);
+          kept += runs.lastSeq(run) - from + 1;
+        }
+      }
+      if (kept * 2 < chunk.messages && chunk.generation === 0) {
+        const payload = encodeRewrite({ chunk: chunk.chunk, generation: chunk.generation + 1 });
+        this.#driver.order(entryTypes.rewrite, payload);
+        return;
+      }
+    }
+  }
+}

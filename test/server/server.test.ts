@@ -1,0 +1,109 @@
+import { expect, test } from "vitest";
+
+import { startTestServer, TestClient } from "./server-world.ts";
+
+test("a message is stored, answered and delivered", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  const bob = await TestClient.open(server, "bob");
+  expect(await bob.ask({ t: "sub", room: "lobby", after: 0 })).toMatchObject({ t: "ok", of: "sub", head: 0 });
+
+  const ok = await alice.ask({ t: "send", room: "lobby", cid: "c1", body: "hello" });
+  expect(ok).toMatchObject({ t: "ok", of: "send", room: "lobby", cid: "c1", seq: 1, dup: false, node: "n1" });
+  expect(await bob.next((frame) => frame.t === "msg")).toMatchObject({
+    room: "lobby",
+    seq: 1,
+    from: "alice",
+    body: "hello",
+  });
+
+  // The same cid again is the same message.
+  expect(await alice.ask({ t: "send", room: "lobby", cid: "c1", body: "hello" })).toMatchObject({ seq: 1, dup: true });
+  expect(await alice.ask({ t: "send", room: "lobby", cid: "c1", body: "other" })).toMatchObject({
+    code: "id_conflict",
+  });
+  await server.stop(0);
+});
+
+test("after a restart everything is in its place", async () => {
+  const { server, fileSystem } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  for (let i = 1; i <= 50; i++)
+    await alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: `m${i}`, since: i - 1 });
+  await server.stop(0);
+
+  const again = await startTestServer({ fileSystem });
+  const bob = await TestClient.open(again.server, "bob");
+  const page = await bob.ask({ t: "hist", room: "lobby", limit: 500 });
+  expect(page["items"]).toHaveLength(50);
+  expect(
+    await (await TestClient.open(again.server, "alice")).ask({ t: "send", room: "lobby", cid: "c7", body: "m7" }),
+  ).toMatchObject({
+    seq: 7,
+    dup: true,
+  });
+  await again.server.stop(0);
+});
+
+test("messages outlive the memory they were in: sealed chunks serve history, ids and subscriptions", async () => {
+  const small = { chunkBytes: 4_096, unsealedBytesMax: 1 << 20, idWindowEntries: 16, ringSlots: 8 };
+  const { server, fileSystem } = await startTestServer({ limits: small });
+  const alice = await TestClient.open(server, "alice");
+  for (let i = 1; i <= 200; i++)
+    await alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: `m${i} ${"x".repeat(100)}` });
+  await server.sealer.idle();
+  expect(server.state.lastChunk).toBeGreaterThan(3);
+  const bob = await TestClient.open(server, "bob");
+  await bob.ask({ t: "sub", room: "lobby", after: 0 });
+  await bob.next((frame) => frame.t === "caught-up");
+  expect(bob.messages("lobby").map((text) => text.split(" ", 2).join(" "))).toEqual(
+    Array.from({ length: 200 }, (_, i) => `${i + 1} m${i + 1}`),
+  );
+  expect(await alice.ask({ t: "send", room: "lobby", cid: "c3", body: `m3 ${"x".repeat(100)}` })).toMatchObject({
+    seq: 3,
+    dup: true,
+  });
+  expect(await alice.ask({ t: "lookup", room: "lobby", cid: "c5" })).toMatchObject({ seq: 5 });
+  await server.stop(0);
+
+  const again = await startTestServer({ limits: small, fileSystem });
+  const carol = await TestClient.open(again.server, "carol");
+  const page = await carol.ask({ t: "hist", room: "lobby", after: 10, limit: 3 });
+  expect(page).toMatchObject({ head: 200, more: true, items: [{ seq: 11 }, { seq: 12 }, { seq: 13 }] });
+  await again.server.stop(0);
+});
+
+test("direct messages reach both people's devices and wait for the absent", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  expect(await alice.ask({ t: "send", to: "bob", cid: "d1", body: "psst" })).toMatchObject({
+    room: "@alice,bob",
+    seq: 1,
+  });
+
+  const bob = await TestClient.open(server, "bob");
+  expect(await bob.next((frame) => frame.t === "room")).toMatchObject({ room: "@alice,bob", head: 1 });
+  await alice.ask({ t: "send", to: "bob", cid: "d2", body: "there?" });
+  expect(await bob.next((frame) => frame.t === "msg")).toMatchObject({ room: "@alice,bob", seq: 2, body: "there?" });
+  const carol = await TestClient.open(server, "carol");
+  expect(await carol.ask({ t: "hist", room: "@alice,bob" })).toMatchObject({ code: "not_found" });
+  expect(await bob.ask({ t: "rooms" })).toMatchObject({ rooms: [{ room: "@alice,bob", head: 2, unread: 2 }] });
+  await server.stop(0);
+});
+
+test("a slow reader is paused and goes on from its position", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  const bob = await TestClient.open(server, "bob");
+  await bob.ask({ t: "sub", room: "lobby", after: 0 });
+  bob.reading = false;
+  for (let i = 1; i <= 40; i++) await alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: "y".repeat(20_000) });
+  expect(bob.queued).toBeLessThan(server.limits.socketQueueBytesMax * 2);
+  bob.reading = true;
+  bob.drain();
+  await alice.ask({ t: "ping" });
+  expect(bob.messages("lobby").map((text) => Number(text.split(" ")[0]))).toEqual(
+    Array.from({ length: 40 }, (_, i) => i + 1),
+  );
+  await server.stop(0);
+});
