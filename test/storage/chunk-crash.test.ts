@@ -70,6 +70,7 @@ test("[CHK7] [CHK10] a crash at any call, in any mode, leaves a chunk whole or a
         fileSystem.whenStopped().then(() => false),
       ]);
       if (whole) break;
+      fileSystem.heal();
       fileSystem.crash(seededRandom(at * 10 + seed), mode);
       await check(fileSystem, reached);
       points++;
@@ -80,10 +81,12 @@ test("[CHK7] [CHK10] a crash at any call, in any mode, leaves a chunk whole or a
         if (store.supersededChunks().length === 0) continue;
         second.crashAt(second.calls + 4 + ((at + again) % 6), secondMode);
         await Promise.race([store.removeSuperseded(twelve), second.whenStopped()]);
+        second.heal();
         second.crash(seededRandom(at + again), secondMode);
         await check(second, reached);
       }
       // Killed once, then the power goes: what only the cache had is gone too.
+      fileSystem.heal();
       fileSystem.crash(seededRandom(at), "lost");
       await check(fileSystem, reached);
     }
@@ -101,11 +104,13 @@ test("[CHK7] a name that a killed process left unsynced is confirmed before anyt
     const whole = await Promise.race([first.then(() => true), fileSystem.whenStopped().then(() => false)]);
     if (whole) break;
     // The process was killed; the page cache is still there, and shows the name or does not.
+    fileSystem.heal();
     fileSystem.crash(seededRandom(1), "after");
     const store = await storeOf(fileSystem);
     if (!store.has(twelve)) continue;
     left++;
     await store.confirm(twelve);
+    fileSystem.heal();
     fileSystem.crash(seededRandom(1), "lost");
     const later = await storeOf(fileSystem);
     expect(later.has(twelve)).toBe(true);
@@ -127,6 +132,7 @@ test("[CHK10] removing the older generation loses nothing when the name of the n
       };
       await Promise.race([store.publish(next), fileSystem.whenStopped()]);
       fileSystem.onCall = null;
+      fileSystem.heal();
       fileSystem.crash(seededRandom(at), "after");
       const second = await storeOf(fileSystem);
       expect(second.supersededChunks()).toEqual([12]);
@@ -135,6 +141,7 @@ test("[CHK10] removing the older generation loses nothing when the name of the n
         second.removeSuperseded(twelve).then(() => true),
         fileSystem.whenStopped().then(() => false),
       ]);
+      fileSystem.heal();
       fileSystem.crash(seededRandom(at), mode);
       const third = await storeOf(fileSystem);
       expect(third.has(twelve)).toBe(true);
@@ -159,6 +166,7 @@ test("[CHK7] an error at any call, once or for good, is told, and leaves a chunk
         if (!(fault instanceof ChunkDamage) && fault !== undefined) expect(fault).toBeInstanceOf(DiskFault);
         if (code === "short") expect(fault).toBe(undefined);
         await check(fileSystem, reached);
+        fileSystem.heal();
         fileSystem.crash(seededRandom(at), "lost");
         await check(fileSystem, reached);
         if (at > calls) break;

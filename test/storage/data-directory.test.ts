@@ -201,9 +201,11 @@ describe("the identity of a data directory", () => {
         fileSystem.crashAt(at, mode);
         whole = await Promise.race([open(fileSystem).then(() => true), fileSystem.whenStopped().then(() => false)]);
         if (whole) break;
+        fileSystem.heal();
         fileSystem.crash(seededRandom(at), mode);
         const next = await open(fileSystem, { random: seededRandom(9) });
         expect(next.damage).toEqual([]);
+        fileSystem.heal();
         fileSystem.crash(seededRandom(at), "after");
         expect((await open(fileSystem, { found: false })).identity).toEqual(next.identity);
       }
@@ -252,6 +254,7 @@ describe("quarantine", () => {
         const moving = quarantine(openDisk(fileSystem), file);
         whole = await Promise.race([moving.then(() => true), fileSystem.whenStopped().then(() => false)]);
         if (!whole) fileSystem.crash(seededRandom(at), mode);
+        fileSystem.heal();
         fileSystem.crash(seededRandom(at), "lost");
         const left = [...fileSystem.files().values()].map(text);
         expect(left.length).toBeGreaterThan(0);

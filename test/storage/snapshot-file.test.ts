@@ -152,12 +152,14 @@ describe("snapshots", () => {
           fileSystem.whenStopped().then(() => false),
         ]);
         if (whole) break;
+        fileSystem.heal();
         fileSystem.crash(seededRandom(at * 8 + seed), mode);
         const found = await latest(fileSystem);
         expect(found.damage).toEqual([]);
         expect(found.snapshot?.index ?? 0).toBeGreaterThanOrEqual(last);
         if (found.snapshot !== null) expect(found.snapshot).toEqual(snapshotAt(found.snapshot.index));
         // What a start has found survives the power loss that follows it.
+        fileSystem.heal();
         fileSystem.crash(seededRandom(at), "lost");
         expect((await latest(fileSystem)).snapshot).toEqual(found.snapshot);
       }
