@@ -3,6 +3,7 @@ import type { ClusterId, Line, RoomName, UserName } from "../base/ids.ts";
 import { ByteHash } from "./byte-hash.ts";
 import { NameTable } from "./name-table.ts";
 import { isDirectName, Room, type RoomContext } from "./room.ts";
+import { RoomIndex } from "./room-index.ts";
 import type { Bounds } from "./setting.ts";
 import { User } from "./user.ts";
 
@@ -19,7 +20,7 @@ export class Aggregates implements RoomContext {
   readonly cluster: ClusterId;
   readonly hash: ByteHash;
   /** Rooms that exist and rooms that did: a deleted one keeps its numbering. */
-  readonly rooms = new NameTable<Room>();
+  readonly rooms = new RoomIndex();
   readonly users = new NameTable<User>();
   bounds: Bounds;
   line: Line;
