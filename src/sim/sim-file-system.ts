@@ -48,29 +48,84 @@ export class SimFileSystem implements FileSystem {
 
   // The port
 
+  /**
+   * The file system as one process sees it: after the next crash its calls never settle. A server of the simulator is
+   * given one; who uses the port of this object itself is always the process of the moment.
+   */
+  attach(): FileSystem {
+    const life = this.#life;
+    return {
+      list: (folder) => this.#list(folder, life),
+      makeFolder: (folder) => this.#makeFolder(folder, life),
+      syncFolder: (folder) => this.#syncFolder(folder, life),
+      open: (file, mode) => this.#open(file, mode, life),
+      rename: (from, to) => this.#rename(from, to, life),
+      unlink: (file) => this.#unlink(file, life),
+      space: () => this.#space(life),
+    };
+  }
+
   list(folder: string): Promise<FolderItem[]> {
-    return this.#call("list", folder, () => {
-      if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "list", folder);
-      const items: FolderItem[] = [];
-      for (const path of this.#cache.names.keys()) {
-        if (folderOf(path) === folder) items.push({ name: nameOf(path), folder: false });
-      }
-      for (const path of this.#cache.folders) {
-        if (path !== "" && folderOf(path) === folder) items.push({ name: nameOf(path), folder: true });
-      }
-      return items;
-    });
+    return this.#list(folder, this.#life);
   }
 
   makeFolder(folder: string): Promise<void> {
-    return this.#call("makeFolder", folder, () => {
-      if (this.#cache.folders.has(folder)) throw systemError("EEXIST", "makeFolder", folder);
-      if (!this.#cache.folders.has(folderOf(folder))) throw systemError("ENOENT", "makeFolder", folder);
-      this.#do({ kind: "folder", path: folder });
-    });
+    return this.#makeFolder(folder, this.#life);
   }
 
   syncFolder(folder: string): Promise<void> {
+    return this.#syncFolder(folder, this.#life);
+  }
+
+  open(file: string, mode: OpenMode): Promise<OpenFile> {
+    return this.#open(file, mode, this.#life);
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#rename(from, to, this.#life);
+  }
+
+  unlink(file: string): Promise<void> {
+    return this.#unlink(file, this.#life);
+  }
+
+  space(): Promise<{ freeBytes: number; totalBytes: number }> {
+    return this.#space(this.#life);
+  }
+
+  #list(folder: string, life: number): Promise<FolderItem[]> {
+    return this.#call(
+      "list",
+      folder,
+      () => {
+        if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "list", folder);
+        const items: FolderItem[] = [];
+        for (const path of this.#cache.names.keys()) {
+          if (folderOf(path) === folder) items.push({ name: nameOf(path), folder: false });
+        }
+        for (const path of this.#cache.folders) {
+          if (path !== "" && folderOf(path) === folder) items.push({ name: nameOf(path), folder: true });
+        }
+        return items;
+      },
+      { life },
+    );
+  }
+
+  #makeFolder(folder: string, life: number): Promise<void> {
+    return this.#call(
+      "makeFolder",
+      folder,
+      () => {
+        if (this.#cache.folders.has(folder)) throw systemError("EEXIST", "makeFolder", folder);
+        if (!this.#cache.folders.has(folderOf(folder))) throw systemError("ENOENT", "makeFolder", folder);
+        this.#do({ kind: "folder", path: folder });
+      },
+      { life },
+    );
+  }
+
+  #syncFolder(folder: string, life: number): Promise<void> {
     return this.#call(
       "syncFolder",
       folder,
@@ -80,60 +135,83 @@ export class SimFileSystem implements FileSystem {
           (operation) => operation.kind !== "write" && folderOf(pathOf(operation)) === folder,
         );
       },
-      { settle: (operations) => this.#makeDurable(operations), fail: (operations) => this.#dropPending(operations) },
+      {
+        life,
+        settle: (operations) => this.#makeDurable(operations),
+        fail: (operations) => this.#dropPending(operations),
+      },
     ).then(nothing);
   }
 
-  open(file: string, mode: OpenMode): Promise<OpenFile> {
-    return this.#call("open", file, () => {
-      const existing = this.#cache.names.get(file);
-      if (mode === "create") {
-        if (existing !== undefined) throw systemError("EEXIST", "open", file);
-        if (!this.#cache.folders.has(folderOf(file))) throw systemError("ENOENT", "open", file);
-        const created: Inode = { cache: emptyContent(), platter: emptyContent() };
-        this.#do({ kind: "link", path: file, inode: created });
-        return this.#openFile(file, created, false);
-      }
-      if (existing === undefined) throw systemError("ENOENT", "open", file);
-      return this.#openFile(file, existing, mode === "durable");
-    });
+  #open(file: string, mode: OpenMode, life: number): Promise<OpenFile> {
+    return this.#call(
+      "open",
+      file,
+      () => {
+        const existing = this.#cache.names.get(file);
+        if (mode === "create") {
+          if (existing !== undefined) throw systemError("EEXIST", "open", file);
+          if (!this.#cache.folders.has(folderOf(file))) throw systemError("ENOENT", "open", file);
+          const created: Inode = { cache: emptyContent(), platter: emptyContent() };
+          this.#do({ kind: "link", path: file, inode: created });
+          return this.#openFile(file, created, false, life);
+        }
+        if (existing === undefined) throw systemError("ENOENT", "open", file);
+        return this.#openFile(file, existing, mode === "durable", life);
+      },
+      { life },
+    );
   }
 
-  rename(from: string, to: string): Promise<void> {
-    return this.#call("rename", `${from} -> ${to}`, () => {
-      const inode = this.#cache.names.get(from);
-      if (inode === undefined || !this.#cache.folders.has(folderOf(to))) throw systemError("ENOENT", "rename", from);
-      const replaced = this.#cache.names.get(to);
-      if (replaced !== undefined) this.#usedBytes -= replaced.cache.size;
-      if (folderOf(from) === folderOf(to)) {
-        this.#do({ kind: "rename", from, path: to, inode });
-      } else {
-        // Two folders, two syncs. Until the second the file may have both names; it never has none.
-        const added: Pending = { kind: "rename", from: null, path: to, inode };
-        this.#do(added);
-        this.#do({ kind: "unlink", path: from, after: added });
-      }
-    });
+  #rename(from: string, to: string, life: number): Promise<void> {
+    return this.#call(
+      "rename",
+      `${from} -> ${to}`,
+      () => {
+        const inode = this.#cache.names.get(from);
+        if (inode === undefined || !this.#cache.folders.has(folderOf(to))) throw systemError("ENOENT", "rename", from);
+        const replaced = this.#cache.names.get(to);
+        if (replaced !== undefined) this.#usedBytes -= replaced.cache.size;
+        if (folderOf(from) === folderOf(to)) {
+          this.#do({ kind: "rename", from, path: to, inode });
+        } else {
+          // Two folders, two syncs. Until the second the file may have both names; it never has none.
+          const added: Pending = { kind: "rename", from: null, path: to, inode };
+          this.#do(added);
+          this.#do({ kind: "unlink", path: from, after: added });
+        }
+      },
+      { life },
+    );
   }
 
-  unlink(file: string): Promise<void> {
-    return this.#call("unlink", file, () => {
-      const inode = this.#cache.names.get(file);
-      if (inode === undefined) throw systemError("ENOENT", "unlink", file);
-      this.#usedBytes -= inode.cache.size;
-      this.#do({ kind: "unlink", path: file });
-    });
+  #unlink(file: string, life: number): Promise<void> {
+    return this.#call(
+      "unlink",
+      file,
+      () => {
+        const inode = this.#cache.names.get(file);
+        if (inode === undefined) throw systemError("ENOENT", "unlink", file);
+        this.#usedBytes -= inode.cache.size;
+        this.#do({ kind: "unlink", path: file });
+      },
+      { life },
+    );
   }
 
-  space(): Promise<{ freeBytes: number; totalBytes: number }> {
-    return this.#call("space", "", () => {
-      const totalBytes = Math.min(this.quotaBytes, 2 ** 50);
-      return { freeBytes: Math.max(0, totalBytes - this.#usedBytes), totalBytes };
-    });
+  #space(life: number): Promise<{ freeBytes: number; totalBytes: number }> {
+    return this.#call(
+      "space",
+      "",
+      () => {
+        const totalBytes = Math.min(this.quotaBytes, 2 ** 50);
+        return { freeBytes: Math.max(0, totalBytes - this.#usedBytes), totalBytes };
+      },
+      { life },
+    );
   }
 
-  #openFile(path: string, inode: Inode, durable: boolean): OpenFile {
-    const life = this.#life;
+  #openFile(path: string, inode: Inode, durable: boolean, life: number): OpenFile {
     return {
       read: (into, position) =>
         this.#call(
@@ -334,8 +412,8 @@ export class SimFileSystem implements FileSystem {
    * The way of every call: it is counted, it may be the last, it may fail. `act` has the effect the process sees;
    * `settle` the effect on the platter; `fail` follows `act` when the call is to fail in its second half.
    */
-  #call<T>(name: CallName, path: string, act: (short: boolean) => T, more: CallParts<T> = {}): Promise<T> {
-    if (!this.#running || (more.life ?? this.#life) !== this.#life) return never();
+  #call<T>(name: CallName, path: string, act: (short: boolean) => T, more: CallParts<T>): Promise<T> {
+    if (!this.#running || more.life !== this.#life) return never();
     this.calls++;
     const number = this.calls;
     this.onCall?.({ number, name, path });
@@ -540,7 +618,7 @@ type Pending =
   | { readonly kind: "folder"; readonly path: string };
 
 interface CallParts<T> {
-  readonly life?: number;
+  readonly life: number;
   readonly byteCount?: number;
   readonly settle?: (result: T) => void;
   readonly fail?: (result: T) => void;

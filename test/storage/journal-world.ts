@@ -125,28 +125,30 @@ export class JournalWorld {
   }
 
   /** Opens the journal and holds it against the model. False when the process died on the way. */
-  async open(options: { acceptLoss?: boolean } = {}): Promise<boolean> {
-    this.clock = new StillClock();
+  async open(options: { clock?: StillClock } = {}): Promise<boolean> {
+    this.clock = options.clock ?? new StillClock();
     this.flushed = 0;
     this.failures = [];
     this.#life++;
     const life = this.#life;
     const opening = openJournal({
-      disk: openDisk(this.fileSystem),
+      disk: openDisk(this.fileSystem.attach()),
       clock: this.clock,
       random: this.random,
       cluster,
       incarnation,
       settings: this.settings,
       from: new Map(this.from),
-      acceptLoss: options.acceptLoss ?? false,
+      acceptLoss: false,
       onFlushed: (mark: Mark) => {
         if (life !== this.#life || !this.fileSystem.running) return;
         expect(mark).toBeGreaterThan(this.flushed);
         expect(this.failures.length).toBe(0);
         this.flushed = mark;
       },
-      onFailed: (cause: Error) => this.failures.push(cause),
+      onFailed: (cause: Error) => {
+        if (life === this.#life) this.failures.push(cause);
+      },
     });
     const stopped = this.fileSystem.whenStopped().then(() => null);
     this.opened = await Promise.race([opening, stopped]);
@@ -204,6 +206,7 @@ export class JournalWorld {
   release(group: number, upTo: number): void {
     const flushed = this.#stateAfter(this.#promised).get(groupId(group))?.entries.at(-1)?.index ?? 0;
     const through = Math.min(upTo, flushed);
+    if (through <= this.released(group)) return;
     this.from.set(groupId(group), logIndex(through));
     this.journal.release(groupId(group), logIndex(through));
   }
@@ -242,7 +245,11 @@ export class JournalWorld {
 
   lastIndex(group: number): number {
     const state = this.#stateAfter(this.#operations.length).get(groupId(group));
-    return state?.entries.at(-1)?.index ?? 0;
+    return Math.max(state?.entries.at(-1)?.index ?? 0, this.released(group));
+  }
+
+  released(group: number): number {
+    return this.from.get(groupId(group)) ?? 0;
   }
 
   get operations(): number {

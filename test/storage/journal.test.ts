@@ -1,8 +1,41 @@
 import { describe, expect, test } from "vitest";
+import { AssertionFailure } from "../../src/base/assert.ts";
+import { entryTypes } from "../../src/base/entry.ts";
 import { groupId, logIndex } from "../../src/base/ids.ts";
-import { JournalWorld, quiet } from "./journal-world.ts";
+import type { ClusterId, Incarnation } from "../../src/base/ids.ts";
+import { seededRandom } from "../../src/base/random.ts";
+import { millis } from "../../src/base/units.ts";
+import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import { openDisk } from "../../src/storage/disk.ts";
+import { batchKinds, sealBatch, sectorBytes } from "../../src/storage/journal/layout.ts";
+import { openJournal } from "../../src/storage/journal/open.ts";
+import type { OpenedJournal } from "../../src/storage/journal/open.ts";
+import { scanSegment } from "../../src/storage/journal/scan.ts";
+import { JournalWorld, StillClock, cluster, incarnation, quiet, tinySettings } from "./journal-world.ts";
 
-describe("journal", () => {
+/** Opens what is there, without a model: for journals that are damaged or somebody else's. */
+function openPlain(
+  fileSystem: SimFileSystem,
+  options: { acceptLoss?: boolean; cluster?: ClusterId; incarnation?: Incarnation; expected?: boolean } = {},
+): Promise<OpenedJournal> {
+  return openJournal({
+    disk: openDisk(fileSystem),
+    clock: new StillClock(),
+    random: seededRandom(9),
+    cluster: options.cluster ?? cluster,
+    incarnation: options.incarnation ?? incarnation,
+    settings: tinySettings,
+    from: new Map(),
+    acceptLoss: options.acceptLoss ?? false,
+    ...(options.expected === undefined ? {} : { expected: options.expected }),
+    onFlushed: () => undefined,
+    onFailed: () => undefined,
+  });
+}
+
+const group0 = groupId(0);
+
+describe("writing", () => {
   test("[JRN1] what is appended in one turn is one write, and is reported once", async () => {
     const world = new JournalWorld();
     await world.open();
@@ -19,26 +52,130 @@ describe("journal", () => {
     expect(world.promised).toBe(6);
   });
 
-  test("[JRN9] a clean stop and a start keep everything in its place", async () => {
-    const world = new JournalWorld();
-    await world.open();
-    expect(world.opened!.clean).toBe(false);
-    for (let index = 1; index <= 100; index++) world.entry(index % 2, Math.ceil(index / 2));
-    world.vote(1, 2, "n1");
-    await world.settle();
-    expect(world.promised).toBe(101);
-    await world.journal.close();
-    await world.open();
-    expect(world.opened!.clean).toBe(true);
-    expect(world.promised).toBe(101);
-    expect(world.opened!.groups.get(groupId(0))!.entries.length).toBe(50);
-    world.entry(0, 51);
-    await world.settle();
-    await world.open();
-    expect(world.opened!.clean).toBe(false);
-    expect(world.promised).toBe(102);
+  test("[JRN1] one write is in flight; what arrives meanwhile is the next batch", async () => {
+    const clock = new StillClock();
+    const fileSystem = new SimFileSystem({ clock, latency: (call) => millis(call === "writeDurable" ? 5 : 0) });
+    const world = new JournalWorld({ fileSystem });
+    world.clock = clock;
+    const opening = world.open({ clock });
+    for (let turn = 0; turn < 10; turn++) await clock.advance(5);
+    await opening;
+    const before = world.journal.stats().batches;
+    world.entry(0, 1);
+    await quiet();
+    expect(world.journal.busy).toBe(true);
+    world.entry(0, 2);
+    await quiet();
+    world.entry(0, 3);
+    await quiet();
+    expect(world.flushed).toBe(0);
+    // The first write settles with the first entry alone; the other two are one batch.
+    await clock.advance(5);
+    expect(world.flushed).toBe(1);
+    await clock.advance(5);
+    expect(world.flushed).toBe(3);
+    expect(world.journal.stats().batches - before).toBe(2);
   });
 
+  test("[JRN1] a batch takes no more than it may hold, and each one is a write and a report of its own", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    await quiet();
+    const before = world.journal.stats().batches;
+    for (let index = 1; index <= 6; index++) world.entry(0, index, { bytes: 400 });
+    world.entry(0, 7, { bytes: 1400 });
+    await world.settle();
+    expect(world.promised).toBe(7);
+    // Two of 448 bytes fit in 1024; the large one is alone; the third batch rolls.
+    expect(world.journal.stats().batches - before - world.journal.stats().rolls).toBe(4);
+  });
+
+  test("[JRN2] with a time set, a batch waits for it; with a size too, for whichever comes first", async () => {
+    const world = new JournalWorld({ settings: { flushAfterMs: 10, flushAfterBytes: 500 } });
+    await world.open();
+    world.entry(0, 1);
+    await world.advance(6);
+    world.entry(0, 2);
+    await world.advance(3);
+    expect(world.flushed).toBe(0);
+    // Ten milliseconds after the first, not after the last.
+    await world.advance(1);
+    expect(world.flushed).toBe(2);
+    world.entry(0, 3, { bytes: 600 });
+    await world.settle();
+    expect(world.flushed).toBe(3);
+  });
+
+  test("[JRN2] flushNow writes whatever the settings say, and so does a stop", async () => {
+    const world = new JournalWorld({ settings: { flushAfterMs: 1000, flushAfterBytes: 0 } });
+    await world.open();
+    world.entry(0, 1);
+    await world.settle();
+    expect(world.flushed).toBe(0);
+    world.journal.flushNow();
+    await world.settle();
+    expect(world.flushed).toBe(1);
+    world.entry(0, 2);
+    await world.close();
+    expect(world.flushed).toBe(2);
+    expect(world.clock.timers).toBe(0);
+  });
+
+  test("[JRN2] a size without a time is refused: the last messages would wait for ever", async () => {
+    const world = new JournalWorld({ settings: { flushAfterBytes: 100 } });
+    await expect(world.open()).rejects.toThrow(AssertionFailure);
+  });
+
+  test("[JRN14] a mark certifies the last batch once the journal has been idle, and only then", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    await quiet();
+    world.entry(0, 1);
+    await world.settle();
+    await world.advance(15);
+    world.entry(0, 2);
+    await world.settle();
+    await world.advance(15);
+    expect(world.journal.stats().marks).toBe(0);
+    await world.advance(5);
+    expect(world.journal.stats().marks).toBe(1);
+    await world.advance(1000);
+    expect(world.journal.stats().marks).toBe(1);
+    expect(world.clock.timers).toBe(0);
+  });
+
+  test("[JRN15] the chain names a log: equal for equal entries, another one after any change", async () => {
+    const chains: string[] = [];
+    for (const bytes of [40, 40, 41]) {
+      const world = new JournalWorld();
+      await world.open();
+      for (let index = 1; index <= 3; index++) world.entry(0, index, { bytes: index === 2 ? bytes : 40 });
+      chains.push(Buffer.from(world.journal.chainAt(group0, logIndex(3))!).toString("hex"));
+      await world.settle();
+      await world.close();
+      await world.open();
+      expect(Buffer.from(world.journal.chainAt(group0, logIndex(3))!).toString("hex")).toBe(chains.at(-1));
+    }
+    expect(chains[0]).toBe(chains[1]);
+    expect(chains[0]).not.toBe(chains[2]);
+  });
+
+  test("[JRN16] a hole, a released entry and a vote that goes back stop the program", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    world.entry(0, 1);
+    world.entry(0, 2);
+    world.vote(0, 5, "n1");
+    await world.settle();
+    world.release(0, 1);
+    expect(() => world.entry(0, 4)).toThrow(AssertionFailure);
+    expect(() => world.entry(0, 1)).toThrow(AssertionFailure);
+    expect(() => world.vote(0, 4, "n1")).toThrow(AssertionFailure);
+    expect(() => world.vote(0, 5, "n2")).toThrow(AssertionFailure);
+  });
+});
+
+describe("segments", () => {
   test("[JRN6] segments come back when their entries are released", async () => {
     const world = new JournalWorld();
     await world.open();
@@ -52,6 +189,269 @@ describe("journal", () => {
     expect(world.journal.stats().segments).toBeLessThan(5);
     expect(world.fileSystem.files().size).toBeLessThan(9);
     await world.open();
-    expect(world.opened!.groups.get(groupId(0))!.entries[0]!.index).toBe(logIndex(296));
+    expect(world.opened!.groups.get(group0)!.entries[0]!.index).toBe(logIndex(296));
+  });
+
+  test("[JRN6] one group that is not released keeps every segment from its entry on", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    world.entry(1, 1);
+    for (let index = 1; index <= 200; index++) {
+      world.entry(0, index);
+      if (index % 10 === 0) await world.settle();
+    }
+    world.release(0, 195);
+    await world.settle();
+    const { segments } = world.journal.stats();
+    expect(segments).toBeGreaterThan(3);
+    world.release(1, 1);
+    await world.settle();
+    expect(world.journal.stats().segments).toBeLessThan(3);
+    await world.open();
+  });
+
+  test("[JRN7] what is left in a recycled segment never counts as a batch of it", async () => {
+    const generation = seededRandom(1).bytes(8);
+    const image = new Uint8Array(4096);
+    const batch = { kind: batchKinds.records, recordCount: 0, recordBytes: 900 };
+    const older = { ...batch, generation: seededRandom(2).bytes(8) };
+    // The segment was full before; now it holds one batch, and the old ones carry on with just the right numbers.
+    let checksum = sealBatch(image, sectorBytes, { ...batch, generation, number: 1, previousChecksum: 0 });
+    for (let number = 2; number <= 3; number++) {
+      checksum = sealBatch(image, sectorBytes + (number - 1) * 1024, { ...older, number, previousChecksum: checksum });
+    }
+    const scan = scanSegment(image, { generation, previous: null });
+    expect(scan.parts.length).toBe(1);
+    expect(scan.lastNumber).toBe(1);
+  });
+
+  test("[JRN11] the vote of a quiet group outlives the segments it was written in", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    world.vote(7, 3, "n3");
+    world.entry(5, 1);
+    await world.settle();
+    world.release(5, 1);
+    for (let index = 1; index <= 300; index++) {
+      world.entry(0, index);
+      if (index % 10 === 0) await world.settle();
+      if (index % 20 === 0) world.release(0, index);
+    }
+    await world.settle();
+    expect(world.journal.stats().segments).toBeLessThan(4);
+    const chain = world.journal.chainAt(groupId(5), logIndex(1));
+    await world.open();
+    expect(world.opened!.groups.get(groupId(7))!.vote).toEqual({ term: 3, votedFor: "n3" });
+    // And the place of a quiet group's log, with its chain.
+    expect(world.journal.chainAt(groupId(5), logIndex(1))).toEqual(chain);
+    world.entry(5, 2);
+    await world.settle();
+    await world.open();
+  });
+
+  test("[JRN10] an entry at or below the last one replaces it and all after it, also across segments", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    for (let index = 1; index <= 60; index++) {
+      world.entry(0, index, { term: 1 });
+      if (index % 10 === 0) await world.settle();
+    }
+    for (let index = 15; index <= 20; index++) world.entry(0, index, { term: 2 });
+    await world.settle();
+    await world.open();
+    const { entries } = world.opened!.groups.get(group0)!;
+    expect(entries.map((entry) => entry.term).join("")).toBe("1".repeat(14) + "2".repeat(6));
+    world.entry(0, 18, { term: 3 });
+    world.entry(0, 19, { term: 3 });
+    await world.close();
+    await world.open();
+    expect(world.opened!.groups.get(group0)!.entries.at(-1)).toMatchObject({ index: 19, term: 3 });
+  });
+
+  test("[JRN10] after an installed snapshot the log goes on behind it", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    world.entry(0, 1);
+    await world.settle();
+    world.from.set(group0, logIndex(5000));
+    world.journal.release(group0, logIndex(5000));
+    world.entry(0, 5001);
+    await world.settle();
+    await world.open();
+    expect(world.opened!.groups.get(group0)!.entries.map((entry) => entry.index)).toEqual([5001]);
   });
 });
+
+describe("opening", () => {
+  test("[JRN9] a clean stop and a start keep everything in its place", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    expect(world.opened!.clean).toBe(false);
+    for (let index = 1; index <= 100; index++) world.entry(index % 2, Math.ceil(index / 2));
+    world.vote(1, 2, "n1");
+    await world.settle();
+    expect(world.promised).toBe(101);
+    await world.close();
+    const before = world.fileSystem.files();
+    await world.open();
+    expect(world.opened!.clean).toBe(true);
+    // Nothing had to be copied.
+    for (const [file, bytes] of before)
+      if (file.endsWith(".wal")) expect(world.fileSystem.files().get(file)).toEqual(bytes);
+    world.entry(0, 51);
+    await world.settle();
+    await world.open();
+    expect(world.opened!.clean).toBe(false);
+    expect(world.promised).toBe(102);
+  });
+
+  test("[JRN9] after a kill everything alive is in a fresh segment before anything else happens", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    for (let index = 1; index <= 30; index++) world.entry(0, index, { bytes: 100 });
+    await world.settle();
+    const old = [...world.fileSystem.files().keys()].filter((file) => file.endsWith(".wal"));
+    await world.open();
+    for (const file of old) if (world.fileSystem.files().has(file)) world.fileSystem.lose(file);
+    await world.open();
+    expect(world.promised).toBe(30);
+  });
+
+  test("[JRN9] a torn last batch is cut, said, and never appended to", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    world.entry(0, 1);
+    await world.settle();
+    world.entry(0, 2, { bytes: 900 });
+    world.fileSystem.crashAt(world.fileSystem.calls + 1, "half");
+    await quiet();
+    world.crash(seededRandom(1), "half");
+    await world.open();
+    expect(world.opened!.torn).toMatchObject({ file: "journal/0000000001.wal", offset: 1536 });
+    expect(world.opened!.groups.get(group0)!.entries.length).toBe(1);
+    world.entry(0, 2);
+    await world.settle();
+    expect(world.fileSystem.files().has("journal/0000000002.wal")).toBe(true);
+  });
+
+  test("[JRN12] damage is refused, with the range and what it hides, and nothing on the disk is touched", async () => {
+    const world = await damagedWorld();
+    const before = world.fileSystem.files();
+    const opened = await openPlain(world.fileSystem);
+    expect(opened.damage).toMatchObject([
+      {
+        file: "journal/0000000001.wal",
+        offset: 1536,
+        length: 512,
+        what: "1 batches with a later one behind: unreadable",
+        groups: [
+          { group: 0, from: 3, through: 4 },
+          { group: 1, from: 2, through: null },
+        ],
+        votes: [0],
+      },
+    ]);
+    expect(world.fileSystem.files()).toEqual(before);
+    expect(() => opened.journal.appendVote(group0, { term: 9, votedFor: "" } as never)).toThrow(AssertionFailure);
+    expect(opened.groups.get(group0)!.entries.length).toBe(2);
+  });
+
+  test("[JRN12] an accepted loss is moved aside, the place is kept, and everything else is there", async () => {
+    const world = await damagedWorld();
+    const before = world.fileSystem.files();
+    const opened = await openPlain(world.fileSystem, { acceptLoss: true });
+    expect(opened.damage.length).toBe(1);
+    const { entries } = opened.groups.get(group0)!;
+    expect(entries.map((entry) => entry.index)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(entries.map((entry) => entry.type === entryTypes.noop)).toEqual([false, false, true, true, false, false]);
+    // The damaged bytes are still there for whoever wants to look at them.
+    expect(world.fileSystem.files().get("quarantine/journal-0000000001.wal")).toEqual(
+      before.get("journal/0000000001.wal"),
+    );
+    await opened.journal.close();
+    const again = await openPlain(world.fileSystem);
+    expect(again.damage).toEqual([]);
+    expect(again.groups.get(group0)!.entries).toEqual(entries);
+  });
+
+  test("[JRN12] a crash at any call of accepting a loss keeps the damaged file and what was saved", async () => {
+    for (let call = 1; ; call++) {
+      const world = await damagedWorld();
+      const damaged = world.fileSystem.files().get("journal/0000000001.wal")!;
+      world.fileSystem.crashAt(world.fileSystem.calls + call, "subset");
+      const opened = await Promise.race([
+        openPlain(world.fileSystem, { acceptLoss: true }),
+        world.fileSystem.whenStopped().then(() => null),
+      ]);
+      if (opened !== null) break;
+      world.fileSystem.crash(seededRandom(call), "subset");
+      const again = await openPlain(world.fileSystem, { acceptLoss: true });
+      expect(again.groups.get(group0)!.entries.map((entry) => entry.index)).toEqual([1, 2, 3, 4, 5, 6]);
+      const kept = [...world.fileSystem.files()].filter(([file]) => file.startsWith("quarantine/"));
+      expect(kept.some(([, bytes]) => Buffer.from(bytes).equals(damaged))).toBe(true);
+    }
+  });
+
+  test("[JRN13] another cluster, another incarnation, a newer format: refused by name, untouched", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    await world.close();
+    const before = world.fileSystem.files();
+    const otherCluster = "ffffffffffffffffffffffffffffffff";
+    const wrongCluster = openPlain(world.fileSystem, { cluster: otherCluster as ClusterId });
+    await expect(wrongCluster).rejects.toThrow(
+      `journal/0000000001.wal is not for this server: its cluster is ${cluster}, this server's is ${otherCluster}`,
+    );
+    const wrongLife = openPlain(world.fileSystem, { incarnation: otherCluster as Incarnation });
+    await expect(wrongLife).rejects.toThrow(`its incarnation is ${incarnation}`);
+    expect(world.fileSystem.files()).toEqual(before);
+  });
+
+  test("[JRN13] a journal that should be there and is not is damage", async () => {
+    const opened = await openPlain(new SimFileSystem(), { expected: true });
+    expect(opened.damage[0]!.what).toBe("the journal is missing");
+    const world = new JournalWorld();
+    await world.open();
+    await quiet();
+    world.fileSystem.lose("journal/0000000001.wal");
+    expect((await openPlain(world.fileSystem)).damage.length).toBe(1);
+  });
+
+  test("[JRN9] segments of another size are read, and are not reused", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    for (let index = 1; index <= 30; index++) world.entry(0, index, { bytes: 100 });
+    await world.settle();
+    await world.close();
+    world.settings = { ...world.settings, segmentBytes: 8192, batchBytesMax: 3000 };
+    await world.open();
+    for (let index = 31; index <= 90; index++) world.entry(0, index, { bytes: 100 });
+    await world.settle();
+    world.release(0, 80);
+    await world.settle();
+    await world.open();
+    expect(world.promised).toBe(90);
+  });
+});
+
+/** Six entries of group 0 in three batches, the second of which has rotted; it also held an entry of group 1. */
+async function damagedWorld(): Promise<JournalWorld> {
+  const world = new JournalWorld();
+  await world.open();
+  await quiet();
+  world.entry(0, 1);
+  world.entry(0, 2);
+  world.entry(1, 1);
+  await world.settle();
+  world.entry(0, 3);
+  world.entry(0, 4);
+  world.vote(0, 2, "n2");
+  world.entry(1, 2);
+  await world.settle();
+  world.entry(0, 5);
+  world.entry(0, 6);
+  world.vote(1, 2, "n2");
+  await world.settle();
+  world.fileSystem.flip("journal/0000000001.wal", 1536 + 100, 3);
+  return world;
+}
