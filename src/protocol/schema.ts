@@ -1,5 +1,6 @@
 import type { Cid, ClusterId, Line, NodeName, RoomName, Seq, Term, UserName } from "../base/ids.ts";
 import type { Timestamp } from "../base/units.ts";
+import { cidBytesMax, kindBytesMax, lineBytesMax, roomBytesMax, userBytesMax } from "./names.ts";
 
 /**
  * Every frame that clients and servers exchange, as data. Types, both codecs, the binary layout, JSON Schema and the
@@ -123,12 +124,11 @@ export const subprotocols = { json: "synod.v1.json", binary: "synod.v1.bin" } as
 /** First byte of a TCP connection that speaks binary, both ways. Every other first byte means JSON lines. */
 export const binaryGreeting = 0xb1;
 
-const room = { type: "text", is: "room", bytesMax: 128 } as const;
-const user = { type: "text", is: "user", bytesMax: 60 } as const;
-const cid = { type: "text", is: "cid", bytesMax: 64 } as const;
-// 32 characters of at most 4 bytes.
-const kind = { type: "text", is: "kind", bytesMax: 128 } as const;
-const line = { type: "text", is: "line", bytesMax: 64 } as const;
+const room = { type: "text", is: "room", bytesMax: roomBytesMax } as const;
+const user = { type: "text", is: "user", bytesMax: userBytesMax } as const;
+const cid = { type: "text", is: "cid", bytesMax: cidBytesMax } as const;
+const kind = { type: "text", is: "kind", bytesMax: kindBytesMax } as const;
+const line = { type: "text", is: "line", bytesMax: lineBytesMax } as const;
 const node = { type: "text", is: "node", bytesMax: 128 } as const;
 const cluster = { type: "text", is: "cluster", bytesMax: 64 } as const;
 const token = { type: "text", is: "free", bytesMax: 4096 } as const;
