@@ -1,3 +1,4 @@
+import { AssertionFailure } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
 import { millis } from "../base/units.ts";
@@ -10,6 +11,7 @@ import type { History, RecordRef } from "./history.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Session } from "./session.ts";
 import type { Subscription } from "./subscription.ts";
+import { nowhere } from "./tail.ts";
 
 /** When committed messages go out to live subscribers. Both 0: at the end of the turn that committed them. */
 export interface PushSettings {
@@ -43,6 +45,7 @@ export class FanOut {
   readonly #online: OnlineUsers;
   readonly #push: PushSettings;
   readonly #ranges = messageRanges();
+  readonly #place = nowhere();
   #dirty: LiveRoom[] = [];
   #waiting = 0;
   #timer: { cancel(): void } | null = null;
@@ -220,11 +223,9 @@ export class FanOut {
     const last = Math.min(live.announced, from + stepItems - 1);
     let left = stepBytes;
     let seq = from;
-    for (; seq <= last && left > 0; seq++) {
-      const shown = live.show(seq, (source, offset) => {
-        left -= recordLength(source, offset);
-      });
-      if (!shown) break;
+    while (seq <= last && left > 0 && live.find(seq, this.#place)) {
+      left -= recordLength(this.#place.bytes, this.#place.offset);
+      seq++;
     }
     return seq - 1;
   }
@@ -258,11 +259,10 @@ export class FanOut {
   #frames(live: LiveRoom, from: number, to: number, format: WireFormat): Uint8Array[] {
     const region = new Region(this.#writer);
     for (let seq = from; seq <= to; seq++) {
-      live.show(seq, (bytes, offset) => {
-        rangesOf(this.#ranges, bytes, offset);
-        this.#writer.message(format, this.#ranges);
-        region.after();
-      });
+      if (!live.find(seq, this.#place)) throw new AssertionFailure("a message to be announced is not in memory");
+      rangesOf(this.#ranges, this.#place.bytes, this.#place.offset);
+      this.#writer.message(format, this.#ranges);
+      region.after();
     }
     return region.done();
   }

@@ -4,6 +4,7 @@ import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
+import { nowhere } from "./tail.ts";
 
 /** A message's record: it stands at `offset` of `bytes`, which nobody changes. */
 export interface RecordRef {
@@ -40,6 +41,7 @@ export class History {
     const to = Math.min(wanted.to, room.head);
     const found: RecordRef[] = [];
     let bytes = 0;
+    const place = nowhere();
     const add = (seq: number, source: Uint8Array, offset: number): boolean => {
       const length = recordLength(source, offset);
       if (found.length >= wanted.itemsMax || (found.length > 0 && bytes + length > wanted.bytesMax)) return false;
@@ -52,12 +54,8 @@ export class History {
     while (next >= from && next <= to) {
       // Asked anew each time: while a chunk was read, others may have been sealed.
       const live = this.#memory.live(room);
-      let full = false;
-      const inMemory = live.show(next, (source, offset) => {
-        full = !add(next, source, offset);
-      });
-      if (full) break;
-      if (inMemory) {
+      if (live.find(next, place)) {
+        if (!add(next, place.bytes, place.offset)) break;
         next += step;
         continue;
       }
@@ -72,14 +70,12 @@ export class History {
         bytesMax: wanted.bytesMax - bytes,
       });
       if (page.records.length === 0) break;
+      const before = next;
       for (const record of page.records) {
-        if (!add(next, record, 0)) {
-          full = true;
-          break;
-        }
+        if (!add(next, record, 0)) break;
         next += step;
       }
-      if (full || found.length >= wanted.itemsMax) break;
+      if (next !== before + step * page.records.length) break;
     }
     return found;
   }
@@ -112,13 +108,8 @@ export class History {
 
   #findInMemory(live: LiveRoom, from: Uint8Array, cid: Uint8Array): RecordRef | null {
     const seq = live.ids.find(live, from, cid);
-    let found: RecordRef | null = null;
-    if (seq !== null) {
-      live.show(seq, (bytes, offset) => {
-        found = { seq, bytes, offset };
-      });
-    }
-    return found;
+    const place = nowhere();
+    return seq !== null && live.find(seq, place) ? { seq, ...place } : null;
   }
 }
 
@@ -138,13 +129,13 @@ export class MemoryIds {
       this.#seqs.clear();
       this.#through = first - 1;
     }
-    for (let seq = this.#through + 1; seq <= live.ring.savePoint; seq++) {
-      live.show(seq, (bytes, offset) => {
-        const fromStart = textStart(bytes, offset, 1);
-        const end = fromStart + textLength(bytes, offset, 1) + textLength(bytes, offset, 2);
-        const key = `${textLength(bytes, offset, 1)} ${latin1(bytes.subarray(fromStart, end))}`;
-        this.#seqs.set(key, seq);
-      });
+    const place = nowhere();
+    for (let seq = this.#through + 1; seq <= live.ring.savePoint && live.find(seq, place); seq++) {
+      const { bytes, offset } = place;
+      const fromStart = textStart(bytes, offset, 1);
+      const end = fromStart + textLength(bytes, offset, 1) + textLength(bytes, offset, 2);
+      const key = `${textLength(bytes, offset, 1)} ${latin1(bytes.subarray(fromStart, end))}`;
+      this.#seqs.set(key, seq);
     }
     this.#through = live.ring.savePoint;
     const seq = this.#seqs.get(`${from.length} ${latin1(from)}${latin1(cid)}`);

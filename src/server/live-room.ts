@@ -2,7 +2,7 @@ import type { Room } from "../rooms/room.ts";
 import { MemoryIds } from "./history.ts";
 import { RecentRing } from "./recent-ring.ts";
 import type { Subscription } from "./subscription.ts";
-import { RoomTail } from "./tail.ts";
+import { type Place, RoomTail } from "./tail.ts";
 
 /**
  * What this server keeps about a room besides its replicated state: the newest messages, where the unsealed ones stand
@@ -31,9 +31,9 @@ export class LiveRoom {
     this.announced = head;
   }
 
-  /** Shows a message that is in memory to `read`; false when it is in a chunk only, or nowhere. */
-  show(seq: number, read: (bytes: Uint8Array, offset: number) => void): boolean {
-    return this.ring.show(seq, read) || this.tail.show(seq, read);
+  /** Points `place` at a message that is in memory; false when it is in a chunk only, or nowhere. */
+  find(seq: number, place: Place): boolean {
+    return this.ring.find(seq, place) || this.tail.find(seq, place);
   }
 
   /** The lowest seq from which on every message is in memory; head + 1 when none is. */

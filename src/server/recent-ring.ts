@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { recordLength } from "../rooms/message-record.ts";
+import type { Place } from "./tail.ts";
 
 /**
  * The newest messages of one active room. A slot is taken when a message is put in order and filled when it is
@@ -86,11 +87,12 @@ export class RecentRing {
     return true;
   }
 
-  /** Shows one message to `read`; answers false when it is not held. */
-  show(seq: number, read: (bytes: Uint8Array, offset: number) => void): boolean {
+  /** Points `place` at one message; answers false when it is not held. */
+  find(seq: number, place: Place): boolean {
     if (seq > this.#savePoint || seq <= this.#savePoint - this.#held) return false;
     const slot = seq & (this.#bytes.length - 1);
-    read(this.#bytes[slot]!, this.#offsets[slot]!);
+    place.bytes = this.#bytes[slot]!;
+    place.offset = this.#offsets[slot]!;
     return true;
   }
 

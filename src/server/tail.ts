@@ -75,6 +75,14 @@ export class TailPart {
   }
 }
 
+/** Where a message's record stands: at `offset` of `bytes`. Filled in by whoever looks it up; used again and again. */
+export interface Place {
+  bytes: Uint8Array;
+  offset: number;
+}
+
+export const nowhere = (): Place => ({ bytes: new Uint8Array(0), offset: 0 });
+
 /** Where the unsealed messages of one room stand: a run of addresses per part of the tail, oldest first. */
 export class RoomTail {
   readonly #runs: { part: TailPart; firstSeq: number; addresses: Uint32Array; count: number }[] = [];
@@ -98,14 +106,15 @@ export class RoomTail {
     return this.#runs[0]?.firstSeq ?? null;
   }
 
-  /** Shows one message to `read`; answers false when it is not here. */
-  show(seq: number, read: (bytes: Uint8Array, offset: number) => void): boolean {
+  /** Points `place` at one message; answers false when it is not here. */
+  find(seq: number, place: Place): boolean {
     for (let i = this.#runs.length - 1; i >= 0; i--) {
       const run = this.#runs[i]!;
       if (seq < run.firstSeq) continue;
       if (seq >= run.firstSeq + run.count) return false;
       const address = run.addresses[seq - run.firstSeq]!;
-      read(run.part.bytesAt(address), run.part.offsetOf(address));
+      place.bytes = run.part.bytesAt(address);
+      place.offset = run.part.offsetOf(address);
       return true;
     }
     return false;
