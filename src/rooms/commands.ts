@@ -46,8 +46,6 @@ export const commandTypes = {
   noticeAcknowledged: 12,
 } as const;
 
-export type CommandType = (typeof commandTypes)[keyof typeof commandTypes];
-
 /** What a member may do in a room; also a byte of commands and snapshots. Ordered: who is more may do more. */
 export const roles = { member: 1, moderator: 2, owner: 3 } as const;
 export type Role = (typeof roles)[keyof typeof roles];
@@ -152,9 +150,6 @@ export const commandDetail = (b: Uint8Array, o: number): number => b[o + 5]!;
 export const commandFirst = (b: Uint8Array, o: number): number => getU48(b, o + 10);
 export const commandSecond = (b: Uint8Array, o: number): number => getU48(b, o + 16);
 export const commandThird = (b: Uint8Array, o: number): number => getU48(b, o + 22);
-export const commandRoomLength = (b: Uint8Array, o: number): number => b[o + 6]!;
-export const commandUserLength = (b: Uint8Array, o: number): number => b[o + 7]!;
-export const commandByLength = (b: Uint8Array, o: number): number => b[o + 8]!;
 /** The three names stand behind the header; these answer views into `b`, for the cold commands. */
 export const commandRoom = (b: Uint8Array, o: number): Uint8Array =>
   b.subarray(o + commandHeaderBytes, o + commandHeaderBytes + b[o + 6]!);

@@ -12,7 +12,7 @@ import { type OutcomeCode, outcomes } from "./outcome.ts";
 import type { LookupNeeded } from "./posting.ts";
 import type { Room } from "./room.ts";
 import { decodeRewrite, decodeSeal } from "./seal.ts";
-import { type Bounds, decodeSettings, type Setting } from "./setting.ts";
+import { type Bounds, decodeSettings, initialBounds, type Setting } from "./setting.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
 import { emptyParts, type StateParts } from "./state-parts.ts";
 import type { User } from "./user.ts";
@@ -48,12 +48,14 @@ export class GroupState {
   /**
    * The state before the first entry.
    *
-   * `bounds` hold until a setting changes them; all servers of a group begin with the same, so the founder commits its
-   * own right after the founding. `hashSeed` is this server's own and never part of the state: with a random one nobody
-   * can choose names that collide.
+   * `bounds` are the format's own and are left out; what an operator configures becomes a `bound` setting in the log. To
+   * begin with a configuration's would apply an old log otherwise than it was applied before. Only who holds the whole
+   * life of a log in hand, a test, may begin with others. `hashSeed` is this server's own and never part of the state:
+   * with a random one nobody can choose names that collide.
    */
-  static empty(options: { group: GroupId; cluster: ClusterId; bounds: Bounds; hashSeed: number }): GroupState {
-    return new GroupState(emptyParts(options.group, options.cluster, options.bounds, options.hashSeed));
+  static empty(options: { group: GroupId; cluster: ClusterId; bounds?: Bounds; hashSeed: number }): GroupState {
+    const { group, cluster, bounds = initialBounds, hashSeed } = options;
+    return new GroupState(emptyParts(group, cluster, bounds, hashSeed));
   }
 
   /** The state that `snapshot()` wrote. Throws a Fault for bytes that are no whole snapshot. */

@@ -49,8 +49,22 @@ export function boundsOf(limits: Limits): Bounds {
   return bounds as Bounds;
 }
 
-/** No bound may be lower: a window or a direct room's two marks could not work with less. */
-export const boundMin = 8;
+/**
+ * What holds before the first `bound` setting. Part of the format: an old log is applied again with these numbers, so they
+ * never change, whatever the defaults of the configuration become.
+ */
+export const initialBounds: Bounds = {
+  idWindowEntries: 65_536,
+  groupRoomsMax: 100_000,
+  groupUsersMax: 1_000_000,
+  roomMembersMax: 10_000,
+  roomsMax: 1_000,
+  directRoomsMax: 10_000,
+  visitorMarksMax: 1_000,
+};
+
+/** A window must hold a few ids (base/limits.ts); the others at least one. */
+const isBound = (name: BoundName, value: number): boolean => value >= (name === "idWindowEntries" ? 8 : 1);
 
 const headerBytes = 10;
 /** Longer than any name of a time zone. */
@@ -105,7 +119,7 @@ export function decodeSettings(b: Uint8Array): Setting[] | null {
       settings.push({ kind: "timeZone", timeZone: text.decode(b.subarray(o + headerBytes, end)) });
     else if (b[o] === kinds.retentionDays) settings.push({ kind: "retentionDays", days: number });
     else if (b[o] === kinds.line) settings.push({ kind: "line", number });
-    else if (b[o] === kinds.bound && bound !== undefined && number >= boundMin)
+    else if (b[o] === kinds.bound && bound !== undefined && isBound(bound, number))
       settings.push({ kind: "bound", bound, value: number });
     else return null;
     o = end;

@@ -103,6 +103,8 @@ describe("bytes of commands", () => {
     expect(decodeSettings(encodeSettings([{ kind: "timeZone", timeZone: "x".repeat(65) }]))).toBeNull();
     // A window of nothing would let everything through twice.
     expect(decodeSettings(encodeSettings([{ kind: "bound", bound: "idWindowEntries", value: 7 }]))).toBeNull();
+    expect(decodeSettings(encodeSettings([{ kind: "bound", bound: "roomsMax", value: 0 }]))).toBeNull();
+    expect(decodeSettings(encodeSettings([{ kind: "bound", bound: "roomsMax", value: 1 }]))).not.toBeNull();
   });
 
   test("[REF3] the kinds that mean something, by their whole name", () => {

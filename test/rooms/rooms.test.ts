@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { type ClusterId, groupId } from "../../src/base/ids.ts";
 import { noticeKinds, roles } from "../../src/rooms/commands.ts";
+import { GroupState } from "../../src/rooms/group-state.ts";
 import { slotOf } from "../../src/rooms/slot.ts";
 import { bytesOf, command, GroupLog } from "./group-log.ts";
 
@@ -224,6 +226,20 @@ describe("rooms", () => {
     expect(log.do(command.notice("z", "zoe", noticeKinds.added, 1))).toBe("done");
     for (let i = 1; i < 8; i++) expect(log.do(command.notice("z", `user${i}`, noticeKinds.added, 1))).toBe("done");
     expect(log.do(command.notice("z", "user8", noticeKinds.added, 1))).toBe("overloaded");
+  });
+
+  test("[ROOM8] a log begins with the format's bounds, whatever a server is configured to", () => {
+    const options = { group: groupId(0), cluster: "c" as ClusterId, hashSeed: 1 };
+    // These numbers are on disk in every log that sets no others: to change them changes what old logs mean.
+    expect(GroupState.empty(options).bounds).toEqual({
+      idWindowEntries: 65_536,
+      groupRoomsMax: 100_000,
+      groupUsersMax: 1_000_000,
+      roomMembersMax: 10_000,
+      roomsMax: 1_000,
+      directRoomsMax: 10_000,
+      visitorMarksMax: 1_000,
+    });
   });
 
   test("[ROOM9] the line is the cluster's, until a line setting makes another", () => {
