@@ -41,7 +41,7 @@ function schemas(): Readonly<Record<string, JsonSchema>> {
   return {
     message: fieldsSchema(messageFields),
     send: fieldsSchema({ body: send.body, kind: send.kind, ref: send.ref, since: send.since, prev: send.prev }),
-    sent: fieldsSchema(serverFrames.okSend.fields),
+    sent: sentSchema(),
     page: fieldsSchema(serverFrames.okHist.fields),
     found: fieldsSchema(serverFrames.okLookup.fields),
     joined: fieldsSchema(serverFrames.okJoin.fields),
@@ -74,8 +74,20 @@ function schemas(): Readonly<Record<string, JsonSchema>> {
       },
       required: ["title", "status", "code", "definite", "retryable"],
     },
-    health: { type: "object", properties: { ready: { type: "boolean" }, reason: { type: "string" } } },
+    readMark: fieldsSchema({ seq: clientFrames.read.fields.seq }),
+    health: {
+      type: "object",
+      properties: { ok: { type: "boolean" }, reason: { anyOf: [{ type: "string" }, { type: "null" }] } },
+      required: ["ok"],
+    },
   };
+}
+
+/** The answer to a send; without an idempotency key it also says what a repeat would do. */
+function sentSchema(): JsonSchema {
+  const schema = fieldsSchema(serverFrames.okSend.fields);
+  const properties = schema["properties"] as Readonly<Record<string, JsonSchema>>;
+  return { ...schema, properties: { ...properties, note: { type: "string", description: "For people." } } };
 }
 
 const problemResponse: JsonSchema = {
@@ -150,16 +162,28 @@ const history = clientFrames.hist.fields;
 function paths(): Readonly<Record<string, JsonSchema>> {
   return {
     "/v1/rooms": {
-      get: { summary: "The rooms I belong to", responses: { "200": answer("They.", ref("rooms")), ...failed } },
+      get: {
+        summary: "The rooms I belong to",
+        parameters: [atLeast],
+        responses: { "200": answer("They.", ref("rooms")), ...failed },
+      },
     },
     "/v1/rooms/{room}": {
       parameters: [room],
       put: {
         summary: "Join a room; make it if it is new and that is allowed",
         requestBody: { required: false, content: { "application/json": { schema: ref("room") } } },
-        responses: { "200": answer("A member now.", ref("joined")), "201": answer("Made.", ref("joined")), ...failed },
+        responses: { "200": answer("A member now.", ref("joined")), ...failed },
       },
-      delete: { summary: "Delete a room", responses: { "204": { description: "Deleted." }, ...failed } },
+      delete: { summary: "Leave a room", responses: { "204": { description: "No member any more." }, ...failed } },
+    },
+    "/v1/rooms/{room}/read": {
+      put: {
+        summary: "Move my read mark; it never goes back",
+        parameters: [room],
+        requestBody: { required: true, content: { "application/json": { schema: ref("readMark") } } },
+        responses: { "204": { description: "Moved." }, ...failed },
+      },
     },
     "/v1/rooms/{room}/messages": {
       post: postMessage("Send a message", room),
@@ -188,7 +212,7 @@ function paths(): Readonly<Record<string, JsonSchema>> {
         ],
         responses: {
           "200": answer("There.", ref("found")),
-          "404": { ...problemResponse, description: "Not stored, or not for this user." },
+          "404": { ...problemResponse, description: "Not stored up to `head`, which is told; or not for this user." },
           ...failed,
         },
       },
@@ -196,10 +220,14 @@ function paths(): Readonly<Record<string, JsonSchema>> {
     "/v1/rooms/{room}/stream": {
       get: {
         summary: "Messages as server-sent events",
-        description: "The id of an event is the seq. A gap is an event of its own; nothing is skipped in silence.",
+        description:
+          "The data of an event is a frame. `msg` comes without an event name, its seq is the id; `gap`, `caught-up` and " +
+          "others come as events named after their `t`. Nothing is skipped in silence.",
         parameters: [
           room,
           inQuery("after", { anyOf: [seq, { const: "latest" }] }, "The last seq already had."),
+          inQuery("line", fieldSchema(clientFrames.sub.fields.line), "The line that `after` belongs to."),
+          atLeast,
           {
             name: "Last-Event-ID",
             in: "header",
@@ -221,7 +249,7 @@ function paths(): Readonly<Record<string, JsonSchema>> {
         responses: { "200": answer("The digest.", ref("digest")), ...failed },
       },
     },
-    "/livez": { get: probe("Does the process run?") },
+    "/livez": { get: { ...probe("Does the process run?"), responses: { "200": answer("Yes.", ref("health")) } } },
     "/readyz": { get: probe("Can sends succeed here?") },
     "/healthz": { get: probe("Is this server well?") },
   };
