@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
-import { groupId, type NodeName, seq, type UserName } from "../base/ids.ts";
+import { groupId, type Incarnation, type NodeName, seq, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
@@ -13,17 +13,20 @@ import type { GroupState } from "../rooms/group-state.ts";
 import { outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
+import type { Journal } from "../storage/journal/journal.ts";
 import { emptySource, fillSource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
 import type { Caller } from "./caller.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
 import { type Decided, Decision } from "./decision.ts";
+import { Digests } from "./digest.ts";
 import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { type CommitListener, GroupDriver } from "./group-driver.ts";
 import { History } from "./history.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
+import type { LogClock } from "./log-clock.ts";
 import { MemoryLog } from "./memory-log.ts";
 import { Online } from "./online.ts";
 import { Orderer } from "./orderer.ts";
@@ -63,6 +66,8 @@ export class Server implements SessionHost, CommitListener {
   readonly source: PostSource;
   readonly scratch: Uint8Array;
   readonly history: History;
+  readonly digests: Digests;
+  readonly logClock: LogClock;
   ok: OkSendRanges;
 
   readonly #recovered: Recovered;
@@ -77,6 +82,8 @@ export class Server implements SessionHost, CommitListener {
   #failed: Error | null = null;
   /** Counts for status and metrics. */
   readonly counts = { slowDropped: 0, rejected: 0 };
+  /** Damaged places found while running, and files moved aside. */
+  readonly damageCounts = { detected: 0, quarantined: 0 };
 
   constructor(recovered: Recovered, settings: ServerSettings) {
     const { clock, random, limits, log, node, state, journal, chunks, engine, logClock, disk, owner } = recovered;
@@ -93,6 +100,8 @@ export class Server implements SessionHost, CommitListener {
     this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
     this.memory = new MemoryLog(limits, state.appliedIndex);
     this.history = new History({ memory: this.memory, chunks });
+    this.digests = new Digests(this.history);
+    this.logClock = logClock;
     this.online = new Online(state);
     this.driver = new GroupDriver({
       group: state.group,
@@ -157,6 +166,18 @@ export class Server implements SessionHost, CommitListener {
     if (this.upkeep.isFull) return { ok: false, reason: "the disk is full" };
     const why = this.orderer.refusal();
     return why === null ? { ok: true, reason: null } : { ok: false, reason: why.message };
+  }
+
+  get incarnation(): Incarnation {
+    return this.#recovered.owner.incarnation;
+  }
+
+  get journal(): Journal {
+    return this.#recovered.journal;
+  }
+
+  get chunkCount(): number {
+    return this.#recovered.chunks.list().length;
   }
 
   get isRunning(): boolean {

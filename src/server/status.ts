@@ -1,0 +1,69 @@
+import type { Server } from "./server.ts";
+
+/** What only the process can tell. */
+export interface ProcessFacts {
+  readonly version: string;
+  readonly rss: number;
+  readonly fds: number;
+  readonly uptimeMs: number;
+  readonly loopDelayP99Ms: number;
+}
+
+/** What `/admin/v1/status` shows (PROTOCOL: Admin). */
+export function statusOf(server: Server, facts: ProcessFacts): object {
+  const { standing } = server.driver.engine;
+  const { state, upkeep, sealer, memory, fanOut, counts } = server;
+  const journal = server.journal.stats();
+  const { version, ...processFacts } = facts;
+  return {
+    node: server.node,
+    incarnation: server.incarnation,
+    version,
+    topology: "solo",
+    cluster: state.cluster,
+    wallClock: server.clock.wall(),
+    ready: server.ready,
+    groups: [
+      {
+        group: state.group,
+        role: standing.role,
+        term: standing.term,
+        leader: standing.leader,
+        commitIndex: state.appliedIndex,
+        appliedIndex: state.appliedIndex,
+        lastIndex: server.driver.lastIndex,
+        voters: [server.node],
+        learners: [],
+        logTs: state.lastTs,
+        logDay: state.lastDay,
+        clockAheadMs: server.logClock.aheadMs(),
+        clockDoubtedMs: server.logClock.doubtedMs(),
+        lastChunk: state.lastChunk,
+        snapshotIndex: sealer.snapshotIndex,
+      },
+    ],
+    peers: [],
+    storage: {
+      journalBytes: journal.bytes,
+      journal,
+      chunks: server.chunkCount,
+      diskFree: upkeep.freeBytes,
+      readOnly: upkeep.isFull,
+      corruptDetected: server.damageCounts.detected,
+      repaired: 0,
+      quarantined: server.damageCounts.quarantined,
+      fsyncErrors: server.ready.reason === "the journal failed" ? 1 : 0,
+      sealBacklog: sealer.backlog,
+      unsealedBytes: memory.unsealedBytes,
+      ringBytes: memory.ringBytes,
+    },
+    clients: {
+      connections: server.sessions.size,
+      slowDropped: counts.slowDropped,
+      slowPaused: fanOut.paused,
+      delivered: fanOut.delivered,
+      rejected: counts.rejected,
+    },
+    process: processFacts,
+  };
+}
