@@ -305,6 +305,7 @@ export class SimFileSystem implements FileSystem {
       case "before":
       case "after":
       case "half":
+      case "cached":
         // Only the process died: the page cache is still there, synced or not.
         return;
       case "torn": {
@@ -499,8 +500,22 @@ export class SimFileSystem implements FileSystem {
   }
 
   #makeDurable(operations: readonly Pending[]): void {
-    for (const operation of operations) apply(this.#platter, operation);
+    for (const operation of operations) {
+      apply(this.#platter, operation);
+      if (operation.kind === "write") this.#supersede(operation);
+    }
     this.#forget(operations);
+  }
+
+  /** What an older write put in the same place is not in the cache any more, so it cannot reach the platter later. */
+  #supersede(newer: WriteOperation): void {
+    for (const older of this.#pending) {
+      if (older === newer) return;
+      if (older.kind !== "write" || older.inode !== newer.inode) continue;
+      const from = Math.max(older.offset, newer.offset);
+      const to = Math.min(older.offset + older.bytes.length, newer.offset + newer.bytes.length);
+      if (from < to) older.bytes.set(newer.bytes.subarray(from - newer.offset, to - newer.offset), from - older.offset);
+    }
   }
 
   /** After a failed sync: some of it reached the platter, and the rest never will, whoever syncs again. */
@@ -540,9 +555,10 @@ export interface SimFileSystemOptions {
 }
 
 /**
- * What a crash leaves. The first three end only the process, and its page cache lives on, still unsynced:
+ * What a crash leaves. The first four end only the process, and its page cache lives on, still unsynced:
  * - `before`, `after`: the call did not happen at all, or whole;
- * - `half`: of a write the first half of the bytes.
+ * - `half`: of a write the first half of the bytes;
+ * - `cached`: all of it is in the cache, and nothing of it on the platter, though a durable write was asked for.
  *
  * The others are power loss, during the call, which had begun:
  * - `torn`: everything unsynced happens to be there, but the last write only in some of its 512-byte sectors;
@@ -555,6 +571,7 @@ export const crashModes = [
   "before",
   "after",
   "half",
+  "cached",
   "torn",
   "lost",
   "subset",
