@@ -136,7 +136,8 @@ export class Chat {
       requests: this.#requests,
       events: this.#events,
       answered: (entry) => this.#answered(entry),
-      directRoom: (room) => (room === null ? this.#direct.refresh() : this.#direct.learn(room)),
+      directRoom: (room) => this.#direct.learn(room),
+      directMessage: (room, seq) => this.#direct.heard(room, seq),
       welcomed: (welcome) => this.#welcomed(welcome),
       closed: (reason, fault) => this.#shut(reason, fault),
     });
@@ -296,8 +297,8 @@ export class Chat {
   #welcomed(welcome: ServerFrameOf<"welcome">): void {
     // What is too large would end the link, again and again.
     for (const entry of Array.from(this.#outbox.entries())) {
-      if (entry.bytes > welcome.limits.bodyBytesMax && !entry.uncertain && !entry.saving) {
-        this.#outbox.refuse(entry, new SendRefused(entry.send.cid, "too_large", tooLarge(entry.bytes, welcome)));
+      if (entry.bytes > welcome.limits.bodyBytesMax && !entry.saving) {
+        this.#outbox.refuse(entry, "too_large", tooLarge(entry.bytes, welcome));
         this.#answered(entry);
       }
     }
@@ -328,6 +329,7 @@ export class Chat {
       ref: (options.ref ?? null) as Seq | null,
       body,
       since: this.#driver.known(room)?.head ?? (0 as Seq),
+      line: this.#driver.known(room)?.line ?? null,
     };
     const bytes = utf8Length(body);
     const refusal = this.#refusalOf(send, bytes, options.signal);
@@ -376,10 +378,7 @@ export class Chat {
         entry.saving = false;
         if (entry.gone || this.#closed) return;
         const why = error instanceof Error ? error.message : String(error);
-        this.#outbox.refuse(
-          entry,
-          new SendRefused(entry.send.cid, "storage_full", `cannot be saved on this device: ${why}`),
-        );
+        this.#outbox.refuse(entry, "storage_full", `cannot be saved on this device: ${why}`);
         this.#answered(entry);
         this.#driver.wake();
       },

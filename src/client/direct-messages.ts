@@ -13,10 +13,13 @@ import type { TimelineItem } from "./reader.ts";
  */
 export interface KnownRoom {
   readonly room: RoomName;
-  readonly line: Line;
+  /** Null when only a message told of the room. */
+  readonly line: Line | null;
   readonly head: Seq;
   readonly read: Seq;
 }
+
+const heardMax = 1_000;
 
 interface Consumer {
   readonly stream: MessageStream;
@@ -30,6 +33,8 @@ export class DirectMessages {
   readonly #listRooms: () => Promise<readonly KnownRoom[]>;
   readonly #consumers = new Set<Consumer>();
   readonly #handed = new Map<RoomName, { line: Line; seq: Seq }>();
+  /** Rooms that are known by a message alone, and its place, until the list of rooms tells more. */
+  readonly #heard = new Map<RoomName, Seq>();
   #saved: readonly SavedPosition[] = [];
   #listing = false;
   #listAgain = false;
@@ -89,6 +94,9 @@ export class DirectMessages {
       (rooms) => {
         this.#listing = false;
         for (const room of rooms) if (isDirect(room.room)) this.learn(room);
+        // What is not in the list had no news before its message.
+        for (const [room, seq] of this.#heard) this.learn({ room, line: null, head: seq, read: (seq - 1) as Seq });
+        this.#heard.clear();
         if (this.#listAgain) this.refresh();
       },
       () => {
@@ -98,9 +106,15 @@ export class DirectMessages {
     );
   }
 
+  /** A message came from a room that nobody reads. */
+  heard(room: RoomName, seq: Seq): void {
+    if (this.#consumers.size === 0 || this.#heard.has(room) || this.#heard.size >= heardMax) return;
+    this.#heard.set(room, seq);
+    this.refresh();
+  }
+
   learn(known: KnownRoom): void {
-    const timeline = this.#driver.known(known.room);
-    timeline?.learn(known.line, known.head);
+    if (known.line !== null) this.#driver.known(known.room)?.learn(known.line, known.head);
     for (const { stream, readers } of this.#consumers) {
       if (readers.has(known.room)) continue;
       const reader = new Reader(this.#startOf(known), stream);

@@ -1,6 +1,6 @@
 import { unreachable } from "../base/assert.ts";
 import type { Clock, Timer } from "../base/clock.ts";
-import type { ClusterId, RoomName } from "../base/ids.ts";
+import type { ClusterId, RoomName, Seq } from "../base/ids.ts";
 import { timestamp } from "../base/units.ts";
 import type { Millis } from "../base/units.ts";
 import { isDirect } from "../protocol/names.ts";
@@ -35,8 +35,9 @@ export interface DriverParts {
   readonly events: Emitter<ChatEvents>;
   /** Called when an attempt, or its loss, may have given entries of the outbox an outcome. */
   readonly answered: (entry: OutboxEntry) => void;
-  /** A direct room was named, or a message came from one that nobody reads. */
-  readonly directRoom: (room: ServerFrameOf<"room"> | null) => void;
+  readonly directRoom: (room: ServerFrameOf<"room">) => void;
+  /** A message came from a direct room that nobody reads. */
+  readonly directMessage: (room: RoomName, seq: Seq) => void;
   readonly welcomed: (welcome: ServerFrameOf<"welcome">) => void;
   readonly closed: (reason: string, error: ChatError | null) => void;
 }
@@ -325,7 +326,7 @@ export class Driver {
 
   #welcomed(welcome: ServerFrameOf<"welcome">): void {
     if (this.#cluster !== null && this.#cluster !== welcome.cluster) {
-      this.#parts.outbox.discardPositions();
+      this.#parts.outbox.forgetPrevious();
       for (const timeline of this.#timelines.values()) timeline.reset(null);
       this.#parts.events.emit("reset", { room: null });
     }
@@ -341,7 +342,7 @@ export class Driver {
     if (timeline !== undefined && timeline.readers.size > 0) {
       if (!timeline.message(message)) this.#lose(open.attempt, "protocol: a message out of place");
       else if (timeline.stalled) this.#unsettled.add(timeline);
-    } else if (isDirect(message.room)) this.#parts.directRoom(null);
+    } else if (isDirect(message.room)) this.#parts.directMessage(message.room, message.seq);
   }
 
   #ok(ok: Extract<ServerFrame, { t: "ok" }>): void {
@@ -420,7 +421,7 @@ export class Driver {
     const entries: OutboxEntry[] = [];
     const inFlightMax = this.#welcome?.limits.sendsInFlightMax ?? 1;
     outbox.take(now, { inFlightMax, budget, nextId: this.#id }, entries);
-    for (const entry of entries) frames.push(sendFrame(entry));
+    for (const entry of entries) frames.push(sendFrame(entry, this.#timelines.get(entry.send.room)));
     this.#write(frames);
   }
 
@@ -523,7 +524,7 @@ export class Driver {
   }
 }
 
-function sendFrame(entry: OutboxEntry): ClientFrame {
+function sendFrame(entry: OutboxEntry, timeline: Timeline | undefined): ClientFrame {
   const { send } = entry;
   const { cid, room } = send;
   if (entry.step === "lookup") return { t: "lookup", id: entry.request, room, cid };
@@ -535,7 +536,8 @@ function sendFrame(entry: OutboxEntry): ClientFrame {
     cid,
     kind: send.kind ?? undefined,
     ref: send.ref ?? undefined,
-    since: send.since,
+    // A head of another line says nothing about this one: then the server must look through all of it.
+    since: send.line !== null && timeline?.line === send.line ? send.since : (0 as Seq),
     prev: entry.prev ?? undefined,
     body: send.body,
   };

@@ -12,7 +12,7 @@ import type { SavedSend } from "./ports.ts";
  *
  * 1. A lane goes out in the order of `send`. After any attempt that must be made again, the lane waits for the answers
  *    that are still out and goes out again from its first entry (go-back-N); no later entry overtakes an earlier one.
- * 2. The cid and the body of an entry never change; `since` only when the cluster turns out to be another one.
+ * 2. The cid, the body and `since` of an entry never change.
  * 3. `prev` names the entry before, or, where that was refused for good, the one before that.
  * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing, or
  *    when the cid belongs to another body.
@@ -23,7 +23,7 @@ export interface OutboxEntry {
   waiter: Waiter | null;
   /** It has left the outbox. */
   gone: boolean;
-  send: SavedSend;
+  readonly send: SavedSend;
   readonly bytes: number;
   prev: Cid | null;
   /** The store has not confirmed it yet: not sent, and nothing behind it is. */
@@ -40,7 +40,7 @@ export interface OutboxEntry {
   /** Nobody waits for it any more; it only keeps its place until it is known whether it was stored. */
   abandoned: boolean;
   /** Why it would be refused, should the lookup find nothing. */
-  refusal: AttemptError | null;
+  refusal: { readonly code: string; readonly message: string } | null;
   /** Times that `order` was answered though everything before is resolved. */
   orders: number;
   outcome: Outcome | null;
@@ -303,13 +303,12 @@ export class Outbox {
     }
   }
 
-  /** Positions mean nothing any more: the cluster is another one. What is queued is sent as if it had just been made. */
-  discardPositions(): void {
+  /** The cluster is another one: no message of the earlier one is there to follow. */
+  forgetPrevious(): void {
     for (const lane of this.#lanes.values()) {
-      if (lane.entries.length === 0) lane.last = null;
       const first = lane.entries[0];
-      if (first !== undefined) first.prev = null;
-      for (const entry of lane.entries) entry.send = { ...entry.send, since: 0 as Seq };
+      if (first === undefined) lane.last = null;
+      else first.prev = null;
     }
   }
 
@@ -330,11 +329,14 @@ export class Outbox {
     return entry.outcome;
   }
 
-  /** Refuses an entry that was never attempted, or whose attempts all ended definite, without asking a server. */
-  refuse(entry: OutboxEntry, error: SendRefused): void {
+  /** What the client itself will not send: refused, or asked about first where an attempt may have been stored. */
+  refuse(entry: OutboxEntry, code: string, message: string): void {
     const lane = this.#lanes.get(entry.send.room);
-    assert(lane !== undefined && entry.request === 0 && !entry.uncertain, "an attempt may have been stored");
-    this.#refuse(lane, entry, error);
+    assert(lane !== undefined && entry.request === 0, "its attempt is not answered");
+    if (entry.uncertain) {
+      entry.step = "lookup";
+      entry.refusal = { code, message };
+    } else this.#refuse(lane, entry, new SendRefused(entry.send.cid, code, message));
   }
 
   /** When the attempt that has waited longest went out, or null. */

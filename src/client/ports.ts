@@ -65,7 +65,9 @@ export interface SavedSend {
   readonly kind: string | null;
   readonly ref: Seq | null;
   readonly body: string;
+  /** A head of the room that was known when the cid was made, and the line it belongs to. */
   readonly since: Seq;
+  readonly line: Line | null;
   readonly prev: Cid | null;
 }
 

@@ -66,6 +66,19 @@ describe("direct messages", () => {
     expect(read.seen).toEqual(["new"]);
   });
 
+  test("[SDK31] a room that no list names begins with its message", async () => {
+    const { clock, server, chat } = world();
+    server.post("@alice,bob", "bob", "old");
+    server.room("@alice,bob").read.set("alice", 1);
+    server.intercept = (frame) => (frame.t === "rooms" ? [{ t: "ok", of: "rooms", id: frame.id, rooms: [] }] : null);
+    const read = collect(chat().directMessages());
+    await clock.advance(20);
+    server.post("@alice,bob", "bob", "new");
+    server.post("@alice,bob", "bob", "newer");
+    await clock.advance(20);
+    expect(read.seen).toEqual(["new", "newer"]);
+  });
+
   test("[SDK31] over breaks, none is missed and none comes twice", async () => {
     const { clock, server, chat } = world();
     const read = collect(chat({ readAheadMax: 3 }, ["ws://a", "ws://b"]).directMessages());

@@ -287,6 +287,25 @@ describe("sending", () => {
     expect(client.room("#lobby").name).toBe("lobby");
   });
 
+  test("[SDK27] a head of another line is not told as `since`", async () => {
+    const { clock, server, chat } = world();
+    for (let i = 0; i < 9; i++) server.post("lobby", "bob", "x");
+    const room = chat().room("lobby");
+    const joined = room.join();
+    await clock.advance(10);
+    await joined;
+    server.intercept = (frame) =>
+      frame.t === "send" && server.frames("send").length === 1 ? [error(frame.id, "overloaded", true, true, 50)] : null;
+    const sent = room.send("a");
+    await clock.advance(10);
+    server.loseHistory("lobby", 4);
+    const page = room.history();
+    await clock.advance(200);
+    expect((await page).line).toBe("l1x");
+    expect(tell(sent)).toBe("stored 5");
+    expect(server.frames("send").map(({ since }) => since)).toEqual([9, 0]);
+  });
+
   test("[SDK27] another cluster numbers anew: `since` is dropped, the message is sent", async () => {
     const { clock, server, chat } = world();
     for (let i = 0; i < 9; i++) server.post("lobby", "bob", "x");
