@@ -25,7 +25,7 @@ export interface Seal {
 export const sealReasons = { day: 1, full: 2, pressure: 3 } as const;
 export type SealReason = (typeof sealReasons)[keyof typeof sealReasons];
 
-/** The chunk format that a seal made by a change of day names. */
+/** The chunk format that a seal made by a change of day names. Old logs are applied with it again, so it never changes. */
 export const chunkFormat = 1;
 export const sealBytes = 24;
 
