@@ -3,7 +3,7 @@ import { type ClusterId, groupId, type GroupId, type Incarnation, type LogIndex 
 import { defaultLimits } from "../base/limits.ts";
 import type { Day } from "../base/units.ts";
 import type { ChunkFooter, ChunkMeta, ChunkNumber } from "./chunk/chunk-layout.ts";
-import { historyFolder } from "./chunk/chunk-name.ts";
+import { historyFolder, parseChunkFileName } from "./chunk/chunk-name.ts";
 import { type ChunkStore, openChunkStore } from "./chunk/chunk-store.ts";
 import type { Damage } from "./damage.ts";
 import { DirectoryRefused, type Identity, identityFile, readIdentity } from "./data-directory.ts";
@@ -77,7 +77,13 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Directory
     standings.push({ group, snapshot, lastChunkEnd });
   }
   for (const file of await disk.list(snapshotFolder)) {
-    if (parseSnapshotFileName(file) === null) found.unknown.push(file);
+    const name = parseSnapshotFileName(file);
+    if (name === null || name.group >= identity.groups) found.unknown.push(file);
+  }
+  for (const folder of await disk.folders(historyFolder)) {
+    for (const file of await disk.list(`${historyFolder}/${folder}`)) {
+      if ((parseChunkFileName(file)?.group ?? 0) >= identity.groups) found.unknown.push(file);
+    }
   }
   await checkJournal(options, identity, { from, standings }, found);
   return found.report(identity);
@@ -177,7 +183,7 @@ async function checkChunks(
   let end = 0;
   for (const { chunk, day, generation, file } of store.list()) {
     const { damage, footer } = await wholeCheck(store, chunk);
-    found.damage.push(...damage);
+    found.damage.push(...damage, ...(await store.verifySuperseded(chunk)));
     found.chunks++;
     found.days.add(day);
     if (footer !== null && damage.length === 0) {

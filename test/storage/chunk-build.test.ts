@@ -8,8 +8,11 @@ import { buildChunk } from "../../src/storage/chunk/build-chunk.ts";
 import { chunkNumber } from "../../src/storage/chunk/chunk-layout.ts";
 import { chunkFileName, parseChunkFileName } from "../../src/storage/chunk/chunk-name.ts";
 import { slotOfRoom } from "../../src/storage/chunk/room-order.ts";
-import type { FileName } from "../../src/storage/disk.ts";
+import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
+import { type FileName, openDisk } from "../../src/storage/disk.ts";
 import {
+  cluster,
   conversation,
   finished,
   imageOf,
@@ -17,6 +20,7 @@ import {
   metaOf,
   otherCluster,
   scatteredInput,
+  storedOf,
   utf8,
   wholeOf,
 } from "./chunk-messages.ts";
@@ -150,6 +154,20 @@ describe("the name of a chunk file", () => {
       "g00-c000012-r0.chunk",
     ]) {
       expect(parseChunkFileName(name as FileName)).toBe(null);
+    }
+  });
+
+  test("[CHK6] what rooms are called has no part in it, and is read back byte by byte", async () => {
+    const rooms = ["../../etc/passwd", "a\u0000b", "CON", "\u202Etxt", "Ops", "ops", "%2e%2e%2f", "é".repeat(120)];
+    const messages = rooms.map((room, i) => ({ room, from: "ann", cid: `c${i}`, seq: 1, body: room }));
+    const fileSystem = new SimFileSystem();
+    const store = await openChunkStore({ disk: openDisk(fileSystem), cluster, group: groupId(0) });
+    await store.publish(imageOf(metaOf(), messages));
+    expect([...fileSystem.files().keys()]).toEqual(["history/2026-11-23/g00-c000012-r0.chunk"]);
+    for (const message of messages) {
+      const range = { from: 1, to: 9, direction: "up", itemsMax: 9, bytesMax: 9_999 } as const;
+      const page = await store.read(chunkNumber(12), utf8(message.room), range);
+      expect(page.records).toEqual([storedOf(message)]);
     }
   });
 

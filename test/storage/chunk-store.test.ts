@@ -452,6 +452,15 @@ describe("rewriting a chunk", () => {
     expect((await other.read(twelve, utf8("room-2"), everything)).records).toEqual([]);
   });
 
+  test("[CHK10] an old seal applied anew does not bring an older generation back", async () => {
+    const { store, fileSystem } = await storeWith(imageOf(metaOf(), messages));
+    await store.publish(await drained(store.rewrite(twelve, keep)));
+    await store.removeSuperseded(twelve);
+    await store.publish(imageOf(metaOf(), messages));
+    expect([...fileSystem.files().keys()]).toEqual(["history/2026-11-23/g00-c000012-r1.chunk"]);
+    expect(store.generationOf(twelve)).toBe(1);
+  });
+
   test("[CHK10] damage stops a rewrite: it never loses what it was not told to drop", async () => {
     const { store, fileSystem } = await storeWith(imageOf(metaOf(), messages));
     fileSystem.flip("history/2026-11-23/g00-c000012-r0.chunk", 90_000, 1);
@@ -484,6 +493,19 @@ describe("what stays and what goes", () => {
     const store = await storeOf(fileSystem);
     expect(store.unknownFiles()).toEqual(["history/2026-11-24/g00-c000012-r0.chunk"]);
     expect((await store.footer(twelve)).meta).toEqual(metaOf());
+  });
+
+  test("[CHK9] a chunk under a wrong day does not stand in the way of the right one", async () => {
+    const image = imageOf(metaOf(), []);
+    const fileSystem = new SimFileSystem();
+    const wrong = "history/2026-11-22/g00-c000012-r0.chunk";
+    fileSystem.plant(wrong, wholeOf(image));
+    const store = await storeOf(fileSystem);
+    await expect(store.footer(twelve)).rejects.toThrow("filed under 2026-11-22");
+    await store.publish(image);
+    expect((await store.footer(twelve)).meta).toEqual(metaOf());
+    expect(store.unknownFiles()).toEqual([wrong]);
+    expect(fileSystem.files().has(wrong)).toBe(true);
   });
 
   test("[CHK9] a removed chunk is gone, with all its generations, and removing it again does nothing", async () => {

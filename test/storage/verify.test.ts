@@ -13,7 +13,7 @@ import { openJournal } from "../../src/storage/journal/open.ts";
 import { Scrub, type ScrubStep } from "../../src/storage/scrub.ts";
 import { buildSnapshot, publishSnapshot, type Snapshot } from "../../src/storage/snapshot-file.ts";
 import { type DirectoryReport, verifyDirectory } from "../../src/storage/verify.ts";
-import { conversation, finished, inputOf, utf8, wholeOf } from "./chunk-messages.ts";
+import { conversation, drained, finished, inputOf, utf8, wholeOf } from "./chunk-messages.ts";
 import { quiet, StillClock, tinySettings } from "./journal-world.ts";
 
 const group = groupId(0);
@@ -192,6 +192,20 @@ describe("verify", () => {
     expect((await report([1, 3])).damage).toEqual([]);
     expect((await report([1, 2, 3])).damage).toMatchObject([{ what: "chunk 2 of group 0 is missing" }]);
     expect((await report([1, 3, 4])).damage).toMatchObject([{ what: "chunk 4 of group 0 is missing" }]);
+  });
+
+  test("files of groups that this server does not have are listed; a generation that was replaced is checked too", async () => {
+    const fileSystem = whole.copy();
+    fileSystem.plant("history/2026-11-22/g07-c000001-r0.chunk", utf8("x"));
+    fileSystem.plant("snapshot/g07-000000000001.state", utf8("x"));
+    const { cluster } = (await verify(fileSystem)).identity!;
+    const store = await openChunkStore({ disk: openDisk(fileSystem), cluster, group });
+    await store.publish(await drained(store.rewrite(chunkNumber(2), (_, seq) => seq > 110)));
+    const report = await verify(fileSystem);
+    expect(report.damage).toEqual([]);
+    expect(report.unknown).toEqual(["snapshot/g07-000000000001.state", "history/2026-11-22/g07-c000001-r0.chunk"]);
+    fileSystem.flip("history/2026-11-22/g00-c000002-r0.chunk", 5_000, 1);
+    expect((await verify(fileSystem)).damage[0]).toMatchObject({ file: "history/2026-11-22/g00-c000002-r0.chunk" });
   });
 
   test("a chunk of an older generation than the state needs is named", async () => {

@@ -158,18 +158,21 @@ export class ChunkStore {
 
   /**
    * Makes the chunk durable. Settles when it would survive power loss, under its name, whole. Publishing again what is
-   * there already changes nothing: the bytes are the same. An older generation stays until `removeSuperseded`.
+   * there already changes nothing: the bytes are the same. What a newer generation has replaced is not written again: a
+   * start that applies the log anew comes by its old seals. An older generation stays until `removeSuperseded`.
    */
   async publish(image: ChunkImage): Promise<void> {
     const { meta } = image;
     assert(meta.cluster === this.#cluster && meta.group === this.#group, "a chunk is published where it belongs");
     const known = this.#chunks.get(meta.chunk);
-    assert(
-      known === undefined || known.name.generation <= meta.generation,
-      "a chunk does not go back to an older generation",
-    );
+    if (known !== undefined && known.name.generation > meta.generation) return;
     await this.#disk.publish(image.file, image.parts);
     this.#forget(image.file);
+    if (known !== undefined && known.name.generation === meta.generation && known.file !== image.file) {
+      // The same chunk stands under another day: not where the seal says, so not this one.
+      this.#chunks.delete(meta.chunk);
+      this.#unknown.push(known.file);
+    }
     this.#enter({ group: meta.group, chunk: meta.chunk, day: meta.day, generation: meta.generation }, image.file);
   }
 
@@ -200,7 +203,7 @@ export class ChunkStore {
     return this.#using(chunk, async (file) => findRoom(await this.#source(file), room));
   }
 
-  /** All rooms of a chunk, in its order. One small piece is read at a time. */
+  /** All rooms of a chunk, in its order. One small piece is read at a time; names are views into it: copy what is kept. */
   async *rooms(chunk: ChunkNumber): AsyncGenerator<RoomRow, void> {
     const footer = await this.footer(chunk);
     for (let number = 0; number < footer.roomPieces.length; number++) {
@@ -239,6 +242,17 @@ export class ChunkStore {
     this.#forget(known.file);
   }
 
+  /** Checks all of the older generations of a chunk that are still there. */
+  async verifySuperseded(chunk: ChunkNumber): Promise<Damage[]> {
+    const damage: Damage[] = [];
+    for (const file of this.#superseded.get(chunk) ?? []) {
+      const name = parseChunkFileName(file);
+      assert(name !== null, "only chunks are superseded");
+      damage.push(...(await wholeCheck(new ChunkFile(this.#disk, this.#cluster, name, file))).damage);
+    }
+    return damage;
+  }
+
   /** Removes older generations of a chunk once the newest has been checked whole. Throws `ChunkDamage` and keeps them if it is not sound. */
   async removeSuperseded(chunk: ChunkNumber): Promise<void> {
     const files = this.#superseded.get(chunk);
@@ -255,11 +269,7 @@ export class ChunkStore {
 
   /** Checks all of a chunk, on disk, not in memory. Answers what is damaged; [] means every byte is as it was written. */
   async verify(chunk: ChunkNumber): Promise<Damage[]> {
-    const steps = this.check(chunk);
-    for (;;) {
-      const step = await steps.next();
-      if (step.done === true) return step.value.damage;
-    }
+    return (await wholeCheck(this.#file(chunk))).damage;
   }
 
   /** The same check, one piece a step, for whoever sets the pace (scrub.ts). */
@@ -350,4 +360,12 @@ export async function openChunkStore(options: {
   const store = new ChunkStore({ disk, cluster, group, settings });
   await store.open();
   return store;
+}
+
+async function wholeCheck(file: ChunkFile): Promise<ChunkCheck> {
+  const steps = checkChunk(file);
+  for (;;) {
+    const step = await steps.next();
+    if (step.done === true) return step.value;
+  }
 }
