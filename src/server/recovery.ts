@@ -11,6 +11,7 @@ import { type ChunkStore, defaultChunkStoreSettings, openChunkStore } from "../s
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { Damage } from "../storage/damage.ts";
+import { startedFile } from "../storage/data-directory.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { openJournal } from "../storage/journal/open.ts";
@@ -29,8 +30,6 @@ export interface Ground {
   readonly limits: Limits;
   readonly node: NodeName;
   readonly owner: SnapshotOwner;
-  /** The journal of this directory was opened before: finding none is damage. */
-  readonly started: boolean;
   /** Go on without what is damaged. It is moved aside, and rooms get another line. */
   readonly acceptLoss: boolean;
   /** When a batch of the journal is written; 0 and 0 = at once, as soon as the disk is free. */
@@ -89,6 +88,7 @@ export async function recover(
       ? GroupState.empty({ group, cluster: owner.cluster, bounds: boundsOf(limits), hashSeed })
       : GroupState.restore(snapshot.state, { hashSeed });
   const from: LogIndex = state.appliedIndex;
+  const isStarted = (await disk.sizeOf(startedFile)) !== null;
   const opened = await openJournal({
     disk,
     clock,
@@ -105,13 +105,14 @@ export async function recover(
     },
     from: new Map([[group, from]]),
     acceptLoss: ground.acceptLoss,
-    expected: ground.started || snapshot !== null || chunks.list().length > 0,
+    expected: isStarted || snapshot !== null || chunks.list().length > 0,
     ...listen,
   });
   const mine = opened.groups.get(group);
   const entries = mine?.entries ?? [];
   const damage = [...opened.damage, ...missingChunks(state, chunks)];
   if (damage.length > 0 && !ground.acceptLoss) throw new DataDamaged(damage);
+  if (!isStarted) await disk.publish(startedFile, []);
   const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
   const term = Math.max(state.appliedTerm, mine?.vote?.term ?? 0, entries.at(-1)?.term ?? 0);
   const logClock = new LogClock(clock, timestamp(lastTs));

@@ -27,6 +27,8 @@ import { snapshotFolder } from "./snapshot-file.ts";
  * directory with anything else but without it is refused.
  */
 export const identityFile = fileName("identity");
+/** An empty file that says: the journal of this directory was opened before, so that finding none is damage. */
+export const startedFile = fileName("started");
 export const identityMagic = "SYNODDIR";
 /** The format of the whole directory. Raised when an older version must not touch it. */
 export const directoryFormat = 1;
@@ -165,7 +167,7 @@ async function holdsFiles(disk: Disk, folder: string): Promise<boolean> {
 }
 
 async function unknownAtTop(disk: Disk, isLock: (file: FileName) => boolean): Promise<string[]> {
-  const files = (await disk.list("")).filter((file) => file !== identityFile && !isLock(file));
+  const files = (await disk.list("")).filter((file) => file !== identityFile && file !== startedFile && !isLock(file));
   const folders = (await disk.folders("")).filter((folder) => !ownFolders.includes(folder));
   return [...files, ...folders.map((folder) => `${folder}/`)];
 }

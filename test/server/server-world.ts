@@ -40,7 +40,6 @@ export async function startTestServer(
         cluster: "00112233445566778899aabbccddeeff" as ClusterId,
         incarnation: "ffeeddccbbaa99887766554433221100" as Incarnation,
       },
-      started: false,
       acceptLoss: options.acceptLoss ?? false,
       flush: { afterMs: 0, afterBytes: 0 },
     },
