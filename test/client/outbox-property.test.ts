@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Fate } from "./model-server.ts";
+import { MemoryStore } from "./memory-store.ts";
 import { tell, world } from "./world.ts";
 import type { SentMessage } from "../../src/client/sent-message.ts";
 
@@ -123,6 +124,62 @@ test("[SDK20] [SDK21] [SDK22] whatever happens on the way: in order, at most onc
       await clock.settle();
       expect(client.pending()).toEqual([]);
       expect(server.links.size).toBe(0);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+type Life =
+  | { do: "send"; room: number }
+  | { do: "fate"; fate: Fate }
+  | { do: "wait"; ms: number }
+  | { do: "reload" }
+  | { do: "cut" };
+
+const life: fc.Arbitrary<Life> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("send" as const), room: fc.nat(1) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("fate" as const),
+      fate: fc.constantFrom(...fates.filter((fate) => fate !== "forbidden")),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(0, 1, 3, 40, 700) }) },
+  { weight: 1, arbitrary: fc.constant({ do: "reload" as const }) },
+  { weight: 1, arbitrary: fc.constant({ do: "cut" as const }) },
+);
+
+test("[SDK28] over reloads: nothing that was accepted is lost, doubled or moved", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(life, { maxLength: 40 }), fc.nat(1_000_000), async (script, seed) => {
+      const { clock, server, chat } = world(seed);
+      server.sendsInFlightMax = 4;
+      const outbox = new MemoryStore();
+      let client = chat({ outbox });
+      const sent: { room: string; body: string }[] = [];
+      for (const now of script) {
+        if (now.do === "send") {
+          const one = { room: `r${now.room}`, body: `m${sent.length}` };
+          client.room(one.room).send(one.body);
+          sent.push(one);
+        } else if (now.do === "fate") server.fates.push(now.fate);
+        else if (now.do === "wait") await clock.advance(now.ms);
+        else if (now.do === "cut") server.cutAll();
+        else {
+          // What the store has not confirmed is not promised: a page that goes away is given that moment here.
+          await clock.settle();
+          await client.close();
+          client = chat({ outbox });
+        }
+      }
+      server.fates = [];
+      await clock.advance(60_000);
+      for (const room of ["r0", "r1"]) {
+        expect(server.bodies(room)).toEqual(sent.filter((one) => one.room === room).map(({ body }) => body));
+      }
+      expect(outbox.sends.size).toBe(0);
+      await client.close();
     }),
     { numRuns: 150 },
   );
