@@ -17,7 +17,7 @@ afterEach(() => {
 const place = { host: "127.0.0.1", rooms: ["bench"], token: null, serverPids: [], nullServer: true };
 
 async function nullServerFor(name: WireName): Promise<number> {
-  const wire = makePublishWire(name, place, { client: 0, bodyBytes: 128 });
+  const wire = makePublishWire(name, place, { client: 0, clients: 4, bodyBytes: 128 });
   const plan = wire.nullAnswer!;
   const answer = Buffer.from(plan.answer).toString("base64");
   const server = await startNullServer({ mode: "answer", requestBytes: wire.requestBytes, ...plan, answer });
@@ -32,6 +32,7 @@ const publishJob = (port: number, wire: WireName, job: Partial<PublishJob>): Pub
   port,
   clients: 3,
   firstClient: 0,
+  clientsInAll: 3,
   window: 50,
   bodyBytes: 128,
   ratePerSecond: null,

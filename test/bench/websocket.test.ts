@@ -88,7 +88,7 @@ test("Socket.IO: what our publisher emits is what our reader reads", async () =>
   const { port } = server.address() as AddressInfo;
   const target = { host: "127.0.0.1", rooms: ["bench"], token: null };
   const reader = makeReaderWire("socket-io", target, { reader: 0, rooms: ["bench"], bodyBytes: 200 });
-  const publisher = makePublishWire("socket-io", target, { client: 0, bodyBytes: 200 });
+  const publisher = makePublishWire("socket-io", target, { client: 0, clients: 4, bodyBytes: 200 });
   const readerConnection = await open(port);
   await reader.open(readerConnection);
   const publisherConnection = await open(port);

@@ -27,7 +27,7 @@ function answers(wire: ReturnType<typeof makePublishWire>, count: number): Uint8
 
 test.each(answering)("%s: answers are read the same wherever the stream is cut", (name) => {
   const bytesOf = (): { wire: ReturnType<typeof makePublishWire>; bytes: Uint8Array } => {
-    const wire = makePublishWire(name, target, { client: 3, bodyBytes: 128 });
+    const wire = makePublishWire(name, target, { client: 3, clients: 4, bodyBytes: 128 });
     return { wire, bytes: answers(wire, 3) };
   };
   const { length } = bytesOf().bytes;
@@ -65,7 +65,7 @@ test.each([...answering, "nats-core", "socket-io"] as WireName[])(
   "%s: requests of all clients have one length",
   (name) => {
     const lengths = [0, 7, 42, 9999].map(
-      (client) => makePublishWire(name, target, { client, bodyBytes: 1024 }).requestBytes,
+      (client) => makePublishWire(name, target, { client, clients: 4, bodyBytes: 1024 }).requestBytes,
     );
     expect(new Set(lengths).size).toBe(1);
   },
@@ -74,7 +74,7 @@ test.each([...answering, "nats-core", "socket-io"] as WireName[])(
 test.each([...answering, "nats-core"] as WireName[])(
   "%s: a request carries its number and its time in the body",
   (name) => {
-    const wire = makePublishWire(name, target, { client: 5, bodyBytes: 1024 });
+    const wire = makePublishWire(name, target, { client: 5, clients: 4, bodyBytes: 1024 });
     const block = Buffer.alloc(wire.requestBytes * 2);
     wire.putRequest(block, wire.requestBytes, 77, sentAt);
     const body = wire.requestBytes + wire.bodyInRequest;
@@ -84,20 +84,21 @@ test.each([...answering, "nats-core"] as WireName[])(
 );
 
 test("a binary send is the frame the protocol's own codec reads, linked to the one before", () => {
-  const wire = makePublishWire("synod-binary", target, { client: 0, bodyBytes: 128 });
+  const wire = makePublishWire("synod-binary", target, { client: 0, clients: 4, bodyBytes: 128 });
   const request = Buffer.alloc(wire.requestBytes);
   wire.readAnswers(answers(wire, 1), 0, answers(wire, 1).length, { acknowledged: () => 0, refused: () => 0 });
   wire.putRequest(request, 0, 12, sentAt);
   const frame = decodeBinary("client", request, 0, request.length, defaultLimits);
   if (frame.t !== "send") return expect.fail(`decoded to ${frame.t}`);
   expect(frame).toMatchObject({ id: 12, room: "bench", since: 1 });
-  expect(frame.cid).toMatch(/-0000000012$/);
-  expect(frame.prev).toBe(frame.cid.replace(/12$/, "11"));
+  // The first cid is that of the message which the first request names as the one before it.
+  expect(frame.cid).toMatch(/-0000000013$/);
+  expect(frame.prev).toBe(frame.cid.replace(/13$/, "12"));
   expect(frame.body).toMatch(new RegExp(`^${sentAt.toString()}0000000012x{102}$`));
 });
 
 test("a JSON send is the frame the protocol's own codec reads, with the head that was acknowledged", () => {
-  const wire = makePublishWire("synod-json", target, { client: 0, bodyBytes: 128 });
+  const wire = makePublishWire("synod-json", target, { client: 0, clients: 4, bodyBytes: 128 });
   const request = Buffer.alloc(wire.requestBytes);
   const answer = Buffer.from(Buffer.from(answers(wire, 1)).toString().replace('"seq":1,', '"seq":4711,'));
   const sink = { acknowledged: () => 0, refused: () => 0 };
@@ -119,7 +120,7 @@ test.each([
   ["redis-stream", "-ERR no space left\r\n", 1],
   ["nats-jetstream", "-ERR 'Maximum Payload Violation'\r\n", 0],
 ] as const)("%s: a refusal is a refusal", (name, answer, number) => {
-  const wire = makePublishWire(name, target, { client: 0, bodyBytes: 128 });
+  const wire = makePublishWire(name, target, { client: 0, clients: 4, bodyBytes: 128 });
   const refusals: number[] = [];
   const bytes = Buffer.from(answer);
   wire.readAnswers(bytes, 0, bytes.length, {
@@ -130,7 +131,7 @@ test.each([
 });
 
 test.each([1, 2])("JetStream's answers are read with %i spaces in front of their length", (spaces) => {
-  const wire = makePublishWire("nats-jetstream", target, { client: 0, bodyBytes: 128 });
+  const wire = makePublishWire("nats-jetstream", target, { client: 0, clients: 4, bodyBytes: 128 });
   const inbox = /_INBOX\.\S+/.exec(Buffer.from(answers(wire, 1)).toString())![0];
   const stored = '{"stream":"BENCH", "seq":1}';
   const full = '{"error":{"code":503,"description":"insufficient resources"}}';
@@ -143,4 +144,24 @@ test.each([1, 2])("JetStream's answers are read with %i spaces in front of their
     refused: (number) => seen.push(`refused ${number}`),
   });
   expect(seen).toEqual(["stored 1", "refused 2"]);
+});
+
+test("with more rooms than clients a binary publisher goes round its share, each message linked in its own room", () => {
+  const rooms = ["r-0", "r-1", "r-2", "r-3", "r-4", "r-5"];
+  const wire = makePublishWire("synod-binary", { ...target, rooms }, { client: 1, clients: 2, bodyBytes: 128 });
+  const request = Buffer.alloc(wire.requestBytes);
+  const seen = [1, 2, 3, 4, 5].map((number) => {
+    wire.putRequest(request, 0, number, sentAt);
+    const frame = decodeBinary("client", request, 0, request.length, defaultLimits);
+    if (frame.t !== "send") return expect.fail(`decoded to ${frame.t}`);
+    return { room: frame.room, cid: Number(frame.cid.slice(-2)), prev: Number(frame.prev?.slice(-2)) };
+  });
+  // Cids 1 to 3 are those of the greeting, one for each room.
+  expect(seen).toEqual([
+    { room: "r-1", cid: 4, prev: 1 },
+    { room: "r-3", cid: 5, prev: 2 },
+    { room: "r-5", cid: 6, prev: 3 },
+    { room: "r-1", cid: 7, prev: 4 },
+    { room: "r-3", cid: 8, prev: 5 },
+  ]);
 });

@@ -22,7 +22,7 @@ export interface BenchOptions {
   readonly seconds?: number;
   /** How long runs before. @defaultValue 1 */
   readonly warmupSeconds?: number;
-  /** Rooms; client i sends to room i modulo their count. @defaultValue ["bench"] */
+  /** Rooms, with names of one length. Client i sends to room i modulo their count; if there are more rooms than clients, each sends to its share of them in turn. JSON: to one. @defaultValue ["bench"] */
   readonly rooms?: readonly string[];
   /** Messages per second of all clients together: an open loop. Not given: as fast as the windows allow, a closed loop. */
   readonly ratePerSecond?: number;
@@ -92,6 +92,7 @@ export async function benchOutcome(options: BenchOptions): Promise<BenchOutcome>
       measureMs: (options.seconds ?? 5) * 1000,
       clients: share,
       firstClient,
+      clientsInAll: clients,
       window,
       bodyBytes,
       ratePerSecond: rate === null ? null : (rate * share) / clients,

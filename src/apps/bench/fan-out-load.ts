@@ -62,7 +62,7 @@ export class FanOutLoad implements AnswerSink {
       await Promise.all(wires.slice(from, from + openingAtOnce).map((wire) => this.openReader(wire, readInto)));
     }
     if (job.nullServer) return;
-    this.publisherWire = makePublishWire(job.publisherWire, job, { client: 0, bodyBytes: job.bodyBytes });
+    this.publisherWire = makePublishWire(job.publisherWire, job, { client: 0, clients: 1, bodyBytes: job.bodyBytes });
     this.publisher = await Connection.open({
       host: job.host,
       port: job.publisherPort,

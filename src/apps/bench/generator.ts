@@ -45,6 +45,7 @@ async function prepared(job: Job): Promise<() => Promise<JobResult>> {
     }
     case "idle": {
       const load = new IdleLoad(job);
+      await load.prepare();
       return () => load.run();
     }
   }

@@ -16,34 +16,41 @@ export class IdleLoad {
   private readonly job: IdleJob;
   private readonly errors = new ErrorCount();
   private readonly connections: Connection[] = [];
+  private residentBytesBefore: number | null = null;
+  private connectsPerSecond = 0;
 
   constructor(job: IdleJob) {
     this.job = job;
   }
 
-  async run(): Promise<IdleResult> {
+  /** Settles when all are connected and in their rooms. */
+  async prepare(): Promise<void> {
     const { job } = this;
-    const residentBytesBefore = residentBytesOf(job.serverPids);
+    this.residentBytesBefore = residentBytesOf(job.serverPids);
     const readInto = Buffer.alloc(64 * 1024);
     const signsOfLife = setInterval(() => this.signOfLife(), signOfLifeEveryMs);
+    signsOfLife.unref();
     const startedAt = nowMs();
     for (let from = 0; from < job.connections; from += openingAtOnce) {
       const batch = Math.min(openingAtOnce, job.connections - from);
       await Promise.all(Array.from({ length: batch }, (_, place) => this.openOne(from + place, readInto)));
     }
-    const connectsPerSecond = job.connections / ((nowMs() - startedAt) / 1000);
+    this.connectsPerSecond = job.connections / ((nowMs() - startedAt) / 1000);
+  }
+
+  async run(): Promise<IdleResult> {
+    const { job } = this;
     await new Promise((resolve) => {
       setTimeout(resolve, job.settleMs);
     });
     const residentBytesAfter = residentBytesOf(job.serverPids);
-    clearInterval(signsOfLife);
     for (const connection of this.connections) connection.end();
     return {
       kind: "idle",
       connections: job.connections,
-      residentBytesBefore,
+      residentBytesBefore: this.residentBytesBefore,
       residentBytesAfter,
-      connectsPerSecond,
+      connectsPerSecond: this.connectsPerSecond,
       errors: this.errors.count,
       firstError: this.errors.first,
     };

@@ -9,7 +9,7 @@ export interface Target {
   readonly host: string;
   /** Port of the wire's protocol. */
   readonly port: number;
-  /** Room, stream or subject; client i of a job uses number i modulo their count. */
+  /** Rooms, streams or subjects; client i uses number i modulo their count, or its share of them. */
   readonly rooms: readonly string[];
   readonly token: string | null;
   /** The server's processes, where they run on this machine: their CPU is read beside the load. */
@@ -29,11 +29,13 @@ export interface PublishJob extends Target, Timing {
   readonly clients: number;
   /** Added to the number of a client, so that no two of several processes are equal. */
   readonly firstClient: number;
+  /** Clients of all processes together: rooms are shared out among them. */
+  readonly clientsInAll: number;
   readonly window: number;
   readonly bodyBytes: number;
   /** Messages per second of this process, whatever the server answers; `null` for as fast as the window allows. */
   readonly ratePerSecond: number | null;
-  /** Where a subscriber of the first room measures delivery; `null` for none. */
+  /** Whether a subscriber of the first room measures delivery. */
   readonly reader: boolean;
 }
 

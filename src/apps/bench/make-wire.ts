@@ -8,14 +8,18 @@ import type { PublishWire, ReaderWire, WireName } from "./wires/wire.ts";
 
 type WireTarget = Pick<Target, "host" | "rooms" | "token">;
 
-/** The publishing half of a wire for client number `client`. */
+/**
+ * The publishing half of a wire for client number `client` of `clients`. With more rooms than clients each gets its share
+ * of them, where the wire can send to several; otherwise it sends to one.
+ */
 export function makePublishWire(
   wire: WireName,
   target: WireTarget,
-  options: { client: number; bodyBytes: number },
+  options: { client: number; clients: number; bodyBytes: number },
 ): PublishWire {
-  const { client, bodyBytes } = options;
+  const { client, clients, bodyBytes } = options;
   const room = target.rooms[client % target.rooms.length] ?? "bench";
+  const share = target.rooms.filter((_, place) => place % clients === client % clients);
   const place = { user: `bench-${process.pid}-${client}`, room, token: target.token };
   switch (wire) {
     case "redis-stream":
@@ -27,7 +31,7 @@ export function makePublishWire(
     case "nats-core":
       return new NatsPublishWire({ subject: room, bodyBytes, client, acknowledged: false });
     case "synod-binary":
-      return new SynodPublishWire({ place, bodyBytes, client });
+      return new SynodPublishWire({ ...place, rooms: share.length === 0 ? [room] : share, bodyBytes, client });
     case "synod-json":
       return new SynodJsonPublishWire({ place, bodyBytes, client });
     case "socket-io":

@@ -49,7 +49,8 @@ export class PublishLoad {
     const { job } = this;
     if (job.reader) this.reader = await this.openReader(readInto);
     for (let client = 0; client < job.clients; client += 1) {
-      const wire = makePublishWire(job.wire, job, { client: job.firstClient + client, bodyBytes: job.bodyBytes });
+      const which = { client: job.firstClient + client, clients: job.clientsInAll, bodyBytes: job.bodyBytes };
+      const wire = makePublishWire(job.wire, job, which);
       const connection = await Connection.open({ host: job.host, port: job.port, readInto });
       if (!job.nullServer) await wire.open(connection);
       this.publishers.push(new Publisher(this, wire, connection, job, client));
@@ -121,7 +122,7 @@ export class PublishLoad {
 
   private async drain(): Promise<void> {
     const until = nowMs() + drainMs;
-    while (nowMs() < until && this.publishers.some((publisher) => publisher.unanswered() > 0)) await sleep(5);
+    while (nowMs() < until && this.publishers.some((publisher) => publisher.mayBeAnswered())) await sleep(5);
     if (this.reader !== null) await sleep(50);
     for (const publisher of this.publishers) {
       for (let left = publisher.unanswered(); left > 0; left -= 1) this.errors.add("no answer");
@@ -151,6 +152,7 @@ class Publisher implements AnswerSink {
   private readonly sentAtText = new Uint8Array(sentAtDigits);
   private blocked = false;
   private answeredAt = 0;
+  private gone = false;
 
   constructor(load: PublishLoad, wire: PublishWire, connection: Connection, job: PublishJob, place: number) {
     this.load = load;
@@ -165,7 +167,10 @@ class Publisher implements AnswerSink {
     this.mask = slots - 1;
     this.block = Buffer.alloc(this.requestsPerBlock() * wire.requestBytes);
     connection.readBy((bytes, length) => this.read(bytes, length));
-    connection.whenGone((reason) => load.errors.add(reason.message));
+    connection.whenGone((reason) => {
+      this.gone = true;
+      load.errors.add(reason.message);
+    });
   }
 
   private requestsPerBlock(): number {
@@ -183,6 +188,11 @@ class Publisher implements AnswerSink {
     let waiting = 0;
     if (this.arrivals !== null) while (this.dueAt(this.next + waiting) < this.load.measureTo) waiting += 1;
     return this.outstanding + waiting;
+  }
+
+  /** Whether waiting can bring an answer. */
+  mayBeAnswered(): boolean {
+    return !this.gone && this.unanswered() > 0;
   }
 
   start(at: number): void {

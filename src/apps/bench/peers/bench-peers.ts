@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { cpus, release, tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, writeFileSync } from "node:fs";
+import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
+import { interruptible } from "../interruptible.ts";
 import type { WireName } from "../wires/wire.ts";
 import { measureFanOut, measureFanOutCeiling, measureIdle, measurePublish, measurePublishCeiling } from "./measure.ts";
 import type { IdleRun, RunResult } from "./measure.ts";
@@ -10,7 +10,6 @@ import { fullPlan, quickPlan } from "./plan.ts";
 import type { Contestants, Plan } from "./plan.ts";
 import { markdownOf, median, ratiosOf, rowOf } from "./report.ts";
 import type { IdleReportRow, PeersReport, ReportRow } from "./report.ts";
-import { ServerProcesses } from "./server-process.ts";
 import {
   jetStream,
   natsCore,
@@ -35,12 +34,8 @@ const usage = `npm run bench:peers -- [--quick] [--only WORDS] [--runs N] [--sec
   --data DIR     where the servers keep their files; not in memory
 `;
 
-/** statfs(2): a file system in memory. */
-const tmpfsMagic = 0x01021994;
-
 /**
- * `npm run bench:peers`. Answers with the exit code. All servers are ended and all files removed when it settles, also
- * after an interrupt.
+ * `npm run bench:peers`. Answers with the exit code.
  */
 export async function benchPeers(root: string, words: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -60,14 +55,7 @@ export async function benchPeers(root: string, words: readonly string[]): Promis
     process.stdout.write(usage);
     return 0;
   }
-  const interrupted = new AbortController();
-  const interrupt = (signal: NodeJS.Signals): void => interrupted.abort(new Error(`interrupted by ${signal}`));
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
-  const processes = new ServerProcesses();
-  const world: World = { processes, root, signal: interrupted.signal };
-  const directory = mkdtempSync(join(dataParent(root, values.data), "synod-bench-"));
-  try {
+  return await interruptible({ root, data: values.data }, async (world, directory) => {
     const only = values.only.split(",").filter((word) => word !== "");
     const { contestants, missing } = whoIsHere(root, directory, only);
     const planned = values.quick ? quickPlan(contestants) : fullPlan(contestants);
@@ -81,29 +69,8 @@ export async function benchPeers(root: string, words: readonly string[]): Promis
     const json = `${JSON.stringify({ ...report, ratios }, null, 2)}\n`;
     if (values.json !== undefined) writeFileSync(values.json, json);
     process.stdout.write(values.output === "json" ? json : markdownOf(report));
-    return 0;
-  } catch (cause) {
-    if (!interrupted.signal.aborted) throw cause;
-    process.stderr.write("\ninterrupted; servers ended, files removed\n");
-    return 130;
-  } finally {
-    process.removeListener("SIGINT", interrupt);
-    process.removeListener("SIGTERM", interrupt);
-    await processes.endAll();
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 }
-
-/** A folder on a disk: a file system in memory would make every flush free. */
-function dataParent(root: string, wanted: string | undefined): string {
-  const cache = join(root, "node_modules/.cache");
-  const parent = wanted ?? (isInMemory(tmpdir()) ? cache : tmpdir());
-  mkdirSync(parent, { recursive: true });
-  if (isInMemory(parent)) throw new Error(`${parent} is in memory; name a folder on a disk with --data`);
-  return parent;
-}
-
-const isInMemory = (folder: string): boolean => existsSync(folder) && statfsSync(folder).type === tmpfsMagic;
 
 /** Which systems can run here, and what is missing. */
 function whoIsHere(

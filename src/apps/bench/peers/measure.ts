@@ -93,7 +93,15 @@ function publishJob(
 ): PublishJob {
   const { warmupMs, measureMs } = measuring;
   const { clients, window, bodyBytes } = row;
-  const load = { clients, firstClient: 0, window, bodyBytes, ratePerSecond: null, reader: false };
+  const load = {
+    clients,
+    firstClient: 0,
+    clientsInAll: clients,
+    window,
+    bodyBytes,
+    ratePerSecond: null,
+    reader: false,
+  };
   return { kind: "publish", wire, ...base, port, serverPids, nullServer: false, warmupMs, measureMs, ...load };
 }
 
@@ -117,7 +125,7 @@ export async function measurePublishCeiling(
   row: PublishRow,
   measuring: Measuring,
 ): Promise<RunResult> {
-  const example = makePublishWire(wire, base, { client: 0, bodyBytes: row.bodyBytes });
+  const example = makePublishWire(wire, base, { client: 0, clients: 1, bodyBytes: row.bodyBytes });
   const { nullAnswer } = example;
   if (nullAnswer === null) throw new Error(`${wire} is not answered`);
   const plan: NullServerPlan = {

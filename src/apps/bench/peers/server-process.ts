@@ -7,7 +7,7 @@ import { endProcess } from "../generator-processes.ts";
 
 /** How long a server may take until it listens. */
 const readyWithinMs = 20_000;
-const pollEveryMs = 20;
+const pollEveryMs = 5;
 
 /**
  * The servers of one benchmark, each a process of ours. Whatever happens, none outlives it: `endAll` ends them by their

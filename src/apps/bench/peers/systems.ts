@@ -1,5 +1,5 @@
 import { execFileSync, fork } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Connection } from "../connection.ts";
 import { natsRequest } from "../wires/nats.ts";
@@ -249,12 +249,12 @@ export async function startSynod(
   mkdirSync(data, { recursive: true });
   const place = ["--data", data, "--host", host, "--port", "0", "--tcp-port", "0", "--admin-port", "0"];
   const file = join(data, "ports.json");
-  // A file of the run before would name ports that nobody listens on.
-  const before = existsSync(file) ? readFileSync(file, "utf8") : "";
+  // That of a server which was killed names ports that nobody listens on.
+  rmSync(file, { force: true });
   const started = world.processes.start(process.execPath, [synodCommand(world.root), "serve", ...place], directory);
   const ports = await untilReady(started, "synod serve", world.signal, async () => {
     const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-    if (text === "" || text === before) return null;
+    if (!text.trimEnd().endsWith("}")) return null;
     const found = JSON.parse(text) as SynodPorts;
     return (await listens(found.tcpPort)) === null ? null : found;
   });
@@ -275,7 +275,7 @@ export function synod(encoding: "binary" | "json"): System {
         ports: { "synod-binary": ports.tcpPort, "synod-json": ports.tcpPort, "synod-websocket": ports.port },
         stored: () =>
           withConnection(ports.tcpPort, async (connection) => {
-            await synodGreeting(connection, { user: "bench-checker", room, token: null });
+            await synodGreeting(connection, { user: "bench-checker", token: null });
             return await synodHead(connection, room);
           }),
         stop: () => world.processes.end(started),

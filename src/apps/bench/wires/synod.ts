@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { assert } from "../../../base/assert.ts";
 import { getU32, getU48, putU48 } from "../../../base/byte-order.ts";
-import type { Cid, RoomName, UserName } from "../../../base/ids.ts";
-import { decodeBinary, encodeBinary } from "../../../protocol/binary-codec.ts";
+import type { Cid, RoomName, Seq, UserName } from "../../../base/ids.ts";
+import { decodeBinary, encodeBinary, encodeBinaryFrames } from "../../../protocol/binary-codec.ts";
 import { limitsOfServerFrames } from "../../../protocol/check-frame.ts";
 import { headAt, layouts, lengthBytes } from "../../../protocol/layout.ts";
 import { binaryGreeting, serverFrames, subprotocols } from "../../../protocol/schema.ts";
@@ -17,10 +17,13 @@ import { expectMessage, maskedMessage, opcode, serverMessage, upgrade, WebSocket
  * Synod's frames. Greetings and subscriptions go through the protocol's own codec; a `send` is one frame of that codec
  * that is copied, with the few bytes patched that differ from message to message.
  */
-export interface SynodPlace {
+export interface SynodUser {
   readonly user: string;
-  readonly room: string;
   readonly token: string | null;
+}
+
+export interface SynodPlace extends SynodUser {
+  readonly room: string;
 }
 
 const serverLimits = limitsOfServerFrames(defaultLimits);
@@ -37,13 +40,17 @@ const greetingId = 0x1000_0000_0000;
 
 type Welcome = Extract<ServerFrame, { t: "welcome" }>;
 
-export const helloFrame = (place: SynodPlace): ClientFrame => ({
+export const helloFrame = (place: SynodUser): ClientFrame => ({
   t: "hello",
   v: 1,
   user: place.user as UserName,
   ...(place.token === null ? {} : { token: place.token }),
 });
-export const joinFrame = (room: string): ClientFrame => ({ t: "join", id: greetingId, room: room as RoomName });
+export const joinFrame = (room: string): ClientFrame & { t: "join" } => ({
+  t: "join",
+  id: greetingId,
+  room: room as RoomName,
+});
 export const subFrame = (room: string): ClientFrame => ({
   t: "sub",
   id: greetingId,
@@ -92,7 +99,7 @@ async function awaitFrame(connection: Connection, what: string, wanted: string):
 }
 
 /** Greets over TCP in binary and answers with the server's welcome. */
-export async function synodGreeting(connection: Connection, place: SynodPlace): Promise<Welcome> {
+export async function synodGreeting(connection: Connection, place: SynodUser): Promise<Welcome> {
   connection.write(Uint8Array.of(binaryGreeting));
   return (await ask(connection, helloFrame(place), "welcome")) as Welcome;
 }
@@ -102,78 +109,109 @@ const cidOf = (prefix: string, number: number): string => `${prefix}${String(num
 const cidPrefix = (client: number): string =>
   `${randomBytes(9).toString("hex")}-${String(client).padStart(clientDigits, "0")}-`;
 
-/** One member of a room, sending over TCP in binary, each message linked to the one before. */
+/** Requests of a greeting that are written at once; below what a server allows in flight. */
+const greetingBatch = 32;
+
+/**
+ * One member of some rooms, sending over TCP in binary, to one room after the other, each message linked to the sender's
+ * last one in its room. The names of the rooms are equally long.
+ *
+ * The cid of request n ends in n + rooms; the first cids belong to one message for each room that `open` sends, so that
+ * every request has one before it.
+ */
 export class SynodPublishWire implements PublishWire {
   readonly requestBytes: number;
   readonly bodyInRequest: number;
   readonly nullAnswer: NullAnswer;
   /** What the server said of itself; there after `open`. */
   welcome: Welcome | null = null;
-  private readonly place: SynodPlace;
-  private readonly bodyBytes: number;
+  private readonly options: SynodPublishOptions;
   private readonly prefix: string;
   private readonly request: Uint8Array;
+  private readonly roomAt: number;
   private readonly cidNumberAt: number;
   private readonly prevNumberAt: number;
-  /** The highest seq of the room that this client has been told. */
-  private head = 0;
+  private readonly roomNames: readonly Uint8Array[];
+  /** The highest seq of each room that this client has been told. */
+  private readonly heads: Float64Array;
 
-  constructor(options: { place: SynodPlace; bodyBytes: number; client: number }) {
-    this.place = options.place;
-    this.bodyBytes = options.bodyBytes;
+  constructor(options: SynodPublishOptions) {
+    this.options = options;
+    const { rooms, bodyBytes } = options;
     this.prefix = cidPrefix(options.client);
-    const body = Buffer.from(emptyBody(options.bodyBytes)).toString("latin1");
-    this.request = encodeBinary("client", {
-      t: "send",
-      id: 1,
-      room: options.place.room as RoomName,
-      cid: cidOf(this.prefix, 1) as Cid,
-      since: 0 as never,
-      prev: cidOf(this.prefix, 0) as Cid,
-      body,
-    });
+    this.roomNames = rooms.map((room) => Buffer.from(room));
+    this.heads = new Float64Array(rooms.length);
+    const first = rooms[0];
+    assert(first !== undefined, "a publisher has a room");
+    const roomBytes = Buffer.byteLength(first);
+    assert(
+      this.roomNames.every((name) => name.length === roomBytes),
+      "the names of the rooms are equally long",
+    );
+    this.request = encodeBinary("client", this.sendFrame(1, { number: 2, prev: 1 }, 0));
     this.requestBytes = this.request.length;
-    this.bodyInRequest = this.requestBytes - options.bodyBytes;
+    this.bodyInRequest = this.requestBytes - bodyBytes;
+    this.roomAt = sendLayout.headerBytes;
     const text = Buffer.from(this.request).toString("latin1");
     this.cidNumberAt = text.indexOf(this.prefix) + this.prefix.length;
     this.prevNumberAt = text.lastIndexOf(this.prefix) + this.prefix.length;
     assert(this.cidNumberAt < this.prevNumberAt && this.prevNumberAt < this.bodyInRequest, "cid, prev, body");
     this.nullAnswer = {
-      answer: encodeBinary("server", okSendExample(options.place.room, cidOf(this.prefix, 1))),
+      answer: encodeBinary("server", okSendExample(first, cidOf(this.prefix, 1))),
       copyFrom: headAt.id,
       copyTo: headAt.id,
       copyBytes: 6,
     };
   }
 
+  private sendFrame(id: number, cid: { number: number; prev: number | null }, place: number): ClientFrame {
+    return {
+      t: "send",
+      id,
+      room: (this.options.rooms[place] ?? "") as RoomName,
+      cid: cidOf(this.prefix, cid.number) as Cid,
+      since: (this.heads[place] ?? 0) as Seq,
+      ...(cid.prev === null ? {} : { prev: cidOf(this.prefix, cid.prev) as Cid }),
+      body: Buffer.from(emptyBody(this.options.bodyBytes)).toString("latin1"),
+    };
+  }
+
   async open(connection: Connection): Promise<void> {
-    this.welcome = await synodGreeting(connection, this.place);
-    const joined = await ask(connection, joinFrame(this.place.room), "ok");
-    assert(joined.t === "ok" && joined.of === "join", "join is answered by its ok");
-    this.head = joined.head;
-    // The message that the first one of the run can name as the one before it.
-    const first = await ask(
-      connection,
-      {
-        t: "send",
-        id: greetingId,
-        room: this.place.room as RoomName,
-        cid: cidOf(this.prefix, 0) as Cid,
-        since: joined.head,
-        body: Buffer.from(emptyBody(this.bodyBytes)).toString("latin1"),
-      },
-      "ok",
-    );
-    assert(first.t === "ok" && first.of === "send", "send is answered by its ok");
-    this.head = first.seq ?? this.head;
+    const { rooms, user, token } = this.options;
+    this.welcome = await synodGreeting(connection, { user, token });
+    const joins = rooms.map((room, place) => ({ ...joinFrame(room), id: greetingId + place }));
+    await this.inBatches(connection, joins, (answer) => (answer.of === "join" ? answer.head : null));
+    const sends = rooms.map((_, place) => this.sendFrame(greetingId + place, { number: place + 1, prev: null }, place));
+    await this.inBatches(connection, sends, (answer) => (answer.of === "send" ? answer.seq : null));
+  }
+
+  /** Says frames whose ids are `greetingId` and up, some at a time, and takes each room's head out of the answers. */
+  private async inBatches(
+    connection: Connection,
+    frames: readonly ClientFrame[],
+    headOf: (answer: Extract<ServerFrame, { t: "ok" }>) => number | null,
+  ): Promise<void> {
+    for (let from = 0; from < frames.length; from += greetingBatch) {
+      const batch = frames.slice(from, from + greetingBatch);
+      connection.write(encodeBinaryFrames("client", batch));
+      for (let left = batch.length; left > 0; left -= 1) {
+        const answer = await awaitFrame(connection, batch[0]!.t, "ok");
+        assert(answer.t === "ok" && typeof answer.id === "number", "awaited an ok");
+        const place = answer.id - greetingId;
+        this.heads[place] = headOf(answer) ?? this.heads[place]!;
+      }
+    }
   }
 
   putRequest(into: Uint8Array, at: number, number: number, sentAt: Uint8Array): void {
+    const rooms = this.roomNames.length;
+    const place = (number - 1) % rooms;
     into.set(this.request, at);
+    if (rooms > 1) into.set(this.roomNames[place]!, at + this.roomAt);
     putU48(into, at + headAt.id, number);
-    putU48(into, at + sinceAt, this.head);
-    putDigits(into, at + this.cidNumberAt, numberDigits, number);
-    putDigits(into, at + this.prevNumberAt, numberDigits, number - 1);
+    putU48(into, at + sinceAt, this.heads[place]!);
+    putDigits(into, at + this.cidNumberAt, numberDigits, number + rooms);
+    putDigits(into, at + this.prevNumberAt, numberDigits, number);
     into.set(sentAt, at + this.bodyInRequest + bodyAt.sentAt);
     putDigits(into, at + this.bodyInRequest + bodyAt.number, numberDigits, number);
   }
@@ -185,9 +223,11 @@ export class SynodPublishWire implements PublishWire {
       if (next > end) return at;
       const code = bytes[at + headAt.code]!;
       if (code === okSendCode) {
+        const number = getU48(bytes, at + headAt.id);
         const seq = getU48(bytes, at + seqAt);
-        if (seq > this.head) this.head = seq;
-        sink.acknowledged(getU48(bytes, at + headAt.id));
+        const place = (number - 1) % this.roomNames.length;
+        if (seq > this.heads[place]!) this.heads[place] = seq;
+        sink.acknowledged(number);
       } else if (code === errCode) {
         const frame = decodeBinary("server", bytes, at, next, serverLimits);
         const why = frame.t === "err" ? `${frame.code}: ${frame.message}` : "a malformed err";
@@ -197,6 +237,14 @@ export class SynodPublishWire implements PublishWire {
     }
     return at;
   }
+}
+
+export interface SynodPublishOptions {
+  readonly user: string;
+  readonly token: string | null;
+  readonly rooms: readonly string[];
+  readonly bodyBytes: number;
+  readonly client: number;
 }
 
 function okSendExample(room: string, cid: string): Extract<ServerFrame, { of: "send" }> {
@@ -374,13 +422,13 @@ export class SynodReaderWire implements ReaderWire {
 /** A member of some rooms over WebSocket in binary, subscribed to all of them. */
 export class SynodWebSocketReaderWire extends WebSocketReaderWire {
   readonly nullDelivery: { readonly bytes: Uint8Array; readonly bodyAt: number };
-  private readonly place: Omit<SynodPlace, "room">;
+  private readonly place: SynodUser;
   private readonly rooms: readonly string[];
   private readonly host: string;
   private readonly bodyBytes: number;
 
   constructor(options: {
-    place: Omit<SynodPlace, "room">;
+    place: SynodUser;
     rooms: readonly string[];
     host: string;
     bodyBytes: number;
@@ -396,7 +444,7 @@ export class SynodWebSocketReaderWire extends WebSocketReaderWire {
 
   async open(connection: Connection): Promise<void> {
     await upgrade(connection, { path: "/v1/ws", host: this.host, subprotocol: subprotocols.binary });
-    await this.ask(connection, helloFrame({ ...this.place, room: "" }), "welcome");
+    await this.ask(connection, helloFrame(this.place), "welcome");
     for (const room of this.rooms) {
       await this.ask(connection, joinFrame(room), "ok");
       await this.ask(connection, subFrame(room), "ok");
@@ -421,4 +469,12 @@ export async function synodHead(connection: Connection, room: string): Promise<n
   const joined = await ask(connection, joinFrame(room), "ok");
   assert(joined.t === "ok" && joined.of === "join", "join is answered by its ok");
   return joined.head;
+}
+
+/** The newest messages of a room; answers how many there were. */
+export async function synodNewest(connection: Connection, room: string, limit: number): Promise<number> {
+  const frame: ClientFrame = { t: "hist", id: greetingId, room: room as RoomName, limit };
+  const page = await ask(connection, frame, "ok");
+  assert(page.t === "ok" && page.of === "hist", "hist is answered by its ok");
+  return page.items.length;
 }
