@@ -3,6 +3,7 @@ import type { RoomName, Seq, UserName } from "../base/ids.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
 import type { Caller } from "../server/caller.ts";
 import type { ClientLink, ClientSession } from "../server/client-link.ts";
+import type { Operation } from "../server/operator.ts";
 import type { Identity } from "../server/session-host.ts";
 
 /** What every door needs of the server: a session for each connection. */
@@ -39,26 +40,6 @@ export interface RequestPort extends ConnectionPort {
   /** Whether sends can succeed here now, and if not, why. */
   readonly ready: { readonly ok: boolean; readonly reason: string | null };
 }
-
-/** What an operator may have done. Each is put in order like a message, so that every server does the same. */
-export type Operation =
-  /** What a room keeps: no older, no more, no larger than this; 0 = without end. */
-  | {
-      readonly type: "retention";
-      readonly room: RoomName;
-      readonly ageMs: number;
-      readonly messages: number;
-      readonly bytes: number;
-    }
-  /** The room begins at `first`: what is older is removed. */
-  | { readonly type: "trim"; readonly room: RoomName; readonly first: Seq }
-  | { readonly type: "delete"; readonly room: RoomName }
-  | { readonly type: "kick"; readonly room: RoomName; readonly user: UserName }
-  | { readonly type: "invite"; readonly room: RoomName; readonly user: UserName }
-  | { readonly type: "role"; readonly room: RoomName; readonly user: UserName; readonly role: RoleName };
-
-export const roleNames = ["member", "moderator", "owner"] as const;
-export type RoleName = (typeof roleNames)[number];
 
 /** What the admin door needs of the server. */
 export interface OperatorPort {

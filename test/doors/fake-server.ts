@@ -182,5 +182,8 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
 
 /** Waits, turn by turn, until something is so. The test's own timeout ends it when it never is. */
 export async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => void setTimeout(resolve, 2));
+  while (!isSo())
+    await new Promise((resolve) => {
+      setTimeout(resolve, 2);
+    });
 }

@@ -121,7 +121,9 @@ test("[DOOR1] messages come whole at every place where the stream can be cut", a
     const client = await open();
     const session = server.sessions.at(-1)!;
     client.socket.write(stream.slice(0, cut));
-    await new Promise((resolve) => void setImmediate(resolve));
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
     client.socket.write(stream.slice(cut));
     await until(() => session.texts.length === 3);
     expect(session.texts).toEqual(whole);
@@ -178,7 +180,9 @@ test("[WS3] 130,000 fragments of one byte end the connection long before they ar
   client.send("x", { isFinal: false });
   for (let sent = 0; sent < 130 && !client.isClosed; sent++) {
     client.socket.write(many);
-    await new Promise((resolve) => void setImmediate(resolve));
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
   }
   await until(() => client.isClosed || client.closeCode !== null);
   expect(client.closeCode ?? 1008).toBe(1008);
@@ -273,7 +277,9 @@ test("[DOOR3] while the session says pause the socket is not read", async () => 
   client.send(helloText);
   await until(() => session.texts.length === 1);
   client.send(encodeJson("client", ping(1)));
-  await new Promise((resolve) => void setTimeout(resolve, 20));
+  await new Promise((resolve) => {
+    setTimeout(resolve, 20);
+  });
   expect(session.texts).toHaveLength(1);
   session.onReceived = null;
   session.link.resume();

@@ -1,0 +1,379 @@
+import type { IncomingMessage, RequestListener } from "node:http";
+import { getRequestListener, type HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { type Context, Hono } from "hono";
+import { AssertionFailure } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/error-codes.ts";
+import { seq, type UserName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import { type Random, randomHex } from "../base/random.ts";
+import { frameOf, isObject, type JsonObject } from "../protocol/check-frame.ts";
+import { parseJson } from "../protocol/json-codec.ts";
+import { isRoomName, isUserName } from "../protocol/names.ts";
+import { type ClientFrameName, type ClientFrameOf, protocolVersion, type ServerFrame } from "../protocol/schema.ts";
+import { textOf, utf8 } from "../protocol/utf8.ts";
+import type { Caller } from "../server/caller.ts";
+import type { Log } from "../server/log.ts";
+import type { EventStreams } from "./event-stream.ts";
+import { type Page, pageResponse } from "./page.ts";
+import { problemHeaders, problemOf, unexpected } from "./problem.ts";
+import { RequestBodies } from "./request-body.ts";
+import type { RequestPort } from "./server-port.ts";
+import { addressOf } from "./socket-stream.ts";
+import { distrustOf, isForeignFriend, type Trust } from "./trust.ts";
+
+/** Longest path with its query: three names, percent-encoded, and a few numbers. */
+const urlCharactersMax = 2_048;
+/** Requests that are being answered at the same time. Each may hold a page of history. */
+const requestsInFlightMax = 1_024;
+/** Bodies that are being read, together. */
+const heldBodyBytesMax = 64 * 1024 * 1024;
+
+export interface HttpDoorOptions {
+  readonly server: RequestPort;
+  readonly streams: EventStreams;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly trust: Trust;
+  /** null: there is no page here. */
+  readonly page: Page | null;
+  /** Documents by their path, such as "/openapi.json", as JSON text. */
+  readonly documents: ReadonlyMap<string, string>;
+}
+
+type HttpContext = Context<{ Bindings: HttpBindings }>;
+
+/**
+ * Clients over plain HTTP: each request stands alone and says who asks. Everything they may ask is a frame of the
+ * protocol, built from the request and checked like any other; what is answered is the answer's fields as JSON.
+ *
+ * 1. who asks is known before a body is read, and a body is bounded before it is kept
+ * 2. errors are problems (RFC 9457) with the words of an `err` frame
+ * 3. a page of another origin may ask nothing, unless its origin is listed
+ */
+export function httpDoor(options: HttpDoorOptions): RequestListener {
+  const { server, streams, random, limits, trust, page } = options;
+  const bodies = new RequestBodies(heldBodyBytesMax);
+  let inFlight = 0;
+
+  const callerOf = async (context: HttpContext): Promise<Caller> => {
+    const { user } = await server.identify(claimOf(context));
+    return { user, userBytes: utf8(user), answer: notAsked };
+  };
+
+  const ask = async (context: HttpContext, name: AskName, fields: JsonObject): Promise<ServerFrame> => {
+    const caller = await callerOf(context);
+    return server.requests.handle(caller, checked(name, fields, limits));
+  };
+
+  const post = async (context: HttpContext, to: { room: string } | { to: string }): Promise<Response> => {
+    const caller = await callerOf(context);
+    const given = idempotencyKeyOf(context);
+    const fields = await messageOf(context);
+    const frame = checked("send", { ...fields, ...to, cid: given ?? randomHex(random, 16) }, limits);
+    const answer = await server.send(caller, frame);
+    const shown = withoutFrame(answer);
+    if (given === null) shown["note"] = "sent without Idempotency-Key: repeating the request stores a second message";
+    return json(shown, answer.t === "ok" && answer.of === "send" && answer.dup ? 200 : 201);
+  };
+
+  const messageOf = async (context: HttpContext): Promise<JsonObject> => {
+    const { incoming } = context.env;
+    switch (mediaTypeOf(incoming)) {
+      case "application/json":
+        return jsonOf(await bodies.read(incoming, limits.frameBytesMax));
+      case "text/plain": {
+        const bytes = await bodies.read(incoming, limits.bodyBytesMax);
+        return { body: textOf(bytes, 0, bytes.length) };
+      }
+      default:
+        throw new Fault("unsupported", "send application/json or text/plain");
+    }
+  };
+
+  const jsonOf = (bytes: Uint8Array): JsonObject => {
+    const value = parseJson(bytes, limits);
+    if (!isObject(value)) throw new Fault("bad_request", "the body must be a JSON object");
+    return value;
+  };
+
+  /** Fields of a request whose body may be missing. */
+  const optionalJson = async (context: HttpContext): Promise<JsonObject> => {
+    const { incoming } = context.env;
+    const bytes = await bodies.read(incoming, limits.helloBytesMax);
+    return bytes.length === 0 ? {} : jsonOf(bytes);
+  };
+
+  const app = new Hono<{ Bindings: HttpBindings }>();
+
+  app.get("/livez", () => json({ ok: true }));
+  for (const path of ["/readyz", "/healthz"]) {
+    app.get(path, () => {
+      const { ok, reason } = server.ready;
+      return json({ ok, reason }, ok ? 200 : 503);
+    });
+  }
+
+  for (const [path, text] of options.documents) {
+    app.get(path, () => new Response(text, { headers: { ...answerHeaders, "content-type": "application/json" } }));
+  }
+
+  app.post("/v1/rooms/:room/messages", (context) => post(context, { room: context.req.param("room") }));
+  app.post("/v1/users/:user/messages", (context) => post(context, { to: context.req.param("user") }));
+
+  app.get("/v1/rooms/:room/messages", async (context) => {
+    const query = context.req.query();
+    const answer = await ask(context, "hist", {
+      room: context.req.param("room"),
+      ...numbersOf(query, ["before", "after", "around", "limit", "atLeast"]),
+      ...(query["level"] === undefined ? {} : { level: query["level"] }),
+    });
+    return json(withoutFrame(answer));
+  });
+
+  app.get("/v1/rooms/:room/messages/by-cid/:from/:cid", async (context) => {
+    const { room, from, cid } = context.req.param();
+    const answer = withoutFrame(await ask(context, "lookup", { room, from, cid }));
+    if (answer["seq"] !== null) return json(answer);
+    const fault = new Fault("not_found", "no message with this id is stored up to the head");
+    return json({ ...problemOf(fault), room, cid, head: answer["head"] }, 404, problemHeaders(fault));
+  });
+
+  app.get("/v1/rooms/:room/digest", async (context) => {
+    const room = context.req.param("room");
+    if (!isRoomName(room)) throw new Fault("bad_request", "this is not the name of a room");
+    const upto = numbersOf(context.req.query(), ["upto"])["upto"];
+    const caller = await callerOf(context);
+    return json(await server.digest(caller, room, upto === undefined ? null : seq(upto)));
+  });
+
+  app.get("/v1/rooms/:room/stream", async (context) => {
+    const query = context.req.query();
+    const claim = claimOf(context);
+    const { user } = await server.identify(claim);
+    const last = context.req.header("last-event-id");
+    const after = last === undefined || last === "" ? afterOf(query["after"]) : numberOf(last, "Last-Event-ID");
+    const sub = checked(
+      "sub",
+      {
+        room: context.req.param("room"),
+        after,
+        ...numbersOf(query, ["atLeast"]),
+        ...(query["line"] === undefined ? {} : { line: query["line"] }),
+      },
+      limits,
+    );
+    const token = claim.token === null ? {} : { token: claim.token };
+    const hello: ClientFrameOf<"hello"> = { t: "hello", v: protocolVersion, user, ...token };
+    const headers = { ...answerHeaders, ...friendHeaders(context.env.incoming) };
+    await streams.open(context.env.outgoing, { address: claim.address, hello, sub, headers });
+    return RESPONSE_ALREADY_SENT;
+  });
+
+  app.get("/v1/rooms", async (context) =>
+    json(withoutFrame(await ask(context, "rooms", numbersOf(context.req.query(), ["atLeast"])))),
+  );
+
+  app.put("/v1/rooms/:room", async (context) => {
+    const caller = await callerOf(context);
+    const fields = await optionalJson(context);
+    const frame = checked("join", { ...fields, room: context.req.param("room") }, limits);
+    return json(withoutFrame(await server.requests.handle(caller, frame)));
+  });
+
+  app.delete("/v1/rooms/:room", async (context) => {
+    await ask(context, "leave", { room: context.req.param("room") });
+    return new Response(null, { status: 204, headers: answerHeaders });
+  });
+
+  app.put("/v1/rooms/:room/read", async (context) => {
+    const caller = await callerOf(context);
+    const fields = await optionalJson(context);
+    await server.requests.handle(caller, checked("read", { ...fields, room: context.req.param("room") }, limits));
+    return new Response(null, { status: 204, headers: answerHeaders });
+  });
+
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    if (page !== null && (method === "GET" || method === "HEAD")) {
+      const response = pageResponse(page, path, {
+        acceptEncoding: context.req.header("accept-encoding") ?? "",
+        ifNoneMatch: context.req.header("if-none-match") ?? null,
+        isHead: method === "HEAD",
+      });
+      if (response !== null) return response;
+    }
+    return problem(new Fault("not_found", `${method} is not answered at this address`));
+  });
+
+  app.onError((cause) => {
+    if (cause instanceof Fault) return problem(cause);
+    options.log.error("door.failed", { door: "http", cause });
+    // The program is wrong, for everybody: outside of this request, where nobody catches it.
+    if (cause instanceof AssertionFailure) {
+      options.clock.defer(() => {
+        throw cause;
+      });
+    }
+    return problem(unexpected());
+  });
+
+  /** For the pages of listed origins: they may read what is answered. */
+  const friendHeaders = (incoming: IncomingMessage): Record<string, string> => {
+    const origin = incoming.headers.origin ?? null;
+    if (trust.origins.length === 0) return {};
+    if (!isForeignFriend(trust, origin)) return { vary: "origin" };
+    return { vary: "origin", "access-control-allow-origin": origin, "access-control-expose-headers": exposedHeaders };
+  };
+
+  const answer = async (request: Request, env: HttpBindings): Promise<Response> => {
+    const { incoming } = env;
+    const fault = refusalOf(incoming);
+    if (fault !== null) return problem(fault);
+    const friend = friendHeaders(incoming);
+    if (incoming.method === "OPTIONS" && incoming.headers["access-control-request-method"] !== undefined) {
+      return new Response(null, { status: 204, headers: { ...answerHeaders, ...friend, ...preflightHeaders } });
+    }
+    if (inFlight >= requestsInFlightMax) {
+      return problem(new Fault("overloaded", "too many requests are being answered", { retryAfterMs: 500 }));
+    }
+    inFlight++;
+    try {
+      const response = await app.fetch(request, env);
+      if (response !== RESPONSE_ALREADY_SENT) for (const name in friend) response.headers.set(name, friend[name]!);
+      return response;
+    } finally {
+      inFlight--;
+    }
+  };
+
+  const refusalOf = (incoming: IncomingMessage): Fault | null => {
+    const { headers, url = "" } = incoming;
+    if (url.length > urlCharactersMax)
+      return new Fault("too_large", `an address takes at most ${urlCharactersMax} bytes`);
+    const source = { host: headers.host ?? null, origin: headers.origin ?? null, hasCookie: false };
+    const why = distrustOf(trust, source);
+    return why === null ? null : new Fault("forbidden", why);
+  };
+
+  const listener = getRequestListener((request, env) => answer(request, env as HttpBindings), {
+    overrideGlobalObjects: false,
+    autoCleanupIncoming: true,
+  });
+  return (incoming, outgoing) => {
+    // It answers every error itself; what is left is a connection that broke meanwhile.
+    listener(incoming, outgoing).catch((cause: unknown) => {
+      options.log.warn("door.response.failed", { door: "http", cause });
+      outgoing.destroy();
+    });
+  };
+}
+
+type AskName = Extract<ClientFrameName, "join" | "leave" | "hist" | "lookup" | "read" | "rooms">;
+
+/** The frame of these fields, checked as if a client had sent it. Throws its Fault. */
+function checked<N extends ClientFrameName>(name: N, fields: JsonObject, limits: Limits): ClientFrameOf<N> {
+  const frame = frameOf("client", { ...fields, t: name, id: 0 }, limits);
+  if (frame.t === "refused") throw frame.fault;
+  return frame as ClientFrameOf<N>;
+}
+
+/** The fields of an answer, without what only frames need. */
+function withoutFrame(answer: ServerFrame): Record<string, unknown> {
+  const { t: _t, of: _of, id: _id, ...fields } = answer as ServerFrame & { of?: string; id?: unknown };
+  return fields;
+}
+
+function claimOf(context: HttpContext): { user: UserName | null; token: string | null; address: string } {
+  const { headers, socket } = context.env.incoming;
+  const named = headers["synod-user"];
+  const authorization = headers.authorization;
+  const token = authorization === undefined ? null : bearerOf(authorization);
+  return { user: named === undefined ? null : userOf(named), token, address: addressOf(socket) };
+}
+
+function bearerOf(authorization: string): string {
+  const [scheme = "", token = "", ...more] = authorization.split(" ");
+  if (scheme.toLowerCase() !== "bearer" || token === "" || more.length > 0) {
+    throw new Fault("unauthorized", "authorization is a bearer token here");
+  }
+  return token;
+}
+
+// A header holds bytes, which Node shows as Latin-1. A name beyond ASCII may come as UTF-8 or percent-encoded; `%` is
+// no character of a name, so it cannot be meant as one.
+function userOf(header: string | string[]): UserName {
+  const text = Array.isArray(header) ? header.join(",") : header;
+  const bytes = Buffer.from(text, "latin1");
+  const name = decoded(textOf(bytes, 0, bytes.length));
+  if (name === null || !isUserName(name)) throw new Fault("unauthorized", "Synod-User is not the name of a user");
+  return name;
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    if (cause instanceof URIError) return null;
+    throw cause;
+  }
+}
+
+/** The id that makes a repeat harmless; as it is, or quoted as the draft of the header has it. */
+function idempotencyKeyOf(context: HttpContext): string | null {
+  const key = context.req.header("idempotency-key");
+  if (key === undefined) return null;
+  return key.length >= 2 && key.startsWith('"') && key.endsWith('"') ? key.slice(1, -1) : key;
+}
+
+const mediaTypeOf = (incoming: IncomingMessage): string =>
+  (incoming.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase();
+
+function numbersOf<N extends string>(query: Record<string, string>, names: readonly N[]): Partial<Record<N, number>> {
+  const numbers: Partial<Record<N, number>> = {};
+  for (const name of names) {
+    const text = query[name];
+    if (text !== undefined) numbers[name] = numberOf(text, name);
+  }
+  return numbers;
+}
+
+function numberOf(text: string, name: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new Fault("bad_request", `"${name}" must be a whole number`);
+  return Number(text);
+}
+
+const afterOf = (text: string | undefined): number | "latest" =>
+  text === undefined || text === "latest" ? "latest" : numberOf(text, "after");
+
+const answerHeaders = {
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+} as const;
+
+const exposedHeaders = "retry-after, synod-line, synod-head, synod-node";
+
+const preflightHeaders = {
+  "access-control-allow-methods": "GET, POST, PUT, DELETE",
+  "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id, synod-user",
+  "access-control-max-age": "600",
+} as const;
+
+function json(value: unknown, status = 200, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify(value), {
+    status,
+    headers: { ...answerHeaders, "content-type": "application/json", ...headers },
+  });
+}
+
+const problem = (fault: Fault): Response => json(problemOf(fault), problemOf(fault).status, problemHeaders(fault));
+
+// A request is answered by what its handler settles with; nothing is pushed to it.
+const notAsked: Caller["answer"] = (frame) => {
+  throw new AssertionFailure(`an HTTP request was sent ${frame.t}`);
+};

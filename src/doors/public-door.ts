@@ -1,0 +1,67 @@
+import type { Clock } from "../base/clock.ts";
+import type { Limits } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import type { Log } from "../server/log.ts";
+import { EventStreams } from "./event-stream.ts";
+import { httpDoor } from "./http-door.ts";
+import { defaultHttpTimes, HttpListener, type HttpTimes } from "./http-listener.ts";
+import type { Page } from "./page.ts";
+import type { RequestPort } from "./server-port.ts";
+import type { Trust } from "./trust.ts";
+import { WebSocketDoor } from "./websocket-door.ts";
+
+export interface PublicDoorOptions {
+  readonly server: RequestPort;
+  readonly clock: Clock;
+  /** From the operating system: it makes message ids. */
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly trust: Trust;
+  /** null: there is no page here. */
+  readonly page: Page | null;
+  /** Documents by their path, such as "/openapi.json", as JSON text. */
+  readonly documents: ReadonlyMap<string, string>;
+  /** @defaultValue `defaultHttpTimes` */
+  readonly times?: HttpTimes;
+}
+
+/** The one public port: HTTP, event streams, WebSocket and the page. */
+export class PublicDoor {
+  readonly listener: HttpListener;
+  readonly #sockets: WebSocketDoor;
+  readonly #streams: EventStreams;
+
+  constructor(options: PublicDoorOptions) {
+    this.#sockets = new WebSocketDoor(options);
+    this.#streams = new EventStreams(options);
+    this.listener = new HttpListener({
+      handle: httpDoor({ ...options, streams: this.#streams }),
+      upgrade: (request, socket, head) => this.#sockets.upgrade(request, socket, head),
+      connectionsMax: options.limits.connectionsMax,
+      times: options.times ?? defaultHttpTimes,
+    });
+  }
+
+  /** Clients that have a session: WebSockets and event streams. */
+  get connectionCount(): number {
+    return this.#sockets.connectionCount + this.#streams.streamCount;
+  }
+
+  /** Settles with the port once clients can connect; rejects when the address cannot be had. */
+  listen(at: { host: string; port: number }): Promise<number> {
+    return this.listener.listen(at);
+  }
+
+  /** Accepts nobody any more. Sessions that stand, stay: the server ends them, with the reason. */
+  stop(): void {
+    this.listener.stop();
+  }
+
+  /** Ends everything; settles when the port is free and no connection is left. */
+  async close(): Promise<void> {
+    this.#sockets.destroyAll();
+    this.#streams.destroyAll();
+    await this.listener.close();
+  }
+}
