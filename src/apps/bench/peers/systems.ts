@@ -238,8 +238,11 @@ export interface SynodPorts {
   readonly adminPort: number;
 }
 
-/** Where Synod's command is once it is built. */
-export const synodCommand = (root: string): string => join(root, "dist/apps/cli/main.js");
+/** Where Synod's command is once it is built: the file that sizes the thread pool, where there is one, before the rest. */
+export function synodCommand(root: string): string {
+  const sizesPool = join(root, "dist/apps/cli/synod.cjs");
+  return existsSync(sizesPool) ? sizesPool : join(root, "dist/apps/cli/main.js");
+}
 
 export async function startSynod(
   world: World,
