@@ -138,12 +138,9 @@ class EventStreamLink implements ClientLink {
   }
 
   closed(): void {
-    this.#streams.forget(this);
     this.#opening?.refused(new Fault("unavailable", "the request ended before the stream began"));
     this.#opening = null;
-    const session = this.#session;
-    this.#session = null;
-    session?.closed();
+    this.#leave();
   }
 
   destroy(): void {
@@ -182,12 +179,16 @@ class EventStreamLink implements ClientLink {
     if (this.#session === null) return;
     const opening = this.#opening;
     this.#opening = null;
-    const session = this.#session;
-    this.#session = null;
-    this.#streams.forget(this);
-    session.closed();
+    this.#leave();
     if (opening !== null) opening.refused(faultOfClose(code));
     else this.#outgoing.end();
+  }
+
+  #leave(): void {
+    this.#streams.forget(this);
+    const session = this.#session;
+    this.#session = null;
+    session?.closed();
   }
 
   // The first event is the answer to `sub`, or to `hello` when that was refused. It becomes the status of the response;
@@ -203,8 +204,8 @@ class EventStreamLink implements ClientLink {
         definite: answer.definite,
         ...(answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs }),
       });
+      this.#leave();
       opening.refused(fault);
-      this.close(1008);
       return;
     }
     this.#outgoing.writeHead(200, {
