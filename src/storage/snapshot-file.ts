@@ -152,7 +152,7 @@ export async function latestSnapshot(disk: Disk, owner: SnapshotOwner, group: Gr
     const found = await readSnapshot(disk, owner, { file, group, index });
     if ("state" in found) {
       // A process killed while publishing may have left a name that no sync has followed; removing syncs the folder.
-      await disk.remove(fileName(`${snapshotFolder}/confirmed`));
+      await disk.remove(fileName(`${file}.confirmed`));
       return { snapshot: found, damage };
     }
     damage.push({ damage: found, movedTo: await quarantine(disk, file) });

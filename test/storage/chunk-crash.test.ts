@@ -175,6 +175,25 @@ test("[CHK7] an error at any call, once or for good, is told, and leaves a chunk
   }
 });
 
+test("[CHK9] a removal that fails can be done again", async () => {
+  for (let at = 1; ; at++) {
+    const fileSystem = prepared(at);
+    const store = await storeOf(fileSystem);
+    await store.publish(image);
+    await store.publish(await drained(store.rewrite(twelve, keep)));
+    const before = fileSystem.calls;
+    fileSystem.failAt(before + at, "EIO", { persistent: false });
+    const fault: unknown = await store.remove(twelve).catch((cause: unknown) => cause);
+    const calls = fileSystem.calls - before;
+    fileSystem.heal();
+    if (fault !== undefined) expect(fault).toBeInstanceOf(DiskFault);
+    await store.remove(twelve);
+    expect([...fileSystem.files().keys()]).toEqual([stranger]);
+    expect(store.has(twelve)).toBe(false);
+    if (at > calls) break;
+  }
+});
+
 test("[CHK2] a read that fails is a fault, and the same read is answered when the disk can again", async () => {
   const fileSystem = prepared(1);
   await (await storeOf(fileSystem)).publish(image);

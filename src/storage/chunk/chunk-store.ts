@@ -185,7 +185,7 @@ export class ChunkStore {
     const { file } = this.#file(chunk);
     // Removing makes the names of a folder durable, also when there was nothing to remove. The content was synced before
     // the file got its name.
-    await this.#disk.remove(fileName(`${file.slice(0, file.lastIndexOf("/"))}/confirmed`));
+    await this.#disk.remove(fileName(`${file}.confirmed`));
   }
 
   /** The size of the chunk's file in bytes. */
@@ -237,8 +237,14 @@ export class ChunkStore {
     if (known === undefined) return;
     for (const file of this.#superseded.get(chunk) ?? []) await this.#disk.remove(file);
     this.#superseded.delete(chunk);
+    // Nobody reads it from here on; if the disk refuses, it is still there, and can be removed again.
     this.#chunks.delete(chunk);
-    await this.#disk.remove(known.file);
+    try {
+      await this.#disk.remove(known.file);
+    } catch (fault) {
+      this.#chunks.set(chunk, known);
+      throw fault;
+    }
     this.#forget(known.file);
   }
 
