@@ -99,6 +99,16 @@ describe("exactly once", () => {
     expect(log.state.room("lobby")!.head).toBe(before);
   });
 
+  test("[ONCE1] what speaks of the attempt only is no part of what is compared", () => {
+    const log = founded();
+    log.post({ room: "lobby", from: "alice", cid: "a0" });
+    log.post({ room: "lobby", from: "alice", cid: "a1", kind: "note", ref: 1 });
+    const again = { room: "lobby", from: "alice", cid: "a1", kind: "note", ref: 1 };
+    expect(log.try({ ...again, prev: "a0", prevSeq: 1, checked: 7, refFrom: "alice", refKind: "text" })).toBe("repeat");
+    expect(log.try({ ...again, kind: "vote" })).toBe("conflict");
+    expect(log.try({ ...again, kind: "mote" })).toBe("conflict");
+  });
+
   test("[ONCE2] the same id with another kind, ref or body is a conflict", () => {
     const log = founded();
     log.post({ room: "lobby", from: "alice", cid: "a0" });

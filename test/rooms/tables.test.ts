@@ -53,6 +53,23 @@ describe("tables", () => {
     expect(rooms.map((room) => log.state.room(room)!.floor)).toEqual(rooms.map((room) => floors.get(room) ?? 0));
   });
 
+  test("[ONCE4] a small window whose keys go round their ring: every id in it is found after every message", () => {
+    const log = new GroupLog({ idWindowEntries: 16 });
+    log.do(command.join("ops", "alice"));
+    const wrong: string[] = [];
+    for (let n = 1; n <= 600; n++) {
+      // Lengths that end the ring at every place: a key that stood half behind its end would be lost.
+      const cidOf = (of: number): string => `${of}${"c".repeat(60 - (of % 59))}`;
+      const from = "alice".repeat(8);
+      log.post({ room: "ops", from, cid: cidOf(n), body: "", checked: 1e9 });
+      for (let of = Math.max(1, n - 16); of <= n; of++) {
+        const seq = log.state.seqInWindow(bytesOf("ops"), bytesOf(from), bytesOf(cidOf(of)));
+        if (seq !== (of > n - 16 ? of : 0)) wrong.push(`${of} after ${n}: ${seq}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
   test("[ORDER4] names come and go, and only those that are there are found", () => {
     const hash = new ByteHash(9);
     const table = new NameTable<Named>();
