@@ -156,6 +156,21 @@ describe("the outbox over a reload", () => {
     expect(outbox.sends.size).toBe(0);
   });
 
+  test("[SDK28] what an earlier life may have stored is never told as refused unasked", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const first = chat({ outbox });
+    server.fates = ["store, then cut", "forbidden"];
+    first.room("lobby").send("a");
+    await clock.advance(5);
+    await first.close();
+    const second = chat({ outbox });
+    const told: string[] = [];
+    second.on("send", (message) => told.push(tell(message)));
+    await clock.advance(100);
+    expect(told).toEqual(["queued", "stored 1"]);
+  });
+
   test("[SDK28] what cannot be saved is refused, and what follows is sent", async () => {
     const { clock, server, chat } = world();
     const outbox = new MemoryStore();

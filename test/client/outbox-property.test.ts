@@ -100,7 +100,7 @@ async function run(script: readonly Step[], seed: number) {
 
 test("[SDK20] [SDK21] [SDK22] whatever happens on the way: in order, at most once, and the outcomes are true", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.nat(1_000_000), async (script, seed) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), fc.nat(1_000_000), async (script, seed) => {
       const { clock, server, client, all } = await run(script, seed);
       for (const room of ["r0", "r1"]) {
         const cids = server.cids(room);
@@ -125,7 +125,7 @@ test("[SDK20] [SDK21] [SDK22] whatever happens on the way: in order, at most onc
       expect(client.pending()).toEqual([]);
       expect(server.links.size).toBe(0);
     }),
-    { numRuns: 150 },
+    { numRuns: 200 },
   );
 });
 
@@ -152,7 +152,7 @@ const life: fc.Arbitrary<Life> = fc.oneof(
 
 test("[SDK28] over reloads: nothing that was accepted is lost, doubled or moved", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(life, { maxLength: 40 }), fc.nat(1_000_000), async (script, seed) => {
+    fc.asyncProperty(fc.array(life, { maxLength: 60, size: "max" }), fc.nat(1_000_000), async (script, seed) => {
       const { clock, server, chat } = world(seed);
       server.sendsInFlightMax = 4;
       const outbox = new MemoryStore();
@@ -181,6 +181,6 @@ test("[SDK28] over reloads: nothing that was accepted is lost, doubled or moved"
       expect(outbox.sends.size).toBe(0);
       await client.close();
     }),
-    { numRuns: 150 },
+    { numRuns: 200 },
   );
 });

@@ -49,7 +49,7 @@ interface Consumer {
 
 test("[SDK41] [SDK42] [SDK43] [SDK45] whatever happens on the way: dense, in order, once, and nothing left out", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.nat(1_000_000), async (script, seed) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 50, size: "max" }), fc.nat(1_000_000), async (script, seed) => {
       const { clock, server, chat } = world(seed);
       server.heartbeatMs = 1_000;
       const client = chat({ readAheadMax: 5 }, ["ws://a", "ws://b"]);

@@ -136,6 +136,11 @@ describe("sending", () => {
     const next = room.send("b");
     await clock.advance(2_000);
     expect([tell(sent), tell(next)]).toEqual(["refused forbidden", "stored 1"]);
+    // While it is asked, what follows waits: what the answer says decides what it follows.
+    const told = server.received.flatMap((frame) =>
+      frame.t === "send" ? [frame.body] : frame.t === "lookup" ? ["?"] : [],
+    );
+    expect(told).toEqual(["a", "a", "b", "?", "b"]);
   });
 
   test("[SDK20] an error that is not definite is never told as a refusal", async () => {
@@ -192,6 +197,9 @@ describe("sending", () => {
     await clock.advance(2_000);
     expect(await failure).toMatchObject({ name: "SendUnknown", cid: sent.cid });
     expect([tell(sent), tell(next)]).toEqual(["stored 1", "stored 2"]);
+    // It was asked about, and not sent again: nobody wants it any more.
+    expect(server.frames("lookup").map(({ cid }) => cid)).toEqual([sent.cid]);
+    expect(server.frames("send").map(({ body }) => body)).toEqual(["a", "b"]);
   });
 
   test("[SDK22] a message nobody awaits may be refused without an unhandled rejection", async () => {
