@@ -43,7 +43,7 @@ export function build() {
   const compiled = runTool("typescript/bin/tsc", ["-b", ...projects()]);
   if (compiled.status !== 0) return `The sources do not compile:\n${compiled.output}`;
 
-  const command = join(root, "dist/apps/cli/main.js");
+  const command = join(root, "dist/apps/cli/synod.cjs");
   if (existsSync(command)) chmodSync(command, 0o755);
 
   if (existsSync(join(root, "src/apps/web/index.html"))) {

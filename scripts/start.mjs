@@ -11,7 +11,7 @@ import { root } from "./repository.mjs";
 
 bootstrapOrExit();
 
-const child = spawn(process.execPath, [join(root, "dist/apps/cli/main.js"), "serve", ...process.argv.slice(2)], {
+const child = spawn(process.execPath, [join(root, "dist/apps/cli/synod.cjs"), "serve", ...process.argv.slice(2)], {
   stdio: "inherit",
 });
 

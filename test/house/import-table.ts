@@ -67,7 +67,7 @@ export const importTable: Readonly<Record<string, Rule>> = {
   "platform/browser": { may: ["base", "client"], packages: "any", outside: true },
   // The simulator must let real promises settle between two virtual events; a turn of the event loop has no duration.
   sim: { may: library, packages: checksums, outside: ["setImmediate"] },
-  "apps/cli": { may: [...library, "sim"], packages: "any", outside: true },
+  "apps/cli": { may: [...library, "sim", "apps/terminal", "apps/bench"], packages: "any", outside: true },
   "apps/terminal": { may: library, packages: "any", outside: true },
   "apps/web": { may: library, packages: "any", outside: true },
   "apps/bench": { may: library, packages: "any", outside: true },

@@ -1,0 +1,27 @@
+import picocolors from "picocolors";
+import { version } from "./version.ts";
+
+/** What somebody at a terminal sees once the server listens: where it is, and what to type next. */
+export function banner(at: {
+  host: string;
+  port: number;
+  tcpPort: number;
+  data: string;
+  auth: "open" | "token";
+  colour?: boolean;
+}): string {
+  const { bold, cyan, dim } = picocolors.createColors(at.colour ?? picocolors.isColorSupported);
+  // "Every address" is none that somebody could type.
+  const name = at.host === "0.0.0.0" || at.host === "::" ? "127.0.0.1" : at.host;
+  const host = name.includes(":") ? `[${name}]` : name;
+  const isUsual = host === "127.0.0.1" && at.port === 7400;
+  const chat = isUsual ? "npx synod chat" : `npx synod chat ws://${host}:${at.port}`;
+  const rows: [string, string][] = [
+    ["page", cyan(`http://${host}:${at.port}/`)],
+    ["TCP", `${host}:${at.tcpPort}`],
+    ["data", at.data],
+    ["chat", bold(at.auth === "open" ? `${chat} --user alice` : `SYNOD_TOKEN=… ${chat}`)],
+  ];
+  const lines = rows.map(([what, value]) => `  ${dim(what.padEnd(5))} ${value}`);
+  return `\n${bold(`Synod ${version}`)} is ready.\n\n${lines.join("\n")}\n\n${dim("Ctrl-C stops it; every stored message stays.")}\n\n`;
+}

@@ -1,0 +1,233 @@
+import type { NodeName } from "../../base/ids.ts";
+import { checkLimits } from "../../base/limits.ts";
+import { AssertionFailure } from "../../base/assert.ts";
+import { loopbackHosts, type Trust } from "../../doors/trust.ts";
+import { isLockFile, nodeDataLock } from "../../platform/node/data-lock.ts";
+import { nodeClock } from "../../platform/node/node-clock.ts";
+import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
+import { nodeRandom } from "../../platform/node/node-random.ts";
+import type { Log } from "../../server/log.ts";
+import { DataDamaged } from "../../server/recovery.ts";
+import type { Server } from "../../server/server.ts";
+import { startServer } from "../../server/start-server.ts";
+import { type DataDirectory, DirectoryRefused, openDataDirectory } from "../../storage/data-directory.ts";
+import { type Disk, openDisk } from "../../storage/disk.ts";
+import { authenticator, isLoopback } from "./authenticate.ts";
+import { banner } from "./banner.ts";
+import type { Configuration } from "./configuration.ts";
+import { CommandFailed, type ExitCode, exitCodes } from "./exit-codes.ts";
+import { portsFile, removePorts, writePorts } from "./ports-file.ts";
+import { ServerDoors } from "./server-doors.ts";
+import { serverLog } from "./server-log.ts";
+import { version } from "./version.ts";
+
+/** How long clients have to go elsewhere once the server was told to stop, in milliseconds. */
+const drainWithinMs = 2_000;
+
+/** What ends a server that runs. */
+type End = { type: "signal"; signal: NodeJS.Signals } | { type: "failed"; cause: Error };
+
+/**
+ * `synod serve`: runs a server in the foreground, and settles with the exit code once it has stopped.
+ *
+ * 1. the ports file is there while, and only while, clients can connect (a killed server leaves it behind)
+ * 2. a signal stops it in good order: clients are told, what was taken is stored; a second signal ends it at once
+ * 3. what must not happen (a failed journal, an exception nobody expected) is logged and ends it with code 1
+ */
+export async function serve(
+  configuration: Configuration,
+  options: { acceptLoss: boolean; warnings: readonly string[] },
+): Promise<ExitCode> {
+  const { data, node } = configuration;
+  const isTerminal = process.stderr.isTTY;
+  const format = configuration.log === "auto" ? (isTerminal ? "text" : "json") : configuration.log;
+  const log = serverLog({ format, colour: isTerminal && !("NO_COLOR" in process.env) });
+  refuseWhatIsNotBuilt(configuration);
+  checkConfiguredLimits(configuration);
+  const authenticate = await authenticator(configuration.auth, [configuration.host]);
+  process.umask(0o077);
+
+  const end = endOfServer(log);
+  const clock = nodeClock();
+  const random = nodeRandom();
+  const disk = openDisk(nodeFileSystem(data));
+  const directory = await openDirectory(configuration, disk);
+  try {
+    for (const text of options.warnings) log.warn("configuration.warning", { text });
+    warnOfRisks(configuration, log);
+    for (const damage of directory.damage) log.warn("identity.repaired", { ...damage });
+    if (directory.unknown.length > 0) log.warn("directory.unknown-files", { files: directory.unknown.slice(0, 20) });
+    const server = await startOn({ disk, directory, log, clock, random }, configuration, {
+      acceptLoss: options.acceptLoss,
+      authenticate,
+      onFailed: end.failed,
+    });
+    const doors = new ServerDoors({
+      server,
+      host: configuration.host,
+      clock,
+      limits: configuration.limits,
+      log,
+      trust: trustOf(configuration),
+    });
+    const ports = await doors.open(configuration);
+    const { port, tcpPort, adminPort } = ports;
+    const pid = process.pid;
+    writePorts(data, { port: port!, tcpPort: tcpPort!, adminPort, pid, node });
+    const forget = (): void => removePorts(data);
+    process.once("exit", forget);
+    log.info("server.started", { version, node, data, cluster: directory.identity.cluster, ...ports, pid });
+    if (process.stdout.isTTY) {
+      process.stdout.write(
+        banner({ host: configuration.host, port: port!, tcpPort: tcpPort!, data, auth: configuration.auth.mode }),
+      );
+    }
+
+    const reason = await end.reached;
+    forget();
+    process.off("exit", forget);
+    return await stop(reason, { server, doors, log });
+  } finally {
+    await disk.close();
+    await directory.close();
+  }
+}
+
+async function stop(reason: End, parts: { server: Server; doors: ServerDoors; log: Log }): Promise<ExitCode> {
+  const { server, doors, log } = parts;
+  if (reason.type === "failed") {
+    // What was not flushed is not known to be stored, and no later flush can be believed. Clients go elsewhere, or wait.
+    log.error("server.failed", { cause: reason.cause });
+    await doors.close();
+    process.exit(exitCodes.failed);
+  }
+  log.info("server.stopping", { signal: reason.signal });
+  doors.stop();
+  await server.stop(drainWithinMs);
+  await doors.settle(drainWithinMs);
+  await doors.close();
+  log.info("server.stopped");
+  return exitCodes.ok;
+}
+
+/** Listens for what ends a server: signals, a failed journal, and what nobody expected. */
+function endOfServer(log: Log): { reached: Promise<End>; failed: (cause: Error) => void } {
+  const { promise, resolve } = withResolvers<End>();
+  let signalled = false;
+  const signal = (name: NodeJS.Signals): void => {
+    // 128 + n is how a shell reports a process that ended by a signal.
+    if (signalled) process.exit(name === "SIGINT" ? 130 : 143);
+    signalled = true;
+    resolve({ type: "signal", signal: name });
+  };
+  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, signal);
+  const unexpected = (event: string) => (cause: unknown) => {
+    log.error(event, { cause: cause instanceof Error ? cause : new Error(String(cause)) });
+    process.exit(exitCodes.failed);
+  };
+  process.on("uncaughtException", unexpected("process.uncaught-exception"));
+  process.on("unhandledRejection", unexpected("process.unhandled-rejection"));
+  return { reached: promise, failed: (cause) => resolve({ type: "failed", cause }) };
+}
+
+function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: ((value: T) => void) | null = null;
+  const promise = new Promise<T>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve: resolve! };
+}
+
+function refuseWhatIsNotBuilt({ topology, peers, secretFile }: Configuration): void {
+  if (topology !== "solo") {
+    throw new CommandFailed(
+      exitCodes.usage,
+      `topology ${topology} is not built yet; this version runs --topology solo`,
+    );
+  }
+  if (peers !== null || secretFile !== null) {
+    const flag = peers !== null ? "--peers" : "--secret-file";
+    throw new CommandFailed(exitCodes.usage, `${flag} is for several servers; in topology solo there is one`);
+  }
+}
+
+function checkConfiguredLimits({ limits }: Configuration): void {
+  try {
+    checkLimits(limits);
+  } catch (cause) {
+    if (!(cause instanceof AssertionFailure)) throw cause;
+    throw new CommandFailed(exitCodes.usage, `the configured limits don't go together: ${cause.message}`, { cause });
+  }
+}
+
+function warnOfRisks({ auth }: Configuration, log: Log): void {
+  const risks: string[] = [];
+  if (auth.mode === "open") risks.push("auth.mode open: every program on this machine may speak as anybody");
+  if (process.getuid?.() === 0) risks.push("running as root: any other user is enough");
+  for (const risk of risks) log.warn("server.insecure", { risk });
+  // Started by another way than the command's first file; disk and name look-ups then share few threads.
+  if (process.env["UV_THREADPOOL_SIZE"] === undefined) {
+    log.warn("process.few-threads", { advice: "start it as synod, or set UV_THREADPOOL_SIZE=16" });
+  }
+}
+
+// A browser's page on another site can reach this machine's loopback by a name of its own; with tokens it has none.
+function trustOf({ auth, host, origins }: Configuration): Trust {
+  const hosts = auth.mode === "open" ? [...loopbackHosts, ...(isLoopback(host) ? [host] : [])] : null;
+  return { origins, hosts };
+}
+
+async function openDirectory(configuration: Configuration, disk: Disk): Promise<DataDirectory> {
+  const { data, node } = configuration;
+  try {
+    return await openDataDirectory({
+      disk,
+      lock: nodeDataLock(data),
+      random: nodeRandom(),
+      node: node as NodeName,
+      groups: 1,
+      found: true,
+      now: nodeClock().wall(),
+      lockFiles: (file) => isLockFile(file) || file === portsFile,
+    });
+  } catch (cause) {
+    if (cause instanceof DirectoryRefused) throw new CommandFailed(exitCodes.refused, cause.message, { cause });
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+    if (["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST"].includes(code)) {
+      const why = cause instanceof Error ? cause.message : code;
+      throw new CommandFailed(exitCodes.refused, `the data directory ${data} can't be used: ${why}`, { cause });
+    }
+    throw cause;
+  }
+}
+
+async function startOn(
+  ground: Pick<Parameters<typeof startServer>[0], "disk" | "log" | "clock" | "random"> & { directory: DataDirectory },
+  configuration: Configuration,
+  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed"> & { acceptLoss: boolean },
+): Promise<Server> {
+  const { disk, log, clock, random, directory } = ground;
+  const { cluster, incarnation, node } = directory.identity;
+  const { limits, flush, push, retention, timeZone, advertise, auth } = configuration;
+  const { acceptLoss, authenticate, onFailed } = options;
+  try {
+    return await startServer(
+      { disk, clock, random, log, limits, node, owner: { cluster, incarnation }, acceptLoss, flush },
+      {
+        timeZone,
+        retentionDays: retention.days,
+        push,
+        flushAfterMs: flush.afterMs,
+        flushAfterBytes: flush.afterBytes,
+        advertise,
+        openNames: auth.mode === "open",
+        authenticate,
+        onFailed,
+      },
+    );
+  } catch (cause) {
+    if (!(cause instanceof DataDamaged)) throw cause;
+    for (const damage of cause.damage) log.error("data.damaged", { ...damage });
+    throw new CommandFailed(exitCodes.failed, cause.message, { cause });
+  }
+}
