@@ -77,7 +77,7 @@ export interface Disk {
 /** File handles kept open: enough for the journal and the chunks in use, far below any limit of the system. */
 const handlesMax = 64;
 
-/** Zeros are written in pieces of this size. */
+/** Zeros are written in pieces of this size, each synced, so that other writes do not wait behind a whole segment of them. */
 const zeroBytes = 1024 * 1024;
 
 interface Handle {
@@ -155,6 +155,7 @@ class FileSystemDisk implements Disk {
     await this.#replace("allocate", file, async (handle) => {
       for (let at = 0; at < size; at += zeros.length) {
         await writeAll(handle, size - at < zeros.length ? zeros.subarray(0, size - at) : zeros, at);
+        if (at + zeros.length < size) await handle.sync();
       }
     });
   }

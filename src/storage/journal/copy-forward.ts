@@ -95,10 +95,10 @@ export async function copyForward(options: {
       stage(encodeBase(id, before as LogIndex, chain.at(before)));
       staging.open.entries.set(id, before as LogIndex);
     }
-    for (const entry of group.entries) {
+    for (const [place, entry] of group.entries.entries()) {
       assert(entry.index === chain.last + 1, `the recovered log of group ${id} has a hole before ${entry.index}`);
       const at = staging.reserve(entryOverheadBytes + entry.payload.length, 0 as Mark);
-      putEntry(staging.bytes, at, entry, chain.at(entry.index - 1));
+      putEntry(staging.bytes, at, entry, chain.at(entry.index - 1), group.chains[place] ?? null);
       chain.push(entry.index, chainOfEntryAt(staging.bytes, at));
       staging.open.entries.set(id, entry.index);
       if (staging.batches.length > 8) await drain(1);

@@ -53,9 +53,15 @@ export type JournalRecord =
 /**
  * Writes an entry with `previousChain` as the chain of the entry before it. The chain of an entry is the first 8 bytes of
  * SHA-256 over group, previous chain, index, term, type, ts, day and payload: equal chains mean equal logs up to here.
- * It is left in `bytes` at `at + 6`.
+ * It is left in `bytes` at `at + 6`. Who copies an entry unchanged gives the chain it had as `knownChain`.
  */
-export function putEntry(bytes: Uint8Array, at: number, entry: Entry, previousChain: Uint8Array): void {
+export function putEntry(
+  bytes: Uint8Array,
+  at: number,
+  entry: Entry,
+  previousChain: Uint8Array,
+  knownChain: Uint8Array | null = null,
+): void {
   const length = entryOverheadBytes + entry.payload.length;
   putU32(bytes, at, length);
   bytes[at + 4] = recordTypes.entry;
@@ -69,7 +75,7 @@ export function putEntry(bytes: Uint8Array, at: number, entry: Entry, previousCh
   putU48(bytes, at + 38, entry.ts);
   putU32(bytes, at + 44, entry.day);
   bytes.set(entry.payload, at + entryOverheadBytes);
-  const digest = hash("sha256", bytes.subarray(at + hashedFrom, at + length), "buffer");
+  const digest = knownChain ?? hash("sha256", bytes.subarray(at + hashedFrom, at + length), "buffer");
   for (let i = 0; i < chainBytes; i++) bytes[at + chainAt + i] = digest[i]!;
 }
 

@@ -30,7 +30,7 @@ export interface ReplayedGroup extends RecoveredGroup {
   readonly last: LogIndex;
   /** The chain of the entry before `entries[0]`, or of `last` when there are no entries. */
   readonly chainBefore: Uint8Array;
-  /** The chains of `entries`, as they stand in the journal. */
+  /** The chains of `entries`, as they stand in the journal; [] when holes were closed, which changes them. */
   readonly chains: Uint8Array[];
   /** Segments that hold the newest vote, and the newest entry or base; 0 when there is none. */
   readonly voteSegment: number;
@@ -162,7 +162,8 @@ export class Replay {
       const entries = group.holes.length === 0 ? group.entries : closed(group, options.fill);
       const last = entries.at(-1)?.index ?? (Math.max(group.last, group.from) as LogIndex);
       const chainBefore = entries.length > 0 ? group.chainBefore : group.last >= group.from ? group.chain : noChain;
-      const { vote, chains, voteSegment, chainSegment } = group;
+      const { vote, voteSegment, chainSegment } = group;
+      const chains = group.holes.length === 0 ? group.chains : [];
       groups.set(id, { vote, entries, last, chainBefore, chains, voteSegment, chainSegment });
     }
     const damage = this.#damage

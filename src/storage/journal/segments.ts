@@ -99,11 +99,13 @@ export class SegmentPool {
   /** The segment with this number, prepared. With `wait`, for as long as the disk is full; other failures reject. */
   async take(number: number, options: { flags: number; wait: boolean }): Promise<Segment> {
     const { flags, wait } = options;
+    // When it is ready, a roll does not wait until the reserve is full as well.
+    if (this.#prepared === null) await this.#work;
+    const prepared = this.#prepared;
+    this.#prepared = null;
+    if (prepared !== null && prepared.number === number && flags === 0) return prepared;
     await this.#work;
     for (;;) {
-      const prepared = this.#prepared;
-      this.#prepared = null;
-      if (prepared !== null && prepared.number === number && flags === 0) return prepared;
       try {
         const segment = await this.#prepare(number, flags);
         this.waitsForSpace = false;
@@ -150,18 +152,19 @@ export class SegmentPool {
     return { number, file, generation, segmentBytes };
   }
 
-  /** One that already has the name is taken first: another would replace it. */
+  /**
+   * One that already has the name is taken first: another would replace it. It is off the list before anything is
+   * awaited, because a roll and the work in the background may both be looking.
+   */
   async #takeSpare(wanted: FileName): Promise<FileName | null> {
     const { disk, segmentBytes } = this.#options;
     for (;;) {
       const at = this.#spares.indexOf(wanted);
-      const spare = at >= 0 ? wanted : this.#spares.at(-1);
+      const spare = at >= 0 ? this.#spares.splice(at, 1)[0] : this.#spares.pop();
       if (spare === undefined) return null;
-      const fits = (await disk.sizeOf(spare)) === segmentBytes;
+      if ((await disk.sizeOf(spare)) === segmentBytes) return spare;
       // Made when segments had another size: nothing in it matters, and it cannot be used.
-      if (!fits) await disk.remove(spare);
-      this.#spares.splice(at >= 0 ? at : this.#spares.length - 1, 1);
-      if (fits) return spare;
+      await disk.remove(spare);
     }
   }
 
@@ -176,8 +179,7 @@ export class SegmentPool {
 
   async #trim(): Promise<void> {
     while (this.#spares.length > Math.max(1, this.#options.spareSegments)) {
-      await this.#options.disk.remove(this.#spares.at(-1)!);
-      this.#spares.pop();
+      await this.#options.disk.remove(this.#spares.pop()!);
     }
   }
 }
