@@ -52,12 +52,17 @@ export interface Identity {
 /** Keeps two processes off one directory. */
 export interface Lock {
   /**
-   * Takes the directory. Rejects with `DirectoryRefused` ("locked", "permissions") when another process that is alive has
-   * it or when others may read it; what a process left that died is taken over.
+   * Takes the directory. Rejects with a `LockRefusal` when another process that is alive has it or when others may read
+   * it; what a process left that died is taken over.
    */
   acquire(): Promise<void>;
   /** Gives it back. */
   release(): Promise<void>;
+}
+
+/** Why a lock was not given. The message is one line that says why and what to do. */
+export interface LockRefusal extends Error {
+  readonly reason: "locked" | "permissions";
 }
 
 export type RefusalReason =
@@ -76,8 +81,8 @@ export class DirectoryRefused extends Error {
   override readonly name = "DirectoryRefused";
   readonly reason: RefusalReason;
 
-  constructor(reason: RefusalReason, message: string) {
-    super(message);
+  constructor(reason: RefusalReason, message: string, options: { cause?: unknown } = {}) {
+    super(message, options);
     this.reason = reason;
   }
 }
@@ -114,7 +119,11 @@ export interface DataDirectoryOptions {
 /** Takes the directory, and reads or makes its identity. Rejects with `DirectoryRefused`; then nothing was changed. */
 export async function openDataDirectory(options: DataDirectoryOptions): Promise<DataDirectory> {
   const { disk, lock } = options;
-  await lock.acquire();
+  try {
+    await lock.acquire();
+  } catch (cause) {
+    throw isLockRefusal(cause) ? new DirectoryRefused(cause.reason, cause.message, { cause }) : cause;
+  }
   try {
     const read = await readIdentity(disk);
     const unknown = await unknownAtTop(disk, options.lockFiles ?? (() => false));
@@ -134,6 +143,11 @@ export async function openDataDirectory(options: DataDirectoryOptions): Promise<
     await lock.release();
     throw fault;
   }
+}
+
+/** The lock comes from outside, so its refusal is known by its shape. */
+function isLockRefusal(cause: unknown): cause is LockRefusal {
+  return cause instanceof Error && "reason" in cause && (cause.reason === "locked" || cause.reason === "permissions");
 }
 
 async function found(options: DataDirectoryOptions, unknown: readonly string[]): Promise<Identity> {

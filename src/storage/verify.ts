@@ -70,7 +70,7 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Directory
   for (let number = 0; number < identity.groups; number++) {
     const group = groupId(number);
     const snapshot = await checkSnapshots(disk, identity, group, found);
-    const store = await openChunkStore({ disk, cluster: identity.cluster, group });
+    const store = await openChunkStore({ disk, cluster: identity.cluster, group, readOnly: true });
     const lastChunkEnd = await checkChunks(store, group, snapshot, options, found);
     if (number === 0) found.unknown.push(...store.unknownFiles());
     if (snapshot !== null) from.set(group, snapshot.index);

@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { ClusterId, Incarnation, NodeName } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { timestamp } from "../../src/base/units.ts";
-import { isLockFile, nodeDataLock } from "../../src/platform/node/data-lock.ts";
+import { isLockFile, LockRefused, nodeDataLock } from "../../src/platform/node/data-lock.ts";
 import { nodeFileSystem } from "../../src/platform/node/node-file-system.ts";
 import { crashModes, SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import {
@@ -39,12 +39,13 @@ function open(fileSystem: SimFileSystem, change: Partial<DataDirectoryOptions> =
   });
 }
 
-async function refusal(opening: Promise<unknown>): Promise<DirectoryRefused> {
+async function refusal(opening: Promise<unknown>): Promise<DirectoryRefused | LockRefused> {
   const fault: unknown = await opening.then(
     () => null,
     (cause: unknown) => cause,
   );
-  if (!(fault instanceof DirectoryRefused)) expect.fail(`not refused: ${String(fault)}`);
+  if (!(fault instanceof DirectoryRefused || fault instanceof LockRefused))
+    expect.fail(`not refused: ${String(fault)}`);
   expect(fault.message).not.toContain("\n");
   return fault;
 }
@@ -222,8 +223,13 @@ describe("the identity of a data directory", () => {
     await refusal(open(new SimFileSystem(), { lock, found: false }));
     expect(calls).toEqual(["acquire", "release"]);
     const fileSystem = new SimFileSystem();
-    const held: Lock = { ...noLock, acquire: () => Promise.reject(new DirectoryRefused("locked", "in use")) };
-    expect((await refusal(open(fileSystem, { lock: held }))).reason).toBe("locked");
+    const held: Lock = { ...noLock, acquire: () => Promise.reject(new LockRefused("locked", "in use")) };
+    const fault = await refusal(open(fileSystem, { lock: held }));
+    expect(fault).toBeInstanceOf(DirectoryRefused);
+    expect(fault.reason).toBe("locked");
+    // Anything else that goes wrong with the lock is passed on as it is.
+    const broken: Lock = { ...noLock, acquire: () => Promise.reject(new Error("EIO")) };
+    await expect(open(fileSystem, { lock: broken })).rejects.toThrow("EIO");
     expect(fileSystem.calls).toBe(0);
   });
 });
@@ -303,6 +309,7 @@ describe("the lock of a real directory", () => {
     expect((await stat(join(directory, "identity"))).mode & 0o777).toBe(0o600);
     expect(first.unknown).toEqual([]);
     const fault = await refusal(openReal());
+    expect(fault).toBeInstanceOf(DirectoryRefused);
     expect(fault.reason).toBe("locked");
     await first.close();
     const second = await openReal();

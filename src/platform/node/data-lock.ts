@@ -1,8 +1,19 @@
 import { chmod, link, mkdir, open, readdir, readFile, readlink, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
-import { DirectoryRefused, type Lock } from "../../storage/data-directory.ts";
+import type { Lock, LockRefusal } from "../../storage/data-directory.ts";
 import type { FileName } from "../../storage/disk.ts";
+
+/** The lock was not given: another process has the directory, or other users may enter it. */
+export class LockRefused extends Error implements LockRefusal {
+  override readonly name = "LockRefused";
+  readonly reason: "locked" | "permissions";
+
+  constructor(reason: "locked" | "permissions", message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
 
 /** What a lock file says about who holds it. */
 interface Holder {
@@ -76,8 +87,8 @@ async function refuseIfHeld(directory: string, own: string, me: Holder): Promise
   }
 }
 
-function locked(directory: string, why: string): DirectoryRefused {
-  return new DirectoryRefused("locked", `the data directory ${directory} is in use: ${why}`);
+function locked(directory: string, why: string): LockRefused {
+  return new LockRefused("locked", `the data directory ${directory} is in use: ${why}`);
 }
 
 async function readHolder(file: string): Promise<Holder | "gone" | null> {
@@ -186,7 +197,7 @@ async function makeDirectory(directory: string): Promise<void> {
   if ((mode & 0o077) === 0) return;
   if ((await readdir(directory)).length > 0) {
     const octal = mode.toString(8).padStart(4, "0");
-    throw new DirectoryRefused(
+    throw new LockRefused(
       "permissions",
       `the data directory ${directory} can be entered by other users (mode ${octal}); run: chmod 700 ${directory}`,
     );

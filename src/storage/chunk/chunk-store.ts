@@ -179,7 +179,7 @@ export class ChunkStore {
   /**
    * Settles when the chunk's name would survive power loss. A process that was killed inside `publish` may have left a
    * name that a listing shows and that no sync has followed; so this comes before anything is given up because the chunk
-   * is there: a journal segment, an older generation.
+   * is there: a journal segment, an older generation. Opening has done it for the chunks that can be meant.
    */
   async confirm(chunk: ChunkNumber): Promise<void> {
     const { file } = this.#file(chunk);
@@ -354,17 +354,26 @@ export class ChunkStore {
   }
 }
 
-/** Opens the history of a group. The time it takes depends on the count of files, not on what is in them. */
+/**
+ * Opens the history of a group. The time it takes depends on the count of files, not on what is in them. The names that a
+ * killed process may have left unsynced, that of the last chunk and those beside an older generation, are made durable
+ * first, so that `has` may be believed; with `readOnly` nothing is written.
+ */
 export async function openChunkStore(options: {
   disk: Disk;
   cluster: ClusterId;
   group: GroupId;
   settings?: Partial<ChunkStoreSettings>;
+  /** @defaultValue false */
+  readOnly?: boolean;
 }): Promise<ChunkStore> {
   const { disk, cluster, group } = options;
   const settings = { ...defaultChunkStoreSettings, ...options.settings };
   const store = new ChunkStore({ disk, cluster, group, settings });
   await store.open();
+  if (options.readOnly === true) return store;
+  const last = store.list().at(-1);
+  for (const chunk of last === undefined ? [] : [last.chunk, ...store.supersededChunks()]) await store.confirm(chunk);
   return store;
 }
 
