@@ -16,6 +16,7 @@ import { textOf, utf8 } from "../protocol/utf8.ts";
 import type { Caller } from "../server/caller.ts";
 import type { Log } from "../server/log.ts";
 import type { EventStreams } from "./event-stream.ts";
+import { answerHeaders, json, problemResponse } from "./json-response.ts";
 import { type Page, pageResponse } from "./page.ts";
 import { problemHeaders, problemOf, unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
@@ -206,11 +207,11 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
       });
       if (response !== null) return response;
     }
-    return problem(new Fault("not_found", `${method} is not answered at this address`));
+    return problemResponse(new Fault("not_found", `${method} is not answered at this address`));
   });
 
   app.onError((cause) => {
-    if (cause instanceof Fault) return problem(cause);
+    if (cause instanceof Fault) return problemResponse(cause);
     options.log.error("door.failed", { door: "http", cause });
     // The program is wrong, for everybody: outside of this request, where nobody catches it.
     if (cause instanceof AssertionFailure) {
@@ -218,7 +219,7 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
         throw cause;
       });
     }
-    return problem(unexpected());
+    return problemResponse(unexpected());
   });
 
   /** For the pages of listed origins: they may read what is answered. */
@@ -232,13 +233,13 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
   const answer = async (request: Request, env: HttpBindings): Promise<Response> => {
     const { incoming } = env;
     const fault = refusalOf(incoming);
-    if (fault !== null) return problem(fault);
+    if (fault !== null) return problemResponse(fault);
     const friend = friendHeaders(incoming);
     if (incoming.method === "OPTIONS" && incoming.headers["access-control-request-method"] !== undefined) {
       return new Response(null, { status: 204, headers: { ...answerHeaders, ...friend, ...preflightHeaders } });
     }
     if (inFlight >= requestsInFlightMax) {
-      return problem(new Fault("overloaded", "too many requests are being answered", { retryAfterMs: 500 }));
+      return problemResponse(new Fault("overloaded", "too many requests are being answered", { retryAfterMs: 500 }));
     }
     inFlight++;
     try {
@@ -349,13 +350,6 @@ function numberOf(text: string, name: string): number {
 const afterOf = (text: string | undefined): number | "latest" =>
   text === undefined || text === "latest" ? "latest" : numberOf(text, "after");
 
-const answerHeaders = {
-  "cache-control": "no-store",
-  "x-content-type-options": "nosniff",
-  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-  "referrer-policy": "no-referrer",
-} as const;
-
 const exposedHeaders = "retry-after, synod-line, synod-head, synod-node";
 
 const preflightHeaders = {
@@ -363,15 +357,6 @@ const preflightHeaders = {
   "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id, synod-user",
   "access-control-max-age": "600",
 } as const;
-
-function json(value: unknown, status = 200, headers: Record<string, string> = {}): Response {
-  return new Response(JSON.stringify(value), {
-    status,
-    headers: { ...answerHeaders, "content-type": "application/json", ...headers },
-  });
-}
-
-const problem = (fault: Fault): Response => json(problemOf(fault), problemOf(fault).status, problemHeaders(fault));
 
 // A request is answered by what its handler settles with; nothing is pushed to it.
 const notAsked: Caller["answer"] = (frame) => {

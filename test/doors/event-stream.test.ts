@@ -135,7 +135,7 @@ test("[SSE3] the status is the outcome of the subscription, whether hello or sub
     definite: true,
     retryable: true,
     retryAfterMs: 100,
-  } as ServerFrame;
+  };
   server.onSession = (session) => (session.onReceived = () => session.link.write([bytesOf(refusal)]));
   const reader = await read("/v1/rooms/lobby/stream?after=3");
   expect(reader.incoming.statusCode).toBe(503);
@@ -192,8 +192,7 @@ test("[SSE4] what is not for a reader is not shown; a pong is a comment", async 
 
 test("[SSE5] behind a gap for good the id goes on, behind one that may heal the reader asks again from where it was", async () => {
   const { server, read } = await listening();
-  const gap = (reason: string): ServerFrame =>
-    ({ t: "gap", room, from: 3 as Seq, to: 6 as Seq, reason }) as ServerFrame;
+  const gap = (reason: string): ServerFrame => ({ t: "gap", room, from: 3 as Seq, to: 6 as Seq, reason });
   const head = (reason: string): string =>
     Buffer.from(bytesOf(gap(reason)))
       .toString()
@@ -249,7 +248,7 @@ test("[DOOR7] a reader that goes is the end of its session, also before the stre
   server.onSession = null;
   void read("/v1/rooms/lobby/stream").catch((cause: unknown) => cause);
   await until(() => server.sessions.length === 2);
-  closers.shift()?.();
+  await closers.shift()?.();
   await until(() => server.sessions[1]!.closedCount === 1);
   expect(door.connectionCount).toBe(0);
 });

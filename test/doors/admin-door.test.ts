@@ -1,0 +1,145 @@
+import { request } from "node:http";
+import { afterEach, expect, test } from "vitest";
+import { Fault } from "../../src/base/error-codes.ts";
+import { AdminDoor } from "../../src/doors/admin-door.ts";
+import type { OperatorPort } from "../../src/doors/server-port.ts";
+import type { Operation } from "../../src/server/operator.ts";
+import { realClock, RememberingLog, smallLimits } from "./fake-server.ts";
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+class FakeOperator implements OperatorPort {
+  readonly operations: Operation[] = [];
+  readonly limits: number[] = [];
+  failure: Fault | null = null;
+
+  async operate(operation: Operation): Promise<void> {
+    if (this.failure !== null) throw this.failure;
+    this.operations.push(operation);
+  }
+
+  status(): object {
+    return { node: "n1" };
+  }
+
+  sessionList(limit: number): readonly object[] {
+    this.limits.push(limit);
+    return [{ user: "alice", door: "tcp" }];
+  }
+
+  async metrics(): Promise<string> {
+    return "synod_up 1\n";
+  }
+}
+
+async function listening(token: string | null = null) {
+  const server = new FakeOperator();
+  const log = new RememberingLog();
+  const door = new AdminDoor({ server, clock: realClock, limits: smallLimits, log, token });
+  const port = await door.listen({ host: "127.0.0.1", port: 0 });
+  closers.push(() => door.close());
+  const ask = (method: string, path: string, body?: string, headers: Record<string, string> = {}) =>
+    new Promise<{ status: number; text: string; type: string; json: Record<string, unknown> }>((resolve, reject) => {
+      const outgoing = request({ port, host: "127.0.0.1", method, path, headers, agent: false }, (incoming) => {
+        let text = "";
+        incoming.on("data", (bytes: Buffer) => (text += bytes.toString()));
+        incoming.on("end", () => {
+          const type = incoming.headers["content-type"] ?? "";
+          const json = type.includes("json") ? (JSON.parse(text) as Record<string, unknown>) : {};
+          resolve({ status: incoming.statusCode!, text, type, json });
+        });
+      });
+      outgoing.on("error", reject);
+      outgoing.end(body);
+    });
+  return { server, log, door, ask };
+}
+
+test("[ADMIN1] status, sessions and metrics are shown", async () => {
+  const { server, ask } = await listening();
+  expect((await ask("GET", "/admin/v1/status")).json).toEqual({ node: "n1" });
+  expect((await ask("GET", "/admin/v1/sessions?limit=5")).json).toEqual({ sessions: [{ user: "alice", door: "tcp" }] });
+  await ask("GET", "/admin/v1/sessions");
+  expect(server.limits).toEqual([5, 1_000]);
+  const metrics = await ask("GET", "/metrics");
+  expect([metrics.text, metrics.type]).toEqual(["synod_up 1\n", "text/plain; version=0.0.4; charset=utf-8"]);
+});
+
+test.each([
+  ["retention", '{"messages":100}', { type: "retention", ageMs: 0, messages: 100, bytes: 0 }],
+  ["trim", '{"first":7}', { type: "trim", first: 7 }],
+  ["delete", "", { type: "delete" }],
+  ["kick", '{"user":"bob"}', { type: "kick", user: "bob" }],
+  ["invite", '{"user":"bob"}', { type: "invite", user: "bob" }],
+  ["role", '{"user":"bob","role":"moderator"}', { type: "role", user: "bob", role: "moderator" }],
+])("[ADMIN2] %s is put in order, and logged", async (name, body, operation) => {
+  const { server, ask, log } = await listening();
+  const answer = await ask("POST", `/admin/v1/rooms/den/${name}`, body);
+  expect(answer.status).toBe(200);
+  expect(server.operations).toEqual([{ ...operation, room: "den" }]);
+  expect(answer.json).toEqual({ done: server.operations[0] });
+  expect(log.events).toEqual(["operation.done"]);
+});
+
+test.each([
+  ["an operation that is none", "POST", "/admin/v1/rooms/den/explode", "{}", 404],
+  ["a room that is none", "POST", "/admin/v1/rooms/..%2Fx/delete", "", 400],
+  ["a retention without a bound", "POST", "/admin/v1/rooms/den/retention", "{}", 400],
+  ["a bound below 0", "POST", "/admin/v1/rooms/den/retention", '{"ageMs":-1}', 400],
+  ["a trim to nowhere", "POST", "/admin/v1/rooms/den/trim", '{"first":0}', 400],
+  ["a user that is none", "POST", "/admin/v1/rooms/den/kick", '{"user":"a b"}', 400],
+  ["a role that is none", "POST", "/admin/v1/rooms/den/role", '{"user":"bob","role":"__proto__"}', 400],
+  ["JSON that is none", "POST", "/admin/v1/rooms/den/kick", "{", 400],
+  ["a body that is too long", "POST", "/admin/v1/rooms/den/kick", " ".repeat(5_000), 413],
+  ["a limit that is none", "GET", "/admin/v1/sessions?limit=-1", undefined, 400],
+  ["a look at an operation", "GET", "/admin/v1/rooms/den/delete", undefined, 404],
+])("[ADMIN3] %s is a problem, and nothing is done", async (_name, method, path, body, status) => {
+  const { server, ask } = await listening();
+  const answer = await ask(method, path, body);
+  expect([answer.status, answer.type]).toEqual([status, "application/problem+json"]);
+  expect(server.operations).toEqual([]);
+});
+
+test("[ADMIN3] a Fault of the server keeps its words", async () => {
+  const { server, ask } = await listening();
+  server.failure = new Fault("not_found", "there is no such room");
+  expect((await ask("POST", "/admin/v1/rooms/den/delete")).json).toMatchObject({ code: "not_found", status: 404 });
+});
+
+test("[ADMIN4] without a token only loopback is listened on, and only by its own name", async () => {
+  const { door, ask, server } = await listening();
+  expect(() => door.listen({ host: "0.0.0.0", port: 0 })).toThrow("needs a token");
+  expect((await ask("POST", "/admin/v1/rooms/den/delete", "", { host: "rebound.evil.example:7402" })).status).toBe(403);
+  expect(server.operations).toEqual([]);
+});
+
+test("[ADMIN5] no page may use this port, whatever its origin says", async () => {
+  const { ask, server } = await listening();
+  for (const origin of ["https://evil.example", "null", "http://127.0.0.1"]) {
+    expect((await ask("POST", "/admin/v1/rooms/den/delete", "", { origin })).status).toBe(403);
+  }
+  expect((await ask("POST", "/admin/v1/rooms/den/delete", "", { cookie: "a=b" })).status).toBe(403);
+  expect(server.operations).toEqual([]);
+});
+
+test("[ADMIN6] with a token nothing is answered without it, metrics included", async () => {
+  const { ask, server } = await listening("secret");
+  const attempts: Record<string, string>[] = [
+    {},
+    { authorization: "Bearer wrong!" },
+    { authorization: "secret" },
+    { authorization: "Bearer secret " + "x" },
+    { authorization: "Bearer " },
+  ];
+  for (const headers of attempts) {
+    for (const path of ["/metrics", "/admin/v1/status", "/nowhere"]) {
+      expect((await ask("GET", path, undefined, headers)).status).toBe(401);
+    }
+  }
+  const answer = await ask("POST", "/admin/v1/rooms/den/delete", "", { authorization: "Bearer secret" });
+  expect(answer.status).toBe(200);
+  expect(server.operations).toHaveLength(1);
+});
