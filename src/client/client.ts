@@ -328,7 +328,8 @@ export class Chat {
       kind: options.kind ?? null,
       ref: (options.ref ?? null) as Seq | null,
       body,
-      since: this.#driver.known(room)?.head ?? (0 as Seq),
+      // Of an id that was made elsewhere nobody here knows when: it may stand anywhere.
+      since: options.cid === undefined ? (this.#driver.known(room)?.head ?? (0 as Seq)) : (0 as Seq),
       line: this.#driver.known(room)?.line ?? null,
     };
     const bytes = utf8Length(body);

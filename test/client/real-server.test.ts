@@ -1,0 +1,137 @@
+import { afterEach, expect, test } from "vitest";
+import { seededRandom } from "../../src/base/random.ts";
+import { connect } from "../../src/client/client.ts";
+import type { Chat } from "../../src/client/client.ts";
+import type { Dial } from "../../src/client/ports.ts";
+import type { TimelineItem } from "../../src/client/reader.ts";
+import { nodeClock } from "../../src/platform/node/node-clock.ts";
+import { utf8 } from "../../src/protocol/utf8.ts";
+import type { Server } from "../../src/server/server.ts";
+import { startTestServer } from "../server/server-world.ts";
+
+/** Links straight into a server, without sockets; `cut` breaks them all. */
+class DirectDial implements Dial {
+  readonly #server: Server;
+  readonly #cuts = new Set<() => void>();
+
+  constructor(server: Server) {
+    this.#server = server;
+  }
+
+  cut(): void {
+    for (const cut of this.#cuts) cut();
+  }
+
+  connect(...[, events]: Parameters<Dial["connect"]>): ReturnType<Dial["connect"]> {
+    let over = false;
+    const end = (told: boolean): void => {
+      if (over) return;
+      over = true;
+      this.#cuts.delete(cut);
+      if (!(session instanceof Error)) session.closed();
+      if (told) setImmediate(() => events.closed(null, "cut"));
+    };
+    const cut = (): void => end(true);
+    const session = this.#server.connect({
+      door: "tcp",
+      format: "json-lines",
+      address: "127.0.0.1",
+      write: (pieces) => {
+        const bytes = new Uint8Array(Buffer.concat(pieces));
+        setImmediate(() => {
+          if (!over) events.message(bytes);
+        });
+      },
+      queuedBytes: () => 0,
+      pause: () => undefined,
+      resume: () => undefined,
+      close: () => end(true),
+    });
+    this.#cuts.add(cut);
+    setImmediate(() => {
+      if (!over) events.opened();
+    });
+    return {
+      format: "json-lines",
+      send: (data) =>
+        void setImmediate(() => {
+          // As the TCP door does: a line is a frame.
+          for (const line of (data as string).split("\n")) {
+            if (line !== "" && !over && !(session instanceof Error)) session.received(utf8(line));
+          }
+        }),
+      bufferedBytes: () => 0,
+      close: () => end(false),
+    };
+  }
+}
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+async function town(): Promise<{ chat: (user: string) => Chat; dial: DirectDial }> {
+  const { server } = await startTestServer();
+  ends.push(() => server.stop(0));
+  const dial = new DirectDial(server);
+  let seed = 1;
+  return {
+    dial,
+    chat: (user) => {
+      const chat = connect("test:", {
+        user,
+        dial,
+        clock: nodeClock(),
+        random: seededRandom(seed++),
+        timing: { retryMs: 5, retryMsMax: 20 },
+      });
+      ends.push(() => chat.close());
+      return chat;
+    },
+  };
+}
+
+async function take(items: AsyncIterable<TimelineItem>, count: number): Promise<string[]> {
+  const taken: string[] = [];
+  for await (const item of items) {
+    taken.push(item.gap === undefined ? item.body : `gap ${item.gap.from}-${item.gap.to} ${item.gap.reason}`);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+test("[SDK22] [SDK41] beside the server's own core: pipelined sends and a reader, over links that keep breaking", async () => {
+  const { chat, dial } = await town();
+  const alice = chat("alice").room("lobby");
+  const bob = chat("bob").room("lobby");
+  const sent = Array.from({ length: 400 }, (_, i) => alice.send(`m${i + 1}`));
+  await sent[0];
+  const reading = take(bob.messages({ after: 0 }), 400);
+  for (let i = 40; i < 400; i += 60) {
+    dial.cut();
+    await sent[i];
+  }
+  const places = await Promise.all(sent);
+  expect(places.map(({ seq }) => seq)).toEqual(sent.map((_, i) => i + 1));
+  expect(await reading).toEqual(sent.map((_, i) => `m${i + 1}`));
+  const page = await alice.history({ before: 400, limit: 2 });
+  expect(page.items.map(({ body }) => body)).toEqual(["m398", "m399"]);
+  expect(await alice.lookup(sent[9]!.cid)).toEqual({ seq: 10, head: 400 });
+});
+
+test("[SDK30] [SDK31] beside the server's own core: direct messages for who was away, and who is there", async () => {
+  const { chat, dial } = await town();
+  const alice = chat("alice");
+  const first = alice.direct("bob").send("while you were away");
+  await first;
+  const bob = chat("bob");
+  const reading = take(bob.directMessages(), 4);
+  await alice.direct("bob").send("now");
+  await chat("carol").direct("bob").send("me too");
+  dial.cut();
+  await alice.direct("bob").send("after the break");
+  const read = await reading;
+  expect(read.filter((body) => body !== "me too")).toEqual(["while you were away", "now", "after the break"]);
+  expect(read).toContain("me too");
+});
