@@ -78,7 +78,7 @@ export class StillClock implements Clock {
 export class ProcessEnded extends Error {}
 
 /** Nobody keeps the way to settle it. */
-const never = new Promise<void>(() => {
+export const never = new Promise<never>(() => {
   return;
 });
 

@@ -1,17 +1,23 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { AssertionFailure } from "../../src/base/assert.ts";
 import { entryTypes } from "../../src/base/entry.ts";
-import { groupId, logIndex } from "../../src/base/ids.ts";
-import type { ClusterId, Incarnation } from "../../src/base/ids.ts";
+import { groupId, logIndex, term } from "../../src/base/ids.ts";
+import type { ClusterId, Incarnation, Mark } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { millis } from "../../src/base/units.ts";
+import { day, millis, timestamp } from "../../src/base/units.ts";
+import { nodeFileSystem } from "../../src/platform/node/node-file-system.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { openDisk } from "../../src/storage/disk.ts";
+import type { FileSystem } from "../../src/storage/file-system.ts";
+import type { Journal } from "../../src/storage/journal/journal.ts";
 import { batchKinds, sealBatch, sectorBytes } from "../../src/storage/journal/layout.ts";
 import { openJournal } from "../../src/storage/journal/open.ts";
 import type { OpenedJournal } from "../../src/storage/journal/open.ts";
 import { scanSegment } from "../../src/storage/journal/scan.ts";
-import { JournalWorld, StillClock, cluster, incarnation, quiet, tinySettings } from "./journal-world.ts";
+import { JournalWorld, StillClock, cluster, incarnation, never, quiet, tinySettings } from "./journal-world.ts";
 
 /** Opens what is there, without a model: for journals that are damaged or somebody else's. */
 function openPlain(
@@ -433,6 +439,110 @@ describe("opening", () => {
     expect(world.promised).toBe(90);
   });
 });
+
+test("[JRN9] on the real disk: what was flushed is there after a stop, and after none", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "synod-journal-"));
+  const start = async (expected: number): Promise<{ append: (index: number) => Mark; process: RealProcess }> => {
+    const process = realProcess(folder);
+    const { journal, groups, damage } = await openJournal({
+      disk: openDisk(process.fileSystem),
+      clock: new StillClock(),
+      random: seededRandom(4),
+      cluster,
+      incarnation,
+      settings: tinySettings,
+      from: new Map(),
+      acceptLoss: false,
+      onFlushed: (mark) => process.tellFlushed(mark),
+      onFailed: (cause) => expect.unreachable(String(cause)),
+    });
+    process.journal = journal;
+    expect(damage).toEqual([]);
+    const entries = groups.get(group0)?.entries ?? [];
+    expect(entries.length).toBe(expected);
+    expect(entries.every((entry, at) => entry.index === at + 1 && entry.payload[99] === at + 1)).toBe(true);
+    const append = (index: number): Mark =>
+      journal.appendEntry({
+        group: group0,
+        index: logIndex(index),
+        term: term(1),
+        type: entryTypes.commands,
+        ts: timestamp(index),
+        day: day(20261123),
+        payload: new Uint8Array(100).fill(index),
+      });
+    return { append, process };
+  };
+  let last = 0;
+  for (const stop of ["clean", "none", "clean", "none"]) {
+    const { append, process } = await start(last);
+    let mark = append(last + 1);
+    for (let count = 2; count <= 40; count++) mark = append(last + count);
+    last += 40;
+    await process.flushed(mark);
+    if (stop === "clean") await process.journal!.close();
+    else await process.kill();
+  }
+  const { process } = await start(160);
+  await process.journal!.close();
+  await rm(folder, { recursive: true });
+});
+
+interface RealProcess {
+  readonly fileSystem: FileSystem;
+  journal: Journal | null;
+  tellFlushed: (mark: Mark) => void;
+  flushed(upTo: Mark): Promise<void>;
+  /** From now on no call is made; settles when those under way have ended. */
+  kill(): Promise<void>;
+}
+
+/** The real file system as a process has it that may be killed without a trace, while others go on. */
+function realProcess(folder: string): RealProcess {
+  const real = nodeFileSystem(folder);
+  const underWay = new Set<Promise<unknown>>();
+  let alive = true;
+  const call = <T>(make: () => Promise<T>): Promise<T> => {
+    if (!alive) return never;
+    const made = make();
+    const ended: Promise<unknown> = made.catch(() => null).then(() => underWay.delete(ended));
+    underWay.add(ended);
+    return made;
+  };
+  const process: RealProcess = {
+    fileSystem: {
+      list: (path) => call(() => real.list(path)),
+      makeFolder: (path) => call(() => real.makeFolder(path)),
+      syncFolder: (path) => call(() => real.syncFolder(path)),
+      rename: (from, to) => call(() => real.rename(from, to)),
+      unlink: (path) => call(() => real.unlink(path)),
+      space: () => call(() => real.space()),
+      open: async (path, mode) => {
+        const file = await call(() => real.open(path, mode));
+        return {
+          read: (into, position) => call(() => file.read(into, position)),
+          write: (bytes, position) => call(() => file.write(bytes, position)),
+          sync: () => call(() => file.sync()),
+          size: () => call(() => file.size()),
+          close: () => call(() => file.close()),
+        };
+      },
+    },
+    journal: null,
+    tellFlushed: () => undefined,
+    flushed: (upTo) =>
+      new Promise((resolve) => {
+        process.tellFlushed = (mark) => {
+          if (mark >= upTo) resolve();
+        };
+      }),
+    kill: async () => {
+      alive = false;
+      await Promise.all(underWay);
+    },
+  };
+  return process;
+}
 
 /** Six entries of group 0 in three batches, the second of which has rotted; it also held an entry of group 1. */
 async function damagedWorld(): Promise<JournalWorld> {

@@ -117,8 +117,11 @@ export class SegmentPool {
         this.lastFault = fault;
       }
       await new Promise<void>((resolve) => {
-        this.#endWait = resolve;
-        this.#options.clock.after(spaceRetryMs, resolve);
+        const timer = this.#options.clock.after(spaceRetryMs, resolve);
+        this.#endWait = () => {
+          timer.cancel();
+          resolve();
+        };
       });
     }
   }
