@@ -332,6 +332,14 @@ export class Chat {
       since: options.cid === undefined ? (this.#driver.known(room)?.head ?? (0 as Seq)) : (0 as Seq),
       line: this.#driver.known(room)?.line ?? null,
     };
+    const pending = options.cid === undefined ? null : this.#outbox.pending(room, cid);
+    if (pending?.waiter instanceof SentMessage) {
+      const { kind, ref } = pending.send;
+      // What is on its way already is the same message; two entries of one id could overtake each other.
+      if (pending.send.body === body && kind === send.kind && ref === send.ref) return pending.waiter;
+      const error = new SendRefused(cid, "id_conflict", "another message with this id is on its way");
+      return new SentMessage(send, null, { state: "refused", error });
+    }
     const bytes = utf8Length(body);
     const refusal = this.#refusalOf(send, bytes, options.signal);
     if (refusal !== null) {
@@ -475,6 +483,7 @@ export class Chat {
       messages: (room, options) => this.#messages(room, options),
       history: async (room, options: HistoryOptions): Promise<HistoryPage> => {
         const { before, after, around, level } = options;
+        for (const place of [before, after, around, options.limit, options.atLeast]) checkWhole(place);
         const limitMax = this.#driver.welcome?.limits.histItemsMax ?? Infinity;
         const limit = options.limit === undefined ? undefined : Math.min(options.limit, limitMax);
         const page = await this.#request<"okHist">((id) => {
@@ -498,6 +507,7 @@ export class Chat {
         return { line, head };
       },
       simple: async (frame, options) => {
+        if (frame.t === "read") checkWhole(frame.seq);
         await this.#request<"okDone">((id) => ({ ...frame, id }), options);
       },
       presence: async (room, options): Promise<Presence> => {
@@ -523,4 +533,10 @@ const roomPattern = /^(@[^\p{C}\s/\\,@#!:*?%"<>&]+,)?[^\p{C}\s/\\,@#!:*?%"<>&]+$
 function checkName(name: string, pattern: RegExp, bytesMax: number): void {
   if (!pattern.test(name) || utf8Length(name) > bytesMax)
     throw new ChatError("bad_request", `"${name}" cannot be a name`);
+}
+
+function checkWhole(value: number | undefined): void {
+  if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+    throw new ChatError("bad_request", `${value} is not a place in a room`);
+  }
 }

@@ -435,13 +435,31 @@ export class Driver {
       // A UTF-16 unit takes at most three bytes.
       const size = frame.t === "send" ? frame.body.length * 3 : 0;
       if (i > start && (i - start >= framesPerWriteMax || bodyBytes + size > bodyBytesPerWriteMax)) {
-        open.link.send(open.encoding.encode(frames.slice(start, i)));
+        this.#say(open, open.encoding, frames.slice(start, i));
         start = i;
         bodyBytes = 0;
       }
       bodyBytes += size;
     }
-    if (start < frames.length) open.link.send(open.encoding.encode(frames.slice(start)));
+    if (start < frames.length) this.#say(open, open.encoding, frames.slice(start));
+  }
+
+  /** Writes frames; one that has no form in this encoding is answered here as the server would, and harms no other. */
+  #say(open: Open, encoding: Encoding, frames: readonly ClientFrame[]): void {
+    let data: string | Uint8Array;
+    try {
+      data = encoding.encode(frames);
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== "Fault") throw error;
+      const [frame] = frames;
+      if (frames.length > 1) for (const one of frames) this.#say(open, encoding, [one]);
+      else if (frame !== undefined && "id" in frame) {
+        const { id } = frame;
+        this.#err({ t: "err", id, code: "bad_request", message: error.message, definite: true, retryable: false });
+      } else this.#lose(open.attempt, error.message);
+      return;
+    }
+    open.link.send(data);
   }
 
   /** When something on the link is due: a heartbeat, a try, an answer that is late, a wait that is over. */

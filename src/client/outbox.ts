@@ -109,6 +109,12 @@ export class Outbox {
     for (const lane of this.#active) yield* lane.entries;
   }
 
+  /** The entry with this id that has no outcome yet, or null. */
+  pending(room: RoomName, cid: Cid): OutboxEntry | null {
+    const lane = this.#lanes.get(room);
+    return lane?.entries.find((entry) => entry.send.cid === cid && entry.outcome === null) ?? null;
+  }
+
   hasRoomFor(bytes: number): boolean {
     return this.#messages < this.#limits.messagesMax && this.#bytes + bytes <= this.#limits.bytesMax;
   }

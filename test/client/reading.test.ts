@@ -1,4 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { Fault } from "../../src/base/error-codes.ts";
+import { jsonEncoding } from "../../src/client/json-encoding.ts";
+import type { Encoding } from "../../src/client/ports.ts";
 import { error } from "./model-server.ts";
 import { collect, world } from "./world.ts";
 
@@ -250,6 +253,28 @@ describe("requests", () => {
     expect(await joined).toEqual({ line: "l1", head: 0 });
     expect(await looked).toMatchObject({ code: "not_found" });
     expect(await given).toMatchObject({ code: "unavailable" });
+  });
+
+  test("[SDK50] what has no form on the wire is refused where it is asked, and harms no other request", async () => {
+    const { clock, chat } = world();
+    const plain = jsonEncoding("messages");
+    const strict: Encoding = {
+      ...plain,
+      encode: (frames) => {
+        if (frames.some((frame) => frame.t === "lookup" && frame.cid === "two words")) {
+          throw new Fault("bad_request", "no cid");
+        }
+        return plain.encode(frames);
+      },
+    };
+    const room = chat({ encodings: { "json-websocket": strict } }).room("lobby");
+    const bad = room.lookup("two words").catch((error: unknown) => error);
+    const good = room.lookup("word");
+    await expect(room.history({ before: -1 })).rejects.toMatchObject({ code: "bad_request" });
+    await expect(room.markRead(1.5)).rejects.toMatchObject({ code: "bad_request" });
+    await clock.advance(20);
+    expect(await bad).toMatchObject({ code: "bad_request", message: "no cid" });
+    expect(await good).toEqual({ seq: null, head: 0 });
   });
 
   test("[SDK50] the rest of a room: lookup, leave, read mark, presence, typing, and what others do", async () => {
