@@ -4,6 +4,19 @@ import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
 import type { Millis } from "../base/units.ts";
 import type { FileSystem, FolderItem, OpenFile, OpenMode } from "../storage/file-system.ts";
+import {
+  apply,
+  contentOf,
+  emptyContent,
+  emptyTree,
+  folderOf,
+  nameOf,
+  pathOf,
+  put,
+  reread,
+  sectorBytes,
+} from "./disk-image.ts";
+import type { Inode, Pending, Tree, WriteOperation } from "./disk-image.ts";
 
 /**
  * The file system of one simulated server, with a page cache that power loss takes away.
@@ -602,38 +615,6 @@ export interface CallNote {
   readonly path: string;
 }
 
-const sectorBytes = 512;
-
-interface Content {
-  bytes: Uint8Array;
-  /** Bytes beyond it are never seen; they are zero when the file grows over them. */
-  size: number;
-}
-
-interface Inode {
-  cache: Content;
-  platter: Content;
-}
-
-interface Tree {
-  readonly folders: Set<string>;
-  readonly names: Map<string, Inode>;
-}
-
-interface WriteOperation {
-  readonly kind: "write";
-  readonly inode: Inode;
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
-
-type Pending =
-  | WriteOperation
-  | { readonly kind: "link"; readonly path: string; readonly inode: Inode }
-  | { readonly kind: "unlink"; readonly path: string; readonly after?: Pending }
-  | { readonly kind: "rename"; readonly from: string | null; readonly path: string; readonly inode: Inode }
-  | { readonly kind: "folder"; readonly path: string };
-
 interface CallParts<T> {
   readonly life: number;
   readonly byteCount?: number;
@@ -651,85 +632,6 @@ interface InjectedError {
   readonly at: number;
   readonly code: string;
   readonly persistent: boolean;
-}
-
-function apply(tree: Tree, operation: Pending): void {
-  switch (operation.kind) {
-    case "write":
-      put(operation.inode.platter, operation.offset, operation.bytes);
-      return;
-    case "link":
-      tree.names.set(operation.path, operation.inode);
-      return;
-    case "rename":
-      if (operation.from !== null) tree.names.delete(operation.from);
-      tree.names.set(operation.path, operation.inode);
-      return;
-    case "unlink":
-      if (operation.after?.kind === "rename" && tree.names.get(operation.after.path) !== operation.after.inode) return;
-      tree.names.delete(operation.path);
-      return;
-    case "folder":
-      tree.folders.add(operation.path);
-  }
-}
-
-/** What a new process finds after power loss: the platter, without what lies in folders that are not there. */
-function reread(platter: Tree): Tree {
-  const folders = new Set<string>();
-  for (const folder of [...platter.folders].sort((a, b) => a.length - b.length)) {
-    if (folder === "" || folders.has(folderOf(folder))) folders.add(folder);
-  }
-  const names = new Map<string, Inode>();
-  const seen = new Map<Inode, Inode>();
-  for (const [path, inode] of platter.names) {
-    if (!folders.has(folderOf(path))) continue;
-    let read = seen.get(inode);
-    if (read === undefined) {
-      const bytes = inode.platter.bytes.subarray(0, inode.platter.size);
-      read = { cache: contentOf(bytes), platter: contentOf(bytes) };
-      seen.set(inode, read);
-    }
-    names.set(path, read);
-  }
-  return { folders, names };
-}
-
-function put(content: Content, offset: number, bytes: Uint8Array): void {
-  const end = offset + bytes.length;
-  if (end > content.bytes.length) {
-    const larger = new Uint8Array(Math.max(end, content.bytes.length * 2));
-    larger.set(content.bytes.subarray(0, content.size));
-    content.bytes = larger;
-  } else if (offset > content.size) {
-    content.bytes.fill(0, content.size, offset);
-  }
-  content.bytes.set(bytes, offset);
-  content.size = Math.max(content.size, end);
-}
-
-function emptyTree(): Tree {
-  return { folders: new Set([""]), names: new Map() };
-}
-
-function emptyContent(): Content {
-  return { bytes: new Uint8Array(0), size: 0 };
-}
-
-function contentOf(bytes: Uint8Array): Content {
-  return { bytes: bytes.slice(), size: bytes.length };
-}
-
-function pathOf(operation: Exclude<Pending, WriteOperation> | Pending): string {
-  return operation.kind === "write" ? "" : operation.path;
-}
-
-function folderOf(path: string): string {
-  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
-}
-
-function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function shuffle(list: unknown[], random: Random): void {
