@@ -107,6 +107,7 @@ class TcpLink implements ClientLink, StreamReceiver {
       if (bytes[0] === binaryGreeting) {
         this.format = "binary-stream";
         this.#splitter = new FrameSplitter(this.#door.limits.helloBytesMax);
+        this.#stream.write([binaryAnswer]);
         rest = bytes.subarray(1);
       } else {
         this.#splitter = new LineSplitter(this.#door.limits.helloBytesMax);
@@ -273,3 +274,5 @@ class TcpLink implements ClientLink, StreamReceiver {
 }
 
 const nothing = new Uint8Array(0);
+/** The first byte to a client that speaks binary: the same as its own. */
+const binaryAnswer = Uint8Array.of(binaryGreeting);

@@ -1,0 +1,50 @@
+import { Fault } from "../base/error-codes.ts";
+import { operate, sessionList } from "../server/operator.ts";
+import type { Server } from "../server/server.ts";
+import { type ProcessFacts, statusOf } from "../server/status.ts";
+import type { OperatorPort, RequestPort } from "./server-port.ts";
+
+/** Digests that are computed at the same time: the first of a long room reads all of its history. */
+const digestsInFlightMax = 2;
+
+/** What clients' doors need, from this server. */
+export function requestPortOf(server: Server): RequestPort {
+  let digestsInFlight = 0;
+  return {
+    connect: (link) => server.connect(link),
+    identify: (claim) => server.identify(claim),
+    requests: server.requests,
+    send: (caller, frame) => server.send(caller, frame),
+    get ready() {
+      return server.ready;
+    },
+    digest: async (caller, name, upto) => {
+      const room = server.requests.readable(caller, name);
+      if (digestsInFlight >= digestsInFlightMax) {
+        throw new Fault("overloaded", "other digests are being computed", { retryAfterMs: 1_000 });
+      }
+      digestsInFlight++;
+      try {
+        if (upto !== null && upto > room.head) await server.requests.reached(room, upto);
+        const last = upto ?? room.head;
+        const digest = await server.digests.of(room, last);
+        return { room: name, line: room.line, upto: last, digest, node: server.node };
+      } finally {
+        digestsInFlight--;
+      }
+    },
+  };
+}
+
+/** What the operators' door needs, from this server and the process it runs in. */
+export function operatorPortOf(
+  server: Server,
+  process: { facts: () => ProcessFacts; metrics: () => Promise<string> },
+): OperatorPort {
+  return {
+    operate: (operation) => operate(server, operation),
+    status: () => statusOf(server, process.facts()),
+    sessionList: (limit) => sessionList(server, limit),
+    metrics: () => process.metrics(),
+  };
+}
