@@ -1,0 +1,150 @@
+import type { JSX } from "preact";
+import { useEffect, useReducer, useState } from "preact/hooks";
+import { type ChatModel, firstRoom } from "../chat-model.ts";
+import { unreadOf } from "../joined-rooms.ts";
+import { visibleLine } from "../message-text.ts";
+import type { SignIn } from "../sign-in-memory.ts";
+import type { Language, Texts } from "../texts.ts";
+import { ConnectionBanner, ConnectionLamp } from "./connection-banner.tsx";
+import { Foreign } from "./message-text.tsx";
+import { RoomPane } from "./room-pane.tsx";
+import { RoomSidebar } from "./room-sidebar.tsx";
+import { SignInForm } from "./sign-in-form.tsx";
+
+/** Reasons of an end that another name or token may mend. */
+const mendable: ReadonlySet<string> = new Set(["unauthorized", "bad_request", "forbidden"]);
+
+export function App(props: {
+  model: ChatModel;
+  texts: Texts;
+  language: Language;
+  onLanguage: () => void;
+  onEnter: (signIn: SignIn) => void;
+  onSignOut: () => void;
+}): JSX.Element {
+  const { model, texts, language } = props;
+  useModel(model);
+  const [listOpen, setListOpen] = useState(false);
+
+  const show = (place: string): void => {
+    setListOpen(false);
+    const hash = `#${encodeURIComponent(place)}`;
+    if (location.hash === hash) model.show(place);
+    else location.hash = hash;
+  };
+  useEffect(() => {
+    const follow = (): void => {
+      model.show(placeOf(location.hash));
+    };
+    follow();
+    addEventListener("hashchange", follow);
+    return () => removeEventListener("hashchange", follow);
+  }, [model]);
+
+  const unread = model.rooms.list.reduce((sum, room) => sum + unreadOf(room), 0);
+  const place = visibleLine(placeOf(location.hash));
+  useEffect(() => {
+    document.title = `${unread > 0 ? `(${unread}) ` : ""}${place.startsWith("@") ? place : `#${place}`} · Synod`;
+  }, [unread, place]);
+
+  const { state } = model;
+  if (state.name === "closed" && mendable.has(state.reason)) {
+    return (
+      <SignInForm
+        texts={texts}
+        language={language}
+        name={model.chat.user}
+        wantsToken={state.reason === "unauthorized"}
+        refusal={state.reason}
+        onEnter={props.onEnter}
+        onLanguage={props.onLanguage}
+      />
+    );
+  }
+  const signOut = (): void => {
+    const { waiting } = model.sends;
+    if (waiting === 0 || confirm(texts.signOutWaiting(waiting))) props.onSignOut();
+  };
+  return (
+    <div class={listOpen ? "page list-open" : "page"}>
+      <header class="top">
+        <button
+          type="button"
+          class="list-button quiet"
+          aria-expanded={listOpen}
+          aria-label={listOpen ? texts.closeList : texts.openList}
+          onClick={() => setListOpen(!listOpen)}
+        >
+          ☰{unread > 0 && !listOpen && <span class="unread">{unread > 999 ? "999+" : unread}</span>}
+        </button>
+        <strong class="brand">synod</strong>
+        <ConnectionLamp model={model} texts={texts} />
+        <span class="gap" />
+        <Foreign class="me" text={model.chat.user} />
+        <button type="button" class="quiet" aria-label={texts.languageLabel} onClick={props.onLanguage}>
+          {texts.language}
+        </button>
+        <button type="button" class="quiet" onClick={signOut}>
+          {texts.signOut}
+        </button>
+      </header>
+      <ConnectionBanner model={model} texts={texts} onSignOut={props.onSignOut} />
+      {model.notices.map(({ number, code, message }) => (
+        <p key={number} class="banner notice" role="alert">
+          <span>
+            {texts.failed[code] ?? code}: <Foreign text={message} />
+          </span>
+          <button type="button" class="link" onClick={() => model.dismissNotice(number)}>
+            {texts.dismiss}
+          </button>
+        </p>
+      ))}
+      <div class="columns">
+        <RoomSidebar model={model} texts={texts} onShow={show} />
+        {model.open !== null && (
+          <RoomPane model={model} open={model.open} texts={texts} language={language} onLeft={() => show(firstRoom)} />
+        )}
+      </div>
+    </div>
+  );
+}
+
+function placeOf(hash: string): string {
+  try {
+    const place = decodeURIComponent(hash.slice(1));
+    return place === "" ? firstRoom : place;
+  } catch (error) {
+    // A hash that somebody wrote by hand.
+    if (error instanceof URIError) return firstRoom;
+    throw error;
+  }
+}
+
+/** Draws again after changes, at most once a frame; and now and then while something on the page tells the time. */
+function useModel(model: ChatModel): void {
+  const [, draw] = useReducer((count: number, _: null) => count + 1, 0);
+  useEffect(() => {
+    let asked = false;
+    const drawNow = (): void => {
+      asked = false;
+      draw(null);
+    };
+    const drawSoon = (): void => {
+      if (asked) return;
+      asked = true;
+      // A page in the background gets no frames, and its title must still tell what is unread.
+      if (document.visibilityState === "visible") requestAnimationFrame(drawNow);
+      else setTimeout(drawNow, 100);
+    };
+    const stop = model.subscribe(drawSoon);
+    // Seconds until the next try, and messages that go from waiting to sending, are told by no event.
+    const timer = setInterval(() => {
+      if (model.state.name === "offline" || model.sends.waiting > 0) drawSoon();
+    }, 250);
+    drawSoon();
+    return () => {
+      stop();
+      clearInterval(timer);
+    };
+  }, [model]);
+}

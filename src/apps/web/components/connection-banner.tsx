@@ -1,0 +1,67 @@
+import type { JSX } from "preact";
+import type { ChatModel } from "../chat-model.ts";
+import type { Texts } from "../texts.ts";
+
+/** The link to the server, as it is: nothing while it stands. */
+export function ConnectionBanner(props: { model: ChatModel; texts: Texts; onSignOut: () => void }): JSX.Element | null {
+  const { model, texts } = props;
+  const { state } = model;
+  const { waiting } = model.sends;
+  switch (state.name) {
+    case "online":
+      return null;
+    case "closed":
+      return (
+        <div class="banner closed" role="alert" data-connection="closed">
+          <span>
+            {texts.ended}: {texts.failed[state.reason] ?? state.reason}
+          </span>
+          <button type="button" onClick={() => location.reload()}>
+            {texts.again}
+          </button>
+          <button type="button" class="link" onClick={props.onSignOut}>
+            {texts.signOut}
+          </button>
+        </div>
+      );
+    case "idle":
+    case "connecting":
+    case "offline": {
+      const seconds = state.name === "offline" ? Math.ceil((state.retryAt - Date.now()) / 1000) : 0;
+      return (
+        <div class={`banner ${state.name}`} data-connection={state.name}>
+          <span role="status">
+            {state.name === "idle" ? texts.starting : state.name === "connecting" ? texts.connecting : texts.offline}{" "}
+            {waiting > 0 && texts.waiting(waiting)}
+          </span>{" "}
+          {state.name === "offline" && (
+            // Every second another number: for eyes only.
+            <span aria-hidden="true">{seconds > 0 ? texts.reconnectIn(seconds) : texts.reconnectNow}</span>
+          )}
+        </div>
+      );
+    }
+    default:
+      return state satisfies never;
+  }
+}
+
+/** The same in two words, always on the page. */
+export function ConnectionLamp({ model, texts }: { model: ChatModel; texts: Texts }): JSX.Element {
+  const { state } = model;
+  const words =
+    state.name === "online"
+      ? texts.online(state.node)
+      : state.name === "idle"
+        ? texts.starting
+        : state.name === "connecting"
+          ? texts.connecting
+          : state.name === "offline"
+            ? texts.offline
+            : texts.ended;
+  return (
+    <span class={`lamp ${state.name}`} data-lamp={state.name}>
+      <bdi>{words}</bdi>
+    </span>
+  );
+}

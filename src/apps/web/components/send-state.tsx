@@ -1,0 +1,75 @@
+import type { JSX } from "preact";
+import type { ChatModel } from "../chat-model.ts";
+import type { OwnSend } from "../own-sends.ts";
+import type { Texts } from "../texts.ts";
+import { Foreign } from "./message-text.tsx";
+
+/** What is known of a message on its way, and what its sender can do about it. */
+export function SendState({ own, model, texts }: { own: OwnSend; model: ChatModel; texts: Texts }): JSX.Element {
+  const { sent } = own;
+  const { state, outcome } = sent;
+  switch (state) {
+    case "queued":
+    case "sending":
+      return (
+        <span class={`state ${state}`} data-state={state}>
+          {state === "queued" ? `◷ ${texts.stateQueued}` : `◌ ${texts.stateSending}`}
+          {own.giveUp !== null && (
+            <button type="button" class="link" onClick={own.giveUp}>
+              {texts.giveUp}
+            </button>
+          )}
+        </span>
+      );
+    case "stored": {
+      const seq = outcome?.state === "stored" ? outcome.stored.seq : null;
+      return (
+        <span class="state stored" data-state="stored">
+          ✓ {texts.stateStored} {seq !== null && `#${seq}`}
+        </span>
+      );
+    }
+    case "refused": {
+      const error = outcome?.state === "refused" ? outcome.error : null;
+      return (
+        <span class="state refused" data-state="refused">
+          <span>
+            ✗ {texts.stateRefused}: {error !== null && (texts.failed[error.code] ?? error.code)}{" "}
+            {error !== null && error.code !== "aborted" && (
+              <small>
+                <Foreign text={error.message} />
+              </small>
+            )}
+          </span>
+          <button type="button" onClick={() => model.retry(own)}>
+            {texts.retry}
+          </button>
+          <button type="button" class="link" onClick={() => model.dismiss(own)}>
+            {texts.dismiss}
+          </button>
+        </span>
+      );
+    }
+    case "unknown":
+      return (
+        <span class="state unknown" data-state="unknown">
+          <span>
+            ? {texts.stateUnknown}
+            {own.asked?.answer === "pending" && ` (${texts.asking})`}
+            {own.asked?.answer === "absent" && ` (${texts.askedAbsent(own.asked.head)})`}
+            {own.asked?.answer === "failed" && ` (${texts.askedFailed})`}
+          </span>
+          <button
+            type="button"
+            onClick={() => {
+              void model.ask(own);
+            }}
+          >
+            {texts.askAgain}
+          </button>
+        </span>
+      );
+    default:
+      return state satisfies never;
+  }
+}

@@ -1,0 +1,154 @@
+import type { RoomName, UserName } from "../../base/ids.ts";
+import type { Chat } from "../../client/client.ts";
+import { ChatError } from "../../client/outcome.ts";
+import { reportError } from "./open-room.ts";
+
+/** A room of the list. */
+export interface JoinedRoom {
+  readonly name: RoomName;
+  /** The other one, in a direct room. */
+  readonly with: UserName | null;
+  readonly first: number;
+  readonly head: number;
+  readonly read: number;
+}
+
+/** Rooms whose messages are followed as they come; the others are asked about now and then. */
+const followedMax = 100;
+const askEveryMs = 30_000;
+
+/** As the server counts: everything after the read mark that is still kept. */
+export const unreadOf = (room: JoinedRoom): number => Math.max(0, room.head - Math.max(room.read, room.first - 1));
+
+/**
+ * The rooms this user belongs to, direct ones included, and how much is unread in each.
+ *
+ * 1. The list is the server's, asked for with every link and every half minute; between, the rooms' own streams and
+ *    the news of direct rooms move it on.
+ * 2. `head` and `read` of a room never go back while it stays in the list, unless its history was replaced.
+ */
+export class JoinedRooms {
+  readonly #chat: Chat;
+  readonly #changed: () => void;
+  readonly #rooms = new Map<RoomName, JoinedRoom>();
+  readonly #followed = new Map<RoomName, AbortController>();
+  readonly #ending = new AbortController();
+  /** The list has come at least once. */
+  known = false;
+
+  constructor(options: { chat: Chat; changed: () => void }) {
+    this.#chat = options.chat;
+    this.#changed = options.changed;
+    const stops = [
+      this.#chat.on("room", ({ room, first, head, read }) => this.#learn({ name: room, first, head, read })),
+      this.#chat.on("read", ({ room, user, seq }) => {
+        if (user === this.#chat.user) this.marked(room, seq);
+      }),
+      this.#chat.on("reset", ({ room }) => {
+        if (room === null) this.#rooms.clear();
+        else this.#rooms.delete(room);
+        this.refresh().catch(reportError);
+      }),
+    ];
+    const timer = setInterval(() => {
+      if (this.#chat.state.name === "online") this.refresh().catch(reportError);
+    }, askEveryMs);
+    this.#ending.signal.addEventListener("abort", () => {
+      clearInterval(timer);
+      for (const stop of stops) stop();
+      for (const following of this.#followed.values()) following.abort();
+    });
+  }
+
+  /** Rooms by name, then direct rooms by name. */
+  get list(): readonly JoinedRoom[] {
+    return [...this.#rooms.values()].sort((a, b) =>
+      (a.with === null) === (b.with === null) ? compare(a.with ?? a.name, b.with ?? b.name) : a.with === null ? -1 : 1,
+    );
+  }
+
+  get(name: RoomName): JoinedRoom | undefined {
+    return this.#rooms.get(name);
+  }
+
+  /** Asks the server for the list; answers whether it came. */
+  async refresh(): Promise<boolean> {
+    try {
+      const rooms = await this.#chat.rooms({ signal: this.#ending.signal });
+      const names = new Set(rooms.map(({ room }) => room));
+      for (const name of this.#rooms.keys()) if (!names.has(name)) this.#forget(name);
+      for (const { room, first, head, read } of rooms) this.#learn({ name: room, first, head, read });
+      this.known = true;
+      this.#changed();
+      return true;
+    } catch (error) {
+      // No link, or none that answers: the next one asks again.
+      if (error instanceof ChatError) return false;
+      throw error;
+    }
+  }
+
+  /** The read mark stands here now. */
+  marked(name: RoomName, seq: number): void {
+    const room = this.#rooms.get(name);
+    if (room === undefined || room.read >= seq) return;
+    this.#rooms.set(name, { ...room, read: seq });
+    this.#changed();
+  }
+
+  close(): void {
+    this.#ending.abort();
+  }
+
+  #learn(news: { name: RoomName; first: number; head: number; read: number }): void {
+    const known = this.#rooms.get(news.name);
+    this.#rooms.set(news.name, {
+      name: news.name,
+      with: partnerOf(news.name, this.#chat.user),
+      first: Math.max(news.first, known?.first ?? 0),
+      head: Math.max(news.head, known?.head ?? 0),
+      read: Math.max(news.read, known?.read ?? 0),
+    });
+    this.#follow(news.name, news.head);
+    this.#changed();
+  }
+
+  #forget(name: RoomName): void {
+    this.#rooms.delete(name);
+    this.#followed.get(name)?.abort();
+    this.#followed.delete(name);
+  }
+
+  #follow(name: RoomName, after: number): void {
+    if (this.#followed.has(name) || this.#followed.size >= followedMax) return;
+    const following = new AbortController();
+    this.#followed.set(name, following);
+    const pump = async (): Promise<void> => {
+      for await (const item of this.#chat.room(name).messages({ after, signal: following.signal })) {
+        const room = this.#rooms.get(name);
+        if (room === undefined || item.gap?.reason === "reset") continue;
+        const head = item.gap === undefined ? item.seq : item.gap.to;
+        if (head <= room.head) continue;
+        this.#rooms.set(name, { ...room, head });
+        this.#changed();
+      }
+    };
+    pump().catch((error: unknown) => {
+      if (following.signal.aborted) return;
+      if (!(error instanceof ChatError)) throw error;
+      // Not readable any more: the list says what became of it.
+      this.#followed.delete(name);
+    });
+  }
+}
+
+/** Who the other one of a direct room is; oneself where one writes to oneself; null for every other room. */
+export function partnerOf(room: string, user: string): UserName | null {
+  if (!room.startsWith("@")) return null;
+  const comma = room.indexOf(",");
+  const one = room.slice(1, comma);
+  const other = room.slice(comma + 1);
+  return (one === user ? other : one) as UserName;
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
