@@ -64,7 +64,7 @@ interface Server {
 
 /**
  * `npm run bench:growth`: what one message, one delivery, one start and one stored message cost when there are few and
- * when there are many. Synod against itself, in one run. Answers with the exit code.
+ * when there are many. Synod against itself, in one run. Answers with the exit code: 1 when a part could not be measured.
  */
 export async function benchGrowth(root: string, words: readonly string[]): Promise<number> {
   const { values } = parseArgs({
@@ -88,20 +88,28 @@ export async function benchGrowth(root: string, words: readonly string[]): Promi
   }
   const sizes = values.quick ? quickSizes : fullSizes;
   const parts: Readonly<Record<string, Measure>> = { rooms, members, readers, history };
-  return await interruptible({ root, data: values.data }, async (world, directory) => {
+  let failures = 0;
+  const code = await interruptible({ root, data: values.data }, async (world, directory) => {
     const rows: GrowthRow[] = [];
     for (const word of values.only.split(",")) {
       const measure = parts[word];
       if (measure === undefined) throw new Error(`--only takes ${Object.keys(parts).join(", ")}`);
-      for (const row of await measure(world, directory, sizes)) {
-        rows.push(row);
-        process.stderr.write(`${growthMarkdown([row]).split("\n").at(-1) ?? ""}\n`);
+      try {
+        for (const row of await measure(world, directory, sizes)) {
+          rows.push(row);
+          process.stderr.write(`${growthMarkdown([row]).split("\n").at(-1) ?? ""}\n`);
+        }
+      } catch (cause) {
+        world.signal.throwIfAborted();
+        failures += 1;
+        process.stderr.write(`${word}: ${cause instanceof Error ? cause.message : String(cause)}\n`);
       }
     }
     const json = `${JSON.stringify(rows, null, 2)}\n`;
     if (values.json !== undefined) writeFileSync(values.json, json);
     process.stdout.write(values.output === "json" ? json : `${growthMarkdown(rows)}\n`);
   });
+  return code === 0 && failures > 0 ? 1 : code;
 }
 
 type Measure = (world: World, directory: string, sizes: Sizes) => Promise<GrowthRow[]>;

@@ -171,18 +171,39 @@ async function inTurns<S extends { readonly name: string }, R>(
   systems: readonly S[],
   runs: number,
   measure: (system: S) => Promise<R>,
-  said: (result: R) => string,
+  kind: { readonly signal: AbortSignal; readonly failed: (why: string) => R; readonly said: (result: R) => string },
 ): Promise<Map<S, R[]>> {
   const results = new Map<S, R[]>(systems.map((system) => [system, []]));
   for (let run = 1; run <= runs; run += 1) {
     for (const system of systems) {
-      const result = await measure(system);
+      // One that cannot do it is a row with an error; the others go on.
+      const result = await measure(system).catch((cause: unknown) => {
+        kind.signal.throwIfAborted();
+        return kind.failed(cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause));
+      });
       results.get(system)?.push(result);
-      say(`${work}  run ${run}/${runs}  ${system.name.padEnd(46)} ${said(result)}`);
+      say(`${work}  run ${run}/${runs}  ${system.name.padEnd(46)} ${kind.said(result)}`);
     }
   }
   return results;
 }
+
+const failedRun = (firstError: string): RunResult => ({
+  ratePerSecond: 0,
+  p50Ms: null,
+  p99Ms: null,
+  serverCpuSecondsPerMillion: null,
+  clientCpuSecondsPerMillion: null,
+  errors: 1,
+  firstError,
+});
+
+const failedIdle = (firstError: string): IdleRun => ({
+  bytesPerConnection: null,
+  connectsPerSecond: 0,
+  errors: 1,
+  firstError,
+});
 
 const saidRate = (run: RunResult): string =>
   `${Math.round(run.ratePerSecond).toLocaleString("en-US").padStart(10)}/s  p50 ${run.p50Ms ?? "-"} ms  p99 ${run.p99Ms ?? "-"} ms` +
@@ -201,14 +222,14 @@ async function publishRows(world: World, directory: string, plan: Plan): Promise
       wires,
       plan.runs,
       ({ wire }) => measurePublishCeiling(world, wire, row, plan),
-      saidRate,
+      { signal: world.signal, failed: failedRun, said: saidRate },
     );
     const results = await inTurns(
       title,
       row.systems,
       plan.runs,
       (system) => measurePublish(world, directory, system, row, plan),
-      saidRate,
+      { signal: world.signal, failed: failedRun, said: saidRate },
     );
     for (const [system, runs] of results) {
       rows.push(
@@ -230,14 +251,14 @@ async function fanOutRows(world: World, directory: string, plan: Plan): Promise<
       wires,
       plan.runs,
       ({ wire }) => measureFanOutCeiling(world, wire, row, plan),
-      saidRate,
+      { signal: world.signal, failed: failedRun, said: saidRate },
     );
     const results = await inTurns(
       title,
       row.systems,
       plan.runs,
       (system) => measureFanOut(world, directory, system, row, plan),
-      saidRate,
+      { signal: world.signal, failed: failedRun, said: saidRate },
     );
     for (const [system, runs] of results) {
       const ceiling = ceilingOf(ceilings, system.fanOut?.readerWire ?? null);
@@ -273,7 +294,7 @@ async function idleRows(world: World, directory: string, plan: Plan): Promise<Id
       row.systems,
       plan.runs,
       (system) => measureIdle(world, directory, system, row),
-      said,
+      { signal: world.signal, failed: failedIdle, said },
     );
     for (const [system, runs] of results) {
       rows.push({
