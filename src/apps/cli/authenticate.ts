@@ -7,7 +7,7 @@ import { timestamp } from "../../base/units.ts";
 import { isUserName } from "../../protocol/names.ts";
 import type { ServerSettings } from "../../server/server-settings.ts";
 import type { Configuration } from "./configuration.ts";
-import { CommandFailed, exitCodes } from "./exit-codes.ts";
+import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 
 type Authenticate = ServerSettings["authenticate"];
 type AuthSettings = Configuration["auth"];

@@ -1,6 +1,6 @@
 import { CommanderError } from "commander";
 import { visibleLines } from "../terminal/visible-text.ts";
-import { CommandFailed, exitCodes } from "./exit-codes.ts";
+import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { makeProgram } from "./program.ts";
 
 /** Runs the command line. What fails is told in one place: on standard error, without a stack unless it is our fault. */

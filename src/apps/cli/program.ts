@@ -1,5 +1,5 @@
-import { Command, Option } from "commander";
-import type { ExitCode } from "./exit-codes.ts";
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { ExitCode } from "../terminal/exit-codes.ts";
 import { settings } from "./settings.ts";
 import { version } from "./version.ts";
 
@@ -15,6 +15,9 @@ export function makeProgram(ended: (code: ExitCode) => void): Command {
     .showHelpAfterError("(synod COMMAND --help tells more)")
     .exitOverride();
   program.addCommand(serveCommand(ended));
+  program.addCommand(chatCommand());
+  program.addCommand(sendCommand());
+  program.addCommand(tailCommand());
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }
@@ -54,4 +57,117 @@ Every setting: docs/reference/configuration.md`,
     ended(await serve(configuration, { acceptLoss: flags["acceptLoss"] === true, warnings }));
   });
   return command;
+}
+
+/** Who speaks to which server, for every command that does. */
+function withClientOptions(command: Command): Command {
+  return command
+    .option("--url <url>", "server: ws://HOST:PORT or tcp://HOST:PORT; several with commas (SYNOD_URL)")
+    .option("--tcp", "over TCP instead of WebSocket; the usual port is 7403")
+    .option("--user <name>", "who speaks (SYNOD_USER; else who a token is for, or who you are on this machine)")
+    .option("--token-file <file>", "token to prove it with (or SYNOD_TOKEN)")
+    .addOption(new Option("--within <seconds>", "how long to wait for a server").argParser(seconds).default(10));
+}
+
+interface ClientFlags {
+  readonly url?: string;
+  readonly tcp?: boolean;
+  readonly user?: string;
+  readonly tokenFile?: string;
+  readonly within: number;
+  readonly output: "text" | "json";
+}
+
+function clientOptions(flags: ClientFlags, urls: readonly string[] = []) {
+  return {
+    urls: urls.length > 0 ? urls : flags.url === undefined ? [] : flags.url.split(","),
+    tcp: flags.tcp === true,
+    user: flags.user ?? null,
+    tokenFile: flags.tokenFile ?? null,
+    withinMs: flags.within * 1_000,
+    json: flags.output === "json",
+  };
+}
+
+const outputOption = (): Option =>
+  new Option("-o, --output <format>", "what is printed").choices(["text", "json"]).default("text");
+
+function chatCommand(): Command {
+  return withClientOptions(new Command("chat"))
+    .description("talk, at a terminal or from a pipe")
+    .argument("[url...]", "servers; the usual one is ws://127.0.0.1:7400")
+    .option("--room <room>", "where to begin", "lobby")
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod chat --user alice
+  synod chat tcp://chat.example.org:7403 --room ops
+  uptime | synod chat --user robot          each line is a message; ends when all are stored
+
+In a pipe, a line that begins with / is a command as at a terminal; // says a line that begins with /.
+While no server answers, a pipe waits for --within seconds.`,
+    )
+    .action(async (urls: string[], flags: ClientFlags & { room: string }) => {
+      const { chat } = await import("../terminal/chat.ts");
+      await chat({ ...clientOptions(flags, urls), room: flags.room });
+    });
+}
+
+function sendCommand(): Command {
+  return withClientOptions(new Command("send"))
+    .description("store one message, and say where")
+    .argument("<room>", "a room, or @user")
+    .argument("[text]", "what to say; left out: what standard input holds")
+    .option("--cid <id>", "id of the message: sent twice with the same one, it is stored once")
+    .option("--create", "join the room first, which makes it")
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod send lobby "the build is green"
+  synod send @bob "lunch?" --user alice
+  git log -1 | synod send ops --cid build-1234 -o json`,
+    )
+    .action(async (to: string, text: string | undefined, flags: ClientFlags & { cid?: string; create?: boolean }) => {
+      const { send } = await import("../terminal/send.ts");
+      const { cid = null, create = false } = flags;
+      await send({ ...clientOptions(flags), to, text: text ?? null, cid, create });
+    });
+}
+
+function tailCommand(): Command {
+  return withClientOptions(new Command("tail"))
+    .description("print a room's messages in order")
+    .argument("<room>", "a room, or @user")
+    .addOption(new Option("--after <seq>", "everything after this place; 0 = from the beginning").argParser(whole))
+    .addOption(new Option("-n, --lines <count>", "how many of the last").argParser(whole).default(20))
+    .option("-f, --follow", "go on with what is said from now on")
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod tail lobby -f
+  synod tail ops --after 0 -o json | jq -r .body`,
+    )
+    .action(async (room: string, flags: ClientFlags & { after?: number; lines: number; follow?: boolean }) => {
+      const { tail } = await import("../terminal/tail.ts");
+      const { after = null, lines: count, follow = false } = flags;
+      await tail({ ...clientOptions(flags), room, after, count, follow });
+    });
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
+  return Number(text);
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,6}(\.\d{1,3})?$/.test(text) || value === 0)
+    throw new InvalidArgumentError("It must be a number of seconds.");
+  return value;
 }

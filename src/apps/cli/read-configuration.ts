@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 import { type Configuration, configurationSchema } from "./configuration.ts";
-import { CommandFailed, exitCodes } from "./exit-codes.ts";
+import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { nearestName } from "./nearest-name.ts";
 import { clientVariables, optionOf, type Setting, settings, variableOf } from "./settings.ts";
 

@@ -15,7 +15,7 @@ import { type Disk, openDisk } from "../../storage/disk.ts";
 import { authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
 import type { Configuration } from "./configuration.ts";
-import { CommandFailed, type ExitCode, exitCodes } from "./exit-codes.ts";
+import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { portsFile, removePorts, writePorts } from "./ports-file.ts";
 import { ServerDoors } from "./server-doors.ts";
 import { serverLog } from "./server-log.ts";

@@ -10,7 +10,7 @@ import type { Trust } from "../../doors/trust.ts";
 import { WebSocketDoor } from "../../doors/websocket-door.ts";
 import type { Log } from "../../server/log.ts";
 import type { Server } from "../../server/server.ts";
-import { CommandFailed, exitCodes } from "./exit-codes.ts";
+import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 
 /** One way in, behind one port. */
 interface Door {

@@ -1,0 +1,155 @@
+import { createInterface } from "node:readline";
+import picocolors from "picocolors";
+import { type ChatInput, parseInput } from "./chat-input.ts";
+import { ChatSession } from "./chat-session.ts";
+import { CommandFailed, exitCodes } from "./exit-codes.ts";
+import { type ClientOptions, online, type OpenClient, openClient, unreachable } from "./open-client.ts";
+import { PipeScreen, TerminalScreen } from "./screen.ts";
+
+export interface ChatCommand extends ClientOptions {
+  readonly room: string;
+  /** How long a pipe waits while no server answers before it gives up, in milliseconds. */
+  readonly withinMs: number;
+  readonly json: boolean;
+}
+
+/** Lines of a pipe that may wait for an answer: enough to keep a server busy, few enough to hold. */
+const pipedInFlightMax = 1_000;
+/** How long a pipe waits at its end until what it said has come back, which it need not. */
+const echoWithinMs = 1_000;
+/** Who leaves while something is not stored is held for as long as it takes, or until asked again. */
+const drainWithinMs = 24 * 3_600_000;
+
+/** `synod chat`. Throws `CommandFailed` when something that was said is not stored. */
+export async function chat(command: ChatCommand): Promise<void> {
+  const client = await openClient(command, process.env);
+  try {
+    const { stdin, stdout } = process;
+    if (stdin.isTTY && stdout.isTTY && !command.json) await atTerminal(client, command);
+    else await fromPipe(client, command);
+  } finally {
+    await client.chat.close();
+    client.release();
+  }
+}
+
+async function atTerminal(client: OpenClient, command: ChatCommand): Promise<void> {
+  const { chat: me } = client;
+  const colours = picocolors.createColors();
+  let leaving = false;
+  let left: (() => void) | null = null;
+  const over = new Promise<void>((resolve) => {
+    left = resolve;
+  });
+  const leave = (): void => {
+    const count = session.unsettledCount;
+    if (count === 0 || leaving) {
+      left?.();
+      return;
+    }
+    leaving = true;
+    screen.note([colours.yellow(`· waiting until ${count} of your messages are stored; Ctrl-C leaves now`)]);
+    void me.close({ drain: true, drainWithinMs }).then(left);
+  };
+  const screen = new TerminalScreen({
+    input: process.stdin,
+    output: process.stdout,
+    events: { line: (text) => session.input(parseInput(text)), end: leave },
+  });
+  const session = new ChatSession({ chat: me, screen, colours, marksRead: true, json: null, onQuit: leave });
+  for (const name of ["SIGTERM", "SIGHUP"] as const) process.once(name, () => left?.());
+  me.on("state", ({ name }) => {
+    if (name === "closed") left?.();
+  });
+  try {
+    screen.note([colours.dim("Type to speak; /help lists the commands.")]);
+    session.start(command.room);
+    await over;
+  } finally {
+    screen.close();
+  }
+  const lost = session.unsettledCount + session.tally.unknown;
+  if (lost > 0) {
+    throw new CommandFailed(
+      exitCodes.unreachable,
+      `${counted(lost)} not answered: it is not known what is stored of that`,
+    );
+  }
+}
+
+async function fromPipe(client: OpenClient, command: ChatCommand): Promise<void> {
+  const { chat: me } = client;
+  const standardOutput = (text: string): void => void process.stdout.write(text);
+  const standardError = (text: string): void => void process.stderr.write(text);
+  const screen = new PipeScreen({ print: command.json ? standardError : standardOutput, note: standardError });
+  let quit = false;
+  // Whoever read us has gone; what was said is stored all the same.
+  process.stdout.on("error", () => {
+    quit = true;
+  });
+  await online(client, command.withinMs);
+  const session = new ChatSession({
+    chat: me,
+    screen,
+    colours: picocolors.createColors(),
+    marksRead: false,
+    json: command.json ? (value) => standardOutput(`${JSON.stringify(value)}\n`) : null,
+    onQuit: () => {
+      quit = true;
+    },
+  });
+  const patience = new Patience(client, command.withinMs);
+  session.start(command.room);
+  let mistakes = 0;
+  for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+    const input: ChatInput = parseInput(line);
+    if (input.type === "wrong") mistakes++;
+    session.input(input);
+    while (session.unsettledCount >= pipedInFlightMax) await patience.wait();
+    if (quit) break;
+  }
+  while (session.unsettledCount > 0) await patience.wait();
+  const end = performance.now() + echoWithinMs;
+  while (session.pendingCount > 0 && performance.now() < end) await patience.wait();
+  const { refused, unknown } = session.tally;
+  if (unknown > 0) throw new CommandFailed(exitCodes.unreachable, `${counted(unknown)} may or may not be stored`);
+  if (refused > 0) throw new CommandFailed(exitCodes.refused, `${counted(refused)} refused`);
+  if (mistakes > 0)
+    throw new CommandFailed(
+      exitCodes.usage,
+      `not sent, because no such command: ${mistakes === 1 ? "1 line" : `${mistakes} lines`}`,
+    );
+}
+
+const counted = (messages: number): string => (messages === 1 ? "1 message" : `${messages} messages`);
+
+/** Waits for a client to get on, but not for ever while there is no server. */
+class Patience {
+  readonly #client: OpenClient;
+  readonly #withinMs: number;
+  #lastOnline = performance.now();
+
+  constructor(client: OpenClient, withinMs: number) {
+    this.#client = client;
+    this.#withinMs = withinMs;
+  }
+
+  /** Settles when something has happened, or after a short while. Throws `CommandFailed` when it took too long. */
+  async wait(): Promise<void> {
+    const { chat: me, urls } = this.#client;
+    const { state } = me;
+    if (state.name === "closed") throw new CommandFailed(exitCodes.refused, `the server refused: ${state.reason}`);
+    if (state.name === "online") this.#lastOnline = performance.now();
+    const why = state.name === "offline" ? state.reason : "";
+    if (performance.now() - this.#lastOnline > this.#withinMs) throw unreachable(urls, why);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(done, 50);
+      const off = me.on("send", done);
+      function done(): void {
+        clearTimeout(timer);
+        off();
+        resolve();
+      }
+    });
+  }
+}
