@@ -301,3 +301,24 @@ test("[WS4] text that is no UTF-8 is refused by the codec, and the connection go
   alice.say({ t: "ping", id: 9 });
   expect(await alice.answer(9)).toMatchObject({ t: "pong" });
 });
+
+test("[DOOR12] a frame that is never finished ends its connection, though bytes keep coming, by every door", async () => {
+  const { tcpPort, httpPort } = await town({ limits: { heartbeatMs: 200 } });
+  const slow = await overTcp(tcpPort, "alice");
+  const other = await overWebSocket(httpPort, "bob");
+  const ended = new Set<string>();
+  slow.socket.on("close", () => ended.add("tcp"));
+  other.socket.on("close", (code) => ended.add(`websocket ${code}`));
+  // Bytes, pings and empty fragments, but never the end of a frame.
+  other.socket.send("[", { fin: false });
+  const drip = setInterval(() => {
+    slow.socket.write("x");
+    if (other.socket.readyState === WebSocket.OPEN) {
+      other.socket.ping();
+      other.socket.send("", { fin: false });
+    }
+  }, 200);
+  closers.unshift(() => clearInterval(drip));
+  await until(() => ended.size === 2);
+  expect([...ended].sort()).toEqual(["tcp", "websocket 1001"]);
+});
