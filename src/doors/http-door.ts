@@ -152,6 +152,8 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
   });
 
   app.get("/v1/rooms/:room/stream", async (context) => {
+    // A stream without its body would stand, and nobody would read it.
+    if (context.env.incoming.method === "HEAD") throw new Fault("unsupported", "a stream is read with GET");
     const query = context.req.query();
     const claim = claimOf(context);
     const { user } = await server.identify(claim);

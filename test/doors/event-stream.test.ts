@@ -1,4 +1,4 @@
-import { get, type IncomingMessage } from "node:http";
+import { get, type IncomingMessage, request } from "node:http";
 import { afterEach, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
 import { seededRandom } from "../../src/base/random.ts";
@@ -155,6 +155,26 @@ test("[SSE3] the status is the outcome of the subscription, whether hello or sub
   expect((await read("/v1/rooms/lobby/stream")).incoming.statusCode).toBe(401);
   server.refusal = new Fault("overloaded", "too many connections", { retryAfterMs: 1_000 });
   expect((await read("/v1/rooms/lobby/stream")).incoming.statusCode).toBe(503);
+});
+
+test("[SSE3] HEAD opens no stream", async () => {
+  const { server, port } = await listening();
+  const status = await new Promise((resolve, reject) => {
+    const headers = { "synod-user": "alice" };
+    const outgoing = request({
+      port,
+      host: "127.0.0.1",
+      method: "HEAD",
+      path: "/v1/rooms/lobby/stream",
+      headers,
+      agent: false,
+    });
+    outgoing.on("response", (incoming) => resolve(incoming.statusCode));
+    outgoing.on("error", reject);
+    outgoing.end();
+  });
+  expect(status).toBe(400);
+  expect(server.sessions).toEqual([]);
 });
 
 test("[SSE1] the answer may come in any cut, with and without what follows", async () => {
