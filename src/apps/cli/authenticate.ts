@@ -161,6 +161,22 @@ function secretOf(file: string, bytes: Buffer): Uint8Array {
   return new Uint8Array(bytes.subarray(0, end));
 }
 
+/** What operators must show, or null for nothing, which is refused beyond loopback. Throws `CommandFailed`. */
+export async function adminTokenOf(configuration: {
+  adminHost: string;
+  adminTokenFile: string | null;
+}): Promise<string | null> {
+  const { adminHost, adminTokenFile } = configuration;
+  if (adminTokenFile !== null) {
+    return Buffer.from(secretOf(adminTokenFile, await bytesOf(adminTokenFile, true))).toString("utf8");
+  }
+  if (isLoopback(adminHost)) return null;
+  throw new CommandFailed(
+    exitCodes.refused,
+    `operators would be anybody who can reach ${adminHost}; keep --admin-host 127.0.0.1, or set --admin-token-file FILE`,
+  );
+}
+
 const keyTypes = { RS256: ["rsa"], ES256: ["ec"], EdDSA: ["ed25519"] } as const;
 const webKeyTypes = { RS256: "RSA", ES256: "EC", EdDSA: "OKP" } as const;
 type PublicAlgorithm = keyof typeof keyTypes;

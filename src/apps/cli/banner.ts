@@ -8,6 +8,7 @@ export function banner(at: {
   tcpPort: number;
   data: string;
   auth: "open" | "token";
+  hasPage: boolean;
   colour?: boolean;
 }): string {
   const { bold, cyan, dim } = picocolors.createColors(at.colour ?? picocolors.isColorSupported);
@@ -17,7 +18,7 @@ export function banner(at: {
   const isUsual = host === "127.0.0.1" && at.port === 7400;
   const chat = isUsual ? "npx synod chat" : `npx synod chat ws://${host}:${at.port}`;
   const rows: [string, string][] = [
-    ["page", cyan(`http://${host}:${at.port}/`)],
+    [at.hasPage ? "page" : "HTTP", cyan(`http://${host}:${at.port}/`)],
     ["TCP", `${host}:${at.tcpPort}`],
     ["data", at.data],
     ["chat", bold(at.auth === "open" ? `${chat} --user alice` : `SYNOD_TOKEN=… ${chat}`)],

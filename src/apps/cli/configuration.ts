@@ -37,6 +37,8 @@ export const configurationSchema = z.strictObject({
   tcpPort: port,
   peerPort: port,
   adminPort: port,
+  adminHost: filled,
+  adminTokenFile: optional,
   topology: choice(["solo", "mesh", "leader", "equal"]),
   peers: optional,
   secretFile: optional,

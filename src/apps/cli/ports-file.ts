@@ -1,4 +1,4 @@
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The name at the top of the data directory. Tells programs on this machine where the server listens. */
@@ -8,8 +8,8 @@ export interface Ports {
   /** HTTP, WebSocket and the page. */
   readonly port: number;
   readonly tcpPort: number;
-  /** null: this server has no port for operators. */
-  readonly adminPort: number | null;
+  /** Status, metrics and operations. */
+  readonly adminPort: number;
   readonly pid: number;
   readonly node: string;
 }
@@ -19,6 +19,16 @@ export function writePorts(directory: string, ports: Ports): void {
   const draft = join(directory, `${portsFile}.tmp`);
   writeFileSync(draft, `${JSON.stringify(ports)}\n`, { mode: 0o600 });
   renameSync(draft, join(directory, portsFile));
+}
+
+/** The ports of the server that runs on this directory, or null when none does, as far as the file tells. */
+export function readPorts(directory: string): Ports | null {
+  try {
+    return JSON.parse(readFileSync(join(directory, portsFile), "utf8")) as Ports;
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
+    throw cause;
+  }
 }
 
 /** Synchronous, so that it can be the last thing a process does. */

@@ -12,12 +12,13 @@ import type { Server } from "../../server/server.ts";
 import { startServer } from "../../server/start-server.ts";
 import { type DataDirectory, DirectoryRefused, openDataDirectory } from "../../storage/data-directory.ts";
 import { type Disk, openDisk } from "../../storage/disk.ts";
-import { authenticator, isLoopback } from "./authenticate.ts";
+import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
 import type { Configuration } from "./configuration.ts";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { portsFile, removePorts, writePorts } from "./ports-file.ts";
-import { ServerDoors } from "./server-doors.ts";
+import { watchProcess } from "./process-facts.ts";
+import { builtPage, ServerDoors } from "./server-doors.ts";
 import { serverLog } from "./server-log.ts";
 import { version } from "./version.ts";
 
@@ -45,6 +46,7 @@ export async function serve(
   refuseWhatIsNotBuilt(configuration);
   checkConfiguredLimits(configuration);
   const authenticate = await authenticator(configuration.auth, [configuration.host]);
+  const adminToken = await adminTokenOf(configuration);
   process.umask(0o077);
 
   const end = endOfServer(log);
@@ -54,7 +56,12 @@ export async function serve(
   const directory = await openDirectory(configuration, disk);
   try {
     for (const text of options.warnings) log.warn("configuration.warning", { text });
-    warnOfRisks(configuration, log);
+    const insecure = risksOf(configuration);
+    for (const risk of insecure) log.warn("server.insecure", { risk });
+    // Started by another way than the command's first file; disk and name look-ups then share few threads.
+    if (process.env["UV_THREADPOOL_SIZE"] === undefined) {
+      log.warn("process.few-threads", { advice: "start it as synod, or set UV_THREADPOOL_SIZE=16" });
+    }
     for (const damage of directory.damage) log.warn("identity.repaired", { ...damage });
     if (directory.unknown.length > 0) log.warn("directory.unknown-files", { files: directory.unknown.slice(0, 20) });
     const server = await startOn({ disk, directory, log, clock, random }, configuration, {
@@ -62,24 +69,23 @@ export async function serve(
       authenticate,
       onFailed: end.failed,
     });
-    const doors = new ServerDoors({
-      server,
-      host: configuration.host,
-      clock,
-      limits: configuration.limits,
-      log,
-      trust: trustOf(configuration),
-    });
+    const { host, adminHost, limits } = configuration;
+    const trust = trustOf(configuration);
+    const page = await builtPage();
+    if (page === null) log.warn("page.missing", { advice: "the package was built without the page" });
+    const facts = watchProcess();
+    const access = { host, adminHost, adminToken, trust, page };
+    const doors = new ServerDoors({ server, clock, random, limits, log, facts, insecure, ...access });
     const ports = await doors.open(configuration);
-    const { port, tcpPort, adminPort } = ports;
+    const { port, tcpPort } = ports;
     const pid = process.pid;
-    writePorts(data, { port: port!, tcpPort: tcpPort!, adminPort, pid, node });
+    writePorts(data, { ...ports, pid, node });
     const forget = (): void => removePorts(data);
     process.once("exit", forget);
     log.info("server.started", { version, node, data, cluster: directory.identity.cluster, ...ports, pid });
     if (process.stdout.isTTY) {
       process.stdout.write(
-        banner({ host: configuration.host, port: port!, tcpPort: tcpPort!, data, auth: configuration.auth.mode }),
+        banner({ host, port, tcpPort, data, auth: configuration.auth.mode, hasPage: page !== null }),
       );
     }
 
@@ -160,15 +166,11 @@ function checkConfiguredLimits({ limits }: Configuration): void {
   }
 }
 
-function warnOfRisks({ auth }: Configuration, log: Log): void {
+function risksOf({ auth }: Configuration): string[] {
   const risks: string[] = [];
   if (auth.mode === "open") risks.push("auth.mode open: every program on this machine may speak as anybody");
   if (process.getuid?.() === 0) risks.push("running as root: any other user is enough");
-  for (const risk of risks) log.warn("server.insecure", { risk });
-  // Started by another way than the command's first file; disk and name look-ups then share few threads.
-  if (process.env["UV_THREADPOOL_SIZE"] === undefined) {
-    log.warn("process.few-threads", { advice: "start it as synod, or set UV_THREADPOOL_SIZE=16" });
-  }
+  return risks;
 }
 
 // A browser's page on another site can reach this machine's loopback by a name of its own; with tokens it has none.

@@ -1,28 +1,52 @@
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import type { Clock } from "../../base/clock.ts";
-import { Fault } from "../../base/error-codes.ts";
 import type { Limits } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
 import { millis } from "../../base/units.ts";
-import { defaultHttpTimes, HttpListener } from "../../doors/http-listener.ts";
-import { problemHeaders, problemOf } from "../../doors/problem.ts";
+import { AdminDoor } from "../../doors/admin-door.ts";
+import type { Page } from "../../doors/page.ts";
+import { operatorPortOf, requestPortOf } from "../../doors/ports-of-server.ts";
+import { PublicDoor } from "../../doors/public-door.ts";
 import { TcpDoor } from "../../doors/tcp-door.ts";
 import { TcpListener } from "../../doors/tcp-listener.ts";
 import type { Trust } from "../../doors/trust.ts";
-import { WebSocketDoor } from "../../doors/websocket-door.ts";
+import { readPage } from "../../platform/node/page-files.ts";
+import { asyncApiDocument } from "../../protocol/asyncapi.ts";
+import { openApiDocument } from "../../protocol/openapi.ts";
 import type { Log } from "../../server/log.ts";
 import type { Server } from "../../server/server.ts";
+import type { ProcessFacts } from "../../server/status.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
+import { version } from "./version.ts";
+
+export interface DoorOptions {
+  readonly server: Server;
+  readonly host: string;
+  readonly adminHost: string;
+  /** What operators must show; null = nothing. */
+  readonly adminToken: string | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly log: Log;
+  readonly trust: Trust;
+  readonly page: Page | null;
+  readonly facts: () => ProcessFacts;
+  /** Settings that are fit for one machine only, in words. */
+  readonly insecure: readonly string[];
+}
 
 /** One way in, behind one port. */
 interface Door {
   readonly key: "port" | "tcpPort" | "adminPort";
   readonly host: string;
-  readonly listener: {
-    listen(at: { host: string; port: number }): Promise<number>;
-    stop(): void;
-    close(): Promise<void>;
-  };
+  /** Accepts nobody any more; null: stays open to the end, because it tells how the end goes. */
+  readonly stop: (() => void) | null;
   /** Connections that stand. */
-  count(): number;
+  readonly count: () => number;
+  listen(at: { host: string; port: number }): Promise<number>;
+  close(): Promise<void>;
 }
 
 /** The ways into one server: opened together, closed together. */
@@ -30,25 +54,23 @@ export class ServerDoors {
   readonly #doors: readonly Door[];
   readonly #clock: Clock;
 
-  constructor(options: { server: Server; host: string; clock: Clock; limits: Limits; log: Log; trust: Trust }) {
+  constructor(options: DoorOptions) {
     this.#clock = options.clock;
-    this.#doors = [publicDoor(options), tcpDoor(options)];
+    this.#doors = [publicDoor(options), tcpDoor(options), adminDoor(options)];
   }
 
   /**
    * Opens every door, and answers the ports. Throws `CommandFailed` when one can't be had; then those that were opened
    * are closed again.
    */
-  async open(wanted: {
-    port: number;
-    tcpPort: number;
-    adminPort: number;
-  }): Promise<Record<Door["key"], number | null>> {
-    const ports: Record<Door["key"], number | null> = { port: null, tcpPort: null, adminPort: null };
+  async open(wanted: { port: number; tcpPort: number; adminPort: number }): Promise<Record<Door["key"], number>> {
+    const ports = { port: 0, tcpPort: 0, adminPort: 0 };
     try {
-      for (const { key, host, listener } of this.#doors) {
-        ports[key] = await listener.listen({ host, port: wanted[key] }).catch((cause: unknown) => {
-          throw cannotListen({ key, host, port: wanted[key] }, cause);
+      for (const door of this.#doors) {
+        const { key, host } = door;
+        const at = { host, port: wanted[key] };
+        ports[key] = await door.listen(at).catch((cause: unknown) => {
+          throw cannotListen({ key, ...at }, cause);
         });
       }
     } catch (fault) {
@@ -60,13 +82,13 @@ export class ServerDoors {
 
   /** Lets nobody in any more. */
   stop(): void {
-    for (const { listener } of this.#doors) listener.stop();
+    for (const { stop } of this.#doors) stop?.();
   }
 
-  /** Settles when no connection is left, or the time is over. */
+  /** Settles when no client is left, or the time is over. */
   async settle(within: number): Promise<void> {
     const end = this.#clock.now() + within;
-    while (this.#clock.now() < end && this.#doors.some((door) => door.count() > 0)) {
+    while (this.#clock.now() < end && this.#doors.some(({ count }) => count() > 0)) {
       await new Promise<void>((resolve) => {
         this.#clock.after(millis(10), resolve);
       });
@@ -75,39 +97,64 @@ export class ServerDoors {
 
   /** Ends everything that is left. */
   async close(): Promise<void> {
-    await Promise.all(this.#doors.map(({ listener }) => listener.close()));
+    await Promise.all(this.#doors.map((door) => door.close()));
   }
 }
 
-function publicDoor(options: { server: Server; host: string; limits: Limits; log: Log; trust: Trust }): Door {
-  const sockets = new WebSocketDoor(options);
-  const listener = new HttpListener({
-    handle: (_, response) => {
-      const fault = new Fault("not_found", "there is nothing at this address");
-      response.writeHead(404, problemHeaders(fault)).end(JSON.stringify(problemOf(fault)));
-    },
-    upgrade: (request, socket, head) => sockets.upgrade(request, socket, head),
-    connectionsMax: options.limits.connectionsMax,
-    times: defaultHttpTimes,
-  });
+function publicDoor(options: DoorOptions): Door {
+  const documents = new Map([
+    ["/openapi.json", JSON.stringify(openApiDocument({ version }))],
+    ["/asyncapi.json", JSON.stringify(asyncApiDocument({ version }))],
+  ]);
+  const door = new PublicDoor({ ...options, server: requestPortOf(options.server), documents });
   return {
     key: "port",
     host: options.host,
-    listener: {
-      listen: (at) => listener.listen(at),
-      stop: () => listener.stop(),
-      close: () => {
-        sockets.destroyAll();
-        return listener.close();
-      },
-    },
-    count: () => sockets.connectionCount,
+    stop: () => door.stop(),
+    count: () => door.connectionCount,
+    listen: (at) => door.listen(at),
+    close: () => door.close(),
   };
 }
 
-function tcpDoor(options: { server: Server; host: string; clock: Clock; limits: Limits; log: Log }): Door {
+function tcpDoor(options: DoorOptions): Door {
   const door = new TcpDoor(options);
-  return { key: "tcpPort", host: options.host, listener: new TcpListener(door), count: () => door.connectionCount };
+  const listener = new TcpListener(door);
+  return {
+    key: "tcpPort",
+    host: options.host,
+    stop: () => listener.stop(),
+    count: () => door.connectionCount,
+    listen: (at) => listener.listen(at),
+    close: () => listener.close(),
+  };
+}
+
+function adminDoor(options: DoorOptions): Door {
+  const { server, facts, insecure, clock, limits, log, adminToken: token } = options;
+  let metrics: Promise<() => Promise<string>> | null = null;
+  // Loaded when somebody asks: it takes longer to load than all the rest of the door.
+  const readMetrics = async (): Promise<string> => {
+    metrics ??= import("./metrics.ts").then(({ serverMetrics }) => serverMetrics(server));
+    return (await metrics)();
+  };
+  const operator = operatorPortOf(server, { facts, metrics: readMetrics });
+  const told = { ...operator, status: async () => ({ ...(await operator.status()), insecure }) };
+  const door = new AdminDoor({ server: told, clock, limits, log, token });
+  return {
+    key: "adminPort",
+    host: options.adminHost,
+    stop: null,
+    count: () => 0,
+    listen: (at) => door.listen(at),
+    close: () => door.close(),
+  };
+}
+
+/** The page as it was built beside this program, or null where there is none. */
+export async function builtPage(): Promise<Page | null> {
+  const folder = fileURLToPath(new URL("../../web", import.meta.url));
+  return existsSync(folder) ? readPage(folder) : null;
 }
 
 const flags = { port: "--port", tcpPort: "--tcp-port", adminPort: "--admin-port" } as const;
