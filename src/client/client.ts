@@ -320,6 +320,7 @@ export class Chat {
   #send(room: RoomName, to: UserName | null, body: string, options: SendOptions): SentMessage {
     this.#sent++;
     const cid = (options.cid ?? `${this.#cidPrefix}-${this.#sent.toString(36)}`) as Cid;
+    const mayBeRepeat = options.cid !== undefined && options.isNewCid !== true;
     const send: Omit<SavedSend, "prev"> = {
       number: this.#sent,
       room,
@@ -328,8 +329,8 @@ export class Chat {
       kind: options.kind ?? null,
       ref: (options.ref ?? null) as Seq | null,
       body,
-      // Of an id that was made elsewhere nobody here knows when: it may stand anywhere.
-      since: options.cid === undefined ? (this.#driver.known(room)?.head ?? (0 as Seq)) : (0 as Seq),
+      since: mayBeRepeat ? (0 as Seq) : (this.#driver.known(room)?.head ?? (0 as Seq)),
+      mayBeRepeat,
       line: this.#driver.known(room)?.line ?? null,
     };
     const pending = options.cid === undefined ? null : this.#outbox.pending(room, cid);

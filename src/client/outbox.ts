@@ -70,6 +70,12 @@ export interface OutboxLimits {
   readonly bytesMax: number;
 }
 
+/**
+ * What a lookup finds decides what comes next. And what follows a repeat must not go by its `prev`: that is stored
+ * already, and says nothing of the messages sent before the repeat. So both are alone on their way.
+ */
+const goesAlone = (entry: OutboxEntry): boolean => entry.step === "lookup" || entry.send.mayBeRepeat === true;
+
 /** How often a server may say that the preceding message is not there, before it is believed to be gone for good. */
 const ordersMax = 3;
 const retryMs = 100;
@@ -210,8 +216,7 @@ export class Outbox {
       if (lane.rewinding || now < lane.blockedUntil) continue;
       while (lane.next < lane.entries.length && this.#inFlight.size < options.inFlightMax && budget > 0) {
         const entry = lane.entries[lane.next]!;
-        // What a lookup finds decides what comes next, so it is alone on its way.
-        if (entry.saving || (lane.next > 0 && (entry.step === "lookup" || lane.entries[0]!.step === "lookup"))) break;
+        if (entry.saving || (lane.next > 0 && (goesAlone(entry) || goesAlone(lane.entries[0]!)))) break;
         entry.request = options.nextId();
         entry.sentAt = now;
         entry.sentPrev = entry.prev;

@@ -67,6 +67,8 @@ export interface SavedSend {
   readonly body: string;
   /** A head of the room that was known when the cid was made, and the line it belongs to. */
   readonly since: Seq;
+  /** The id came from elsewhere, and may stand anywhere in the room already. */
+  readonly mayBeRepeat?: boolean | undefined;
   readonly line: Line | null;
   readonly prev: Cid | null;
 }

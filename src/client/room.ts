@@ -9,8 +9,13 @@ export interface SendOptions {
   readonly kind?: string | undefined;
   /** The `seq` that an edit, deletion or reaction refers to. */
   readonly ref?: number | undefined;
-  /** The message's id, if it should be known from elsewhere; made if not given. */
+  /**
+   * The message's id, if it should be known from elsewhere; made if not given. It may have been sent before, here or in
+   * another life: then this is a repeat, and costs the pipeline a turn, since nobody here knows where it stands.
+   */
   readonly cid?: string | undefined;
+  /** The caller vouches that `cid` was never sent before. @defaultValue false */
+  readonly isNewCid?: boolean | undefined;
   /** Gives up. What was attempted before may be stored all the same. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -131,17 +131,23 @@ export class FanOut {
     live.isDirty = false;
     live.announced = to;
     const shared: (Uint8Array[] | undefined)[] = [];
-    for (const subscription of live.subscriptions) {
+    // Where pushes wait, what waits may have left memory by now: it is read from its chunk then.
+    const isInMemory = from >= live.memoryFirst;
+    // From the last to the first: one that ends meanwhile has its place taken by one that was served already.
+    for (let i = live.subscriptions.length - 1; i >= 0; i--) {
+      const subscription = live.subscriptions[i]!;
       if (subscription.state !== "live") continue;
       const { session } = subscription;
-      if (session.isSlow()) {
+      if (!isInMemory) {
+        this.catchUp(subscription);
+      } else if (session.isSlow()) {
         this.#pause(subscription);
-        continue;
+      } else {
+        session.push((shared[formatNumber(session.format)] ??= this.#frames(live, from, to, session.format)));
+        subscription.next = to + 1;
+        this.delivered += to - from + 1;
+        this.touched(session);
       }
-      session.push((shared[formatNumber(session.format)] ??= this.#frames(live, from, to, session.format)));
-      subscription.next = to + 1;
-      this.delivered += to - from + 1;
-      this.touched(session);
     }
     if (live.room.isDirect) this.#announceDirect(live, from, to, shared);
     const waiting = live.waiting;
@@ -157,6 +163,10 @@ export class FanOut {
       if (!this.#online.knowsDirectRoom(user, live.room.name)) continue;
       for (const session of this.#online.sessionsOf(user)) {
         if (session.subscription(live.room.name) !== undefined) continue;
+        if (from < live.memoryFirst) {
+          this.catchUp(session.subscribeSilently(live, from));
+          continue;
+        }
         if (session.isSlow()) {
           this.#pause(session.subscribeSilently(live, from));
           continue;

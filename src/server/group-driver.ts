@@ -323,7 +323,7 @@ class Sink implements ApplySink {
   outcome(position: number, code: OutcomeCode, seq: number, ts: number, epoch: number): void {
     const batch = this.#batch;
     if (batch === null) return;
-    if (code !== outcomes.stored) batch.rooms[position]?.ring.giveBack();
+    batch.rooms[position]?.ring.decided();
     const origin = batch.origins[position]!;
     if (origin === null) return;
     const offset = batch.offsets[position]!;

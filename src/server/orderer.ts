@@ -77,7 +77,8 @@ export class Orderer {
 
   /**
    * Takes a post of `user` in a room. `room` is undefined for a room that the state does not have (yet): a direct room's
-   * first message, or one whose creation is on its way.
+   * first message, or one whose creation is on its way. `follows` says that other posts of the same origin are not
+   * decided yet, so that `prev` may be among them: then only `apply` can tell whether it is stored.
    */
   post(
     origin: Origin,
@@ -86,6 +87,7 @@ export class Orderer {
     room: Room | undefined,
     user: Uint8Array,
     source: PostSource,
+    follows: boolean,
   ): Taken {
     const why = this.refusal();
     if (why !== null) return why;
@@ -97,9 +99,10 @@ export class Orderer {
       return proposed;
     }
     const live = this.#memory.live(room);
-    if (source.ref !== 0 || this.#driver.state.lookupNeeded(batch.bytes, offset) !== null) {
+    const needed = this.#driver.state.lookupNeeded(batch.bytes, offset);
+    if (source.ref !== 0 || (needed !== null && (needed.id !== null || !follows))) {
       const record = batch.bytes.slice(offset, offset + recordLength(batch.bytes, offset));
-      return { type: "lookingUp", done: this.#lookUpAndPropose(origin, request, room, record) };
+      return { type: "lookingUp", done: this.#lookUpAndPropose(origin, request, room, record, follows) };
     }
     if (!live.ring.order()) return { type: "full", again: (task) => void live.waiting.push(task) };
     batch.keep(recordLength(batch.bytes, offset), origin, request, live);
@@ -126,11 +129,18 @@ export class Orderer {
       origin.undecided(request);
       return;
     }
-    this.#lookUpAndPropose(origin, request, room, record).catch(() => origin.undecided(request));
+    // It was applied in its place: what `prev` names is stored by now, or was not before it.
+    this.#lookUpAndPropose(origin, request, room, record, false).catch(() => origin.undecided(request));
   }
 
   // Whoever is looked up may be stored meanwhile, or leave the window meanwhile: after each look the state is asked again.
-  async #lookUpAndPropose(origin: Origin, request: RequestId, room: Room, record: Uint8Array): Promise<void> {
+  async #lookUpAndPropose(
+    origin: Origin,
+    request: RequestId,
+    room: Room,
+    record: Uint8Array,
+    follows: boolean,
+  ): Promise<void> {
     let parts = partsOf(record);
     if (recordRef(record, 0) !== 0) {
       const referred = await this.#history.message(room, recordRef(record, 0));
@@ -144,7 +154,7 @@ export class Orderer {
       const bytes = new Uint8Array(recordBytes(parts));
       putRecord(bytes, 0, parts);
       const needed = this.#driver.state.lookupNeeded(bytes, 0);
-      if (needed === null || (needed.id === null && needed.prev === null && needed.checked <= parts.checked)) {
+      if (needed === null || (needed.id === null && (needed.prev === null || follows))) {
         const why = this.refusal();
         if (why !== null) throw new Fault(why.code, why.message, { retryAfterMs: retryMs });
         const batch = this.#driver.batch;
@@ -167,7 +177,7 @@ export class Orderer {
         }
       }
       parts.checked = Math.max(parts.checked, needed.checked);
-      if (needed.prev !== null) {
+      if (needed.prev !== null && !follows) {
         const { from, to } = needed.prev;
         const found = await this.#history.find(room, parts.from, parts.prev, from, to);
         if (found === null) {

@@ -6,7 +6,7 @@ import type { Place } from "./tail.ts";
  * The newest messages of one active room. A slot is taken when a message is put in order and filled when it is
  * committed; nothing is shown beyond the save point, and no slot that is still unsaved is given away.
  *
- * 1. savePoint <= head <= savePoint + slots
+ * 1. savePoint <= head <= savePoint + slots, whenever nothing is being applied
  * 2. held messages are the seqs (savePoint - held, savePoint], without holes
  * 3. savePoint never decreases
  */
@@ -53,8 +53,8 @@ export class RecentRing {
     return true;
   }
 
-  /** A message that was put in order was not accepted after all (a repeat, a refusal): its slot is free again. */
-  giveBack(): void {
+  /** It was decided what became of a message that had taken a slot: saved, a repeat, or refused. The slot is free again. */
+  decided(): void {
     assert(this.#ordered > 0, "gave back a slot that was not taken");
     this.#ordered--;
   }
@@ -64,11 +64,10 @@ export class RecentRing {
     this.#ordered = 0;
   }
 
-  /** Fills the next slot: `seq` is committed. Its bytes are kept alive by the tail for now. */
+  /** Fills the next slot: `seq` is committed. `decided` comes besides, if a slot was taken for it. Its bytes are kept alive by the tail for now. */
   save(seq: number, bytes: Uint8Array, offset: number): void {
     assert(seq === this.#savePoint + 1, "saved out of order");
     if (this.#held === this.#bytes.length) this.#grow();
-    if (this.#ordered > 0) this.#ordered--;
     this.#savePoint = seq;
     const slot = seq & (this.#bytes.length - 1);
     this.#bytes[slot] = bytes;

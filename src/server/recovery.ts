@@ -5,8 +5,8 @@ import { type GroupId, groupId, type LogIndex, logIndex, type Mark, type NodeNam
 import type { Limits } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { timestamp } from "../base/units.ts";
+import type { ApplySink } from "../rooms/apply-sink.ts";
 import { GroupState } from "../rooms/group-state.ts";
-import { boundsOf } from "../rooms/setting.ts";
 import { type ChunkStore, defaultChunkStoreSettings, openChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
@@ -85,7 +85,7 @@ export async function recover(
   const { snapshot } = found;
   const state =
     snapshot === null
-      ? GroupState.empty({ group, cluster: owner.cluster, bounds: boundsOf(limits), hashSeed })
+      ? GroupState.empty({ group, cluster: owner.cluster, hashSeed })
       : GroupState.restore(snapshot.state, { hashSeed });
   const from: LogIndex = state.appliedIndex;
   const isStarted = (await disk.sizeOf(startedFile)) !== null;
@@ -110,7 +110,15 @@ export async function recover(
   });
   const mine = opened.groups.get(group);
   const entries = mine?.entries ?? [];
-  const damage = [...opened.damage, ...missingChunks(state, chunks)];
+  let missing = missingChunks(state, chunks);
+  if (missing.length > 0 && entries.length > 0) {
+    // What was emptied since the snapshot was taken is not missing: the log behind it says that it went. Who would go on
+    // from this state must not change it yet, so a second one is asked.
+    const later = snapshot === null ? null : GroupState.restore(snapshot.state, { hashSeed });
+    for (const entry of entries) later?.apply(entry, entry.payload.slice(), unheard);
+    missing = missing.filter(({ chunk }) => later?.chunk(chunk) !== undefined);
+  }
+  const damage = [...opened.damage, ...missing.map((one) => one.damage)];
   if (damage.length > 0 && !ground.acceptLoss) throw new DataDamaged(damage);
   if (!isStarted) await disk.publish(startedFile, []);
   const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
@@ -132,12 +140,22 @@ export async function recover(
 }
 
 /** Chunks that rooms still keep something of and that are not there. From names alone. */
-function missingChunks(state: GroupState, chunks: ChunkStore): Damage[] {
-  const missing: Damage[] = [];
+function missingChunks(state: GroupState, chunks: ChunkStore): { chunk: number; damage: Damage }[] {
+  const missing: { chunk: number; damage: Damage }[] = [];
   for (const { chunk, day, messages } of state.chunks()) {
     if (chunks.has(chunk as ChunkNumber)) continue;
     const file = chunkFileName({ group: state.group, chunk: chunk as ChunkNumber, generation: 0, day });
-    missing.push({ file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` });
+    missing.push({
+      chunk,
+      damage: { file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` },
+    });
   }
   return missing;
 }
+
+/** Nobody hears what a state that is only asked does. */
+const unheard: ApplySink = {
+  outcome: () => undefined,
+  stored: () => undefined,
+  changed: () => undefined,
+};

@@ -198,7 +198,12 @@ export class Sealer {
   async #rewriteChunk(chunk: number, generation: number, firsts: ReadonlyMap<string, number>): Promise<void> {
     const number = chunk as ChunkNumber;
     const listed = this.#chunks.list().find((one) => one.chunk === number);
-    if (listed === undefined || listed.generation >= generation) return;
+    if (listed === undefined) return;
+    if (listed.generation >= generation) {
+      // Written before a crash came: what it replaced still has to go.
+      await this.#chunks.removeSuperseded(number);
+      return;
+    }
     const text = new TextDecoder();
     const keep = (room: Uint8Array, seq: number): boolean => seq >= (firsts.get(text.decode(room)) ?? Infinity);
     const work = this.#chunks.rewrite(number, keep);

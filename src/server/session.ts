@@ -136,11 +136,12 @@ export class Session implements ClientSession, Caller, Origin {
       const end = o + 4 + getU32(bytes, o);
       if (bytes[o + 4] === sendCode && this.#standing.state === "open" && isSend(bytes, o, end, this.#host.limits)) {
         if (!this.#sendBinary(bytes, o, end)) {
-          this.#hold(bytes.subarray(o));
+          this.#held.unshift(bytes.subarray(o));
           return;
         }
-      } else {
-        this.#frame(decodeBinary("client", bytes, o, end, this.#host.limits));
+      } else if (!this.#frame(decodeBinary("client", bytes, o, end, this.#host.limits))) {
+        this.#held.unshift(bytes.subarray(o));
+        return;
       }
       o = end;
       if (this.#blocked && o < bytes.length) {
@@ -162,18 +163,11 @@ export class Session implements ClientSession, Caller, Origin {
 
   #takeFrames(frames: readonly (ClientFrame | Refused)[]): void {
     for (let i = 0; i < frames.length; i++) {
-      if (this.#blocked) {
+      if (this.#blocked || !this.#frame(frames[i]!)) {
         this.#held.unshift(...frames.slice(i));
         return;
       }
-      this.#frame(frames[i]!);
     }
-  }
-
-  // Puts input back and stops reading until `#goOn`.
-  #hold(input: Uint8Array | ClientFrame): void {
-    this.#held.unshift(input);
-    this.#block();
   }
 
   #block(): void {
@@ -189,29 +183,31 @@ export class Session implements ClientSession, Caller, Origin {
       const next = this.#held.shift();
       if (next === undefined) break;
       if (next instanceof Uint8Array) this.#take(next);
-      else this.#frame(next);
+      else if (!this.#frame(next)) this.#held.unshift(next);
     }
     if (!this.#blocked) this.link.resume();
   }
 
-  #frame(frame: ClientFrame | Refused): void {
+  // Answers false when the frame must wait: it is not taken, and nothing behind it may be.
+  #frame(frame: ClientFrame | Refused): boolean {
     if (frame.t === "refused") {
       const { fault, id } = frame;
       this.answer(refusal(id ?? undefined, fault.code, fault.message));
       if (this.#standing.state === "greeting") this.end(1008, "the first frame must be hello");
-      return;
+      return true;
     }
     switch (this.#standing.state) {
       case "greeting":
         this.#greeting(frame);
-        return;
+        return true;
       case "open":
+        if (frame.t === "send") return this.#sendFrame(frame);
         this.#openFrame(frame);
-        return;
+        return true;
       case "ended":
-        return;
+        return true;
       default:
-        unreachable(this.#standing);
+        return unreachable(this.#standing);
     }
   }
 
@@ -251,13 +247,10 @@ export class Session implements ClientSession, Caller, Origin {
 
   // Frames of an open session
 
-  #openFrame(frame: ClientFrame): void {
+  #openFrame(frame: Exclude<ClientFrame, { t: "send" }>): void {
     switch (frame.t) {
       case "hello":
         this.answer(refusal(undefined, "bad_request", "hello was said already"));
-        return;
-      case "send":
-        this.#sendFrame(frame);
         return;
       case "sub":
         this.#answering(frame.id, () => this.#subscribe(frame));
@@ -361,12 +354,12 @@ export class Session implements ClientSession, Caller, Origin {
     return this.#post(id, name);
   }
 
-  #sendFrame(frame: ClientFrameOf<"send">): void {
+  #sendFrame(frame: ClientFrameOf<"send">): boolean {
     const { to } = frame;
-    if (to !== undefined && !this.#mayWriteTo(frame.id, to)) return;
+    if (to !== undefined && !this.#mayWriteTo(frame.id, to)) return true;
     const name = utf8(to === undefined ? frame.room! : directRoomOf(this.#user, to));
     fillSource(this.#host.source, this.#host.scratch, frame);
-    if (!this.#post(frame.id, name)) this.#hold(frame);
+    return this.#post(frame.id, name);
   }
 
   #mayWriteTo(id: RequestId, to: UserName): boolean {
@@ -384,7 +377,15 @@ export class Session implements ClientSession, Caller, Origin {
     const room = state.room(name);
     if (!this.#mayPost(id, room, name)) return true;
     const existing = room?.exists === true ? room : undefined;
-    const taken = this.#host.orderer.post(this, id, name, existing, this.#userBytes, this.#host.source);
+    const taken = this.#host.orderer.post(
+      this,
+      id,
+      name,
+      existing,
+      this.#userBytes,
+      this.#host.source,
+      this.#sendsInFlight > 0,
+    );
     switch (taken.type) {
       case "proposed":
         this.#sendsInFlight++;

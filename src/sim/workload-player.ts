@@ -137,6 +137,23 @@ export class WorkloadPlayer {
     );
   }
 
+  /** What `isCaughtUp` still waits for, for people. */
+  unfinished(): string[] {
+    const open = [...this.#openSends]
+      .filter(([, count]) => count > 0)
+      .map(([index, count]) => `client ${index} waits for ${count} sends`);
+    const behind = this.#catchUps
+      .filter(
+        ({ room, position, caughtUp }) =>
+          caughtUp < 0 || position < Math.max(caughtUp, this.#oracle.acknowledgedFloor(room)),
+      )
+      .map(
+        ({ room, position, caughtUp, id }) =>
+          `reader ${String(id)} of ${room} is at ${position} of ${this.#oracle.acknowledgedFloor(room)} (caught up at ${caughtUp})`,
+      );
+    return [...open, ...behind];
+  }
+
   /** Tells the oracle that the catch-ups are over, whether or not they reached the end, and ends everything. */
   endCatchUp(): void {
     for (const { id, end } of this.#catchUps) {

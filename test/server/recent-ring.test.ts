@@ -45,6 +45,7 @@ test("a slot is taken when a message is ordered, and shown once it is saved", ()
   expect([ring.savePoint, ring.head]).toEqual([10, 11]);
   expect(held(ring)).toEqual([]);
   ring.save(11, record(11), 0);
+  ring.decided();
   expect([ring.savePoint, ring.head]).toEqual([11, 11]);
   expect(held(ring)).toEqual([11]);
 });
@@ -54,10 +55,11 @@ test("no unsaved slot is given away: the sender waits", () => {
   for (let i = 0; i < 4; i++) expect(ring.order()).toBe(true);
   expect(ring.order()).toBe(false);
   ring.save(1, record(1), 0);
+  ring.decided();
   expect(ring.order()).toBe(true);
   expect(ring.order()).toBe(false);
   // A message that was not accepted after all gives its slot back.
-  ring.giveBack();
+  ring.decided();
   expect(ring.order()).toBe(true);
   ring.fallBack();
   expect(ring.head).toBe(ring.savePoint);
@@ -71,7 +73,7 @@ test("older messages are put before, newest first, until it is full", () => {
 });
 
 test("whatever happens, it holds the newest messages without a hole, and nothing beyond the save point", () => {
-  const action = fc.constantFrom("order", "save", "saveOrdered", "giveBack", "detach", "empty", "before");
+  const action = fc.constantFrom("order", "save", "saveOrdered", "refused", "detach", "empty", "before");
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 5 }), fc.array(action, { maxLength: 200 }), (start, actions) => {
       const ring = new RecentRing(8, start);
@@ -79,9 +81,10 @@ test("whatever happens, it holds the newest messages without a hole, and nothing
       let count = 0;
       for (const step of actions) {
         if (step === "order") ring.order();
-        if (step === "giveBack" && ring.head > ring.savePoint) ring.giveBack();
+        if (step === "refused" && ring.head > ring.savePoint) ring.decided();
         if (step === "save" || (step === "saveOrdered" && ring.head > ring.savePoint)) {
           ring.save(++newest, record(newest), 0);
+          if (step === "saveOrdered") ring.decided();
           count = Math.min(8, count + 1);
         }
         if (step === "detach") ring.detach();

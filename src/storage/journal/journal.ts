@@ -67,7 +67,7 @@ export interface Journal {
   /** The highest durable mark. */
   readonly flushed: Mark;
   readonly appended: Mark;
-  /** A write is in flight. */
+  /** Something appended is on its way to the disk: `onFlushed` will come. */
   readonly busy: boolean;
   readonly stagedBytes: number;
   /**
@@ -193,8 +193,9 @@ export class JournalWriter implements Journal {
     return this.#appended;
   }
 
+  // A mark that is being written reports nothing: who waits for a report must not wait for it.
   get busy(): boolean {
-    return this.#busy;
+    return this.#busy && this.#appended > this.#reported;
   }
 
   get stagedBytes(): number {

@@ -1,0 +1,76 @@
+import type { Random } from "../base/random.ts";
+import { millis } from "../base/units.ts";
+import { type Disk, openDisk } from "../storage/disk.ts";
+import type { DiskControl } from "./fault-injector.ts";
+import type { DiskOperation, PowerLossMode } from "./faults.ts";
+import type { SimHost } from "./host.ts";
+import { type CallName, SimFileSystem } from "./sim-file-system.ts";
+
+/** Which calls of the file system an operation of a fault speaks of. */
+const callsOf: Readonly<Record<DiskOperation, readonly CallName[]>> = {
+  read: ["read"],
+  write: ["write", "writeDurable"],
+  sync: ["sync", "syncFolder"],
+};
+
+/** The disk of one simulated host: it outlives the host's lives, and does what the fault injector says. */
+export class SimDisk implements DiskControl {
+  readonly fileSystem: SimFileSystem;
+  readonly #random: Random;
+  #slowMs = 0;
+  #errors: { operation: DiskOperation; persistent: boolean }[] = [];
+
+  constructor(host: SimHost, random: Random) {
+    this.#random = random;
+    this.fileSystem = new SimFileSystem({
+      random,
+      clock: host.deviceClock,
+      // A tenth of a millisecond for a look, up to two for what has to reach the platter.
+      latency: (name, bytes) =>
+        millis(
+          (name === "writeDurable" || name === "sync" ? 0.1 + random.whole(20) / 10 : 0.1) + bytes / 1e6 + this.#slowMs,
+        ),
+    });
+    this.fileSystem.onCall = ({ number, name }) => {
+      const at = this.#errors.findIndex(({ operation }) => callsOf[operation].includes(name));
+      if (at < 0) return;
+      const { persistent } = this.#errors[at]!;
+      if (!persistent) this.#errors.splice(at, 1);
+      this.fileSystem.failAt(number, "EIO", { persistent: false });
+    };
+  }
+
+  /** The disk as the process of the present life sees it. */
+  attach(): Disk {
+    return openDisk(this.fileSystem.attach());
+  }
+
+  killed(): void {
+    this.fileSystem.crash(this.#random, "cached");
+  }
+
+  powerLost(mode: PowerLossMode): void {
+    this.fileSystem.crash(this.#random, mode);
+  }
+
+  fail(error: { readonly operation: DiskOperation; readonly persistent: boolean }): void {
+    this.#errors.push({ ...error });
+  }
+
+  slowBy(ms: number): void {
+    this.#slowMs = ms;
+  }
+
+  full(isFull: boolean): void {
+    let used = 0;
+    for (const bytes of this.fileSystem.files().values()) used += bytes.length;
+    this.fileSystem.quotaBytes = isFull ? used + this.#random.whole(4_096) : Infinity;
+  }
+
+  heal(): void {
+    this.#errors = [];
+    this.#slowMs = 0;
+    this.fileSystem.quotaBytes = Infinity;
+    this.fileSystem.heal();
+  }
+}

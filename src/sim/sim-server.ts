@@ -1,0 +1,118 @@
+import { Fault } from "../base/error-codes.ts";
+import type { NodeName, UserName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import { millis } from "../base/units.ts";
+import { TcpDoor } from "../doors/tcp-door.ts";
+import type { Log } from "../server/log.ts";
+import { DataDamaged } from "../server/recovery.ts";
+import type { Server } from "../server/server.ts";
+import type { ServerSettings } from "../server/server-settings.ts";
+import { startServer } from "../server/start-server.ts";
+import { openDataDirectory } from "../storage/data-directory.ts";
+import type { SimHost } from "./host.ts";
+import type { Network } from "./network.ts";
+import type { SimDisk } from "./sim-disk.ts";
+import { byteStream } from "./stream-adapters.ts";
+
+export const serverPort = 7403;
+/** How long whoever looks after the server waits before it starts it again. */
+const restartMs = 300;
+
+export interface SimServerOptions {
+  readonly host: SimHost;
+  readonly network: Network;
+  readonly disk: SimDisk;
+  readonly random: Random;
+  readonly limits: Limits;
+  readonly settings: Pick<ServerSettings, "timeZone" | "retentionDays" | "push"> & {
+    readonly flush: { readonly afterMs: number; readonly afterBytes: number };
+  };
+  /** The data is damaged, though nobody damaged it: the worst that can be found. */
+  readonly onDamaged: (damage: DataDamaged) => void;
+  /** The process came to an end by itself; whoever looks after it starts it again. */
+  readonly onExit: () => void;
+  readonly log: Log;
+}
+
+/**
+ * The shipped server on one simulated host: one life of it. Starts like the real program does; when it cannot start or
+ * its journal fails, the process ends and is started again.
+ */
+export class SimServer {
+  readonly #options: SimServerOptions;
+  readonly #life: number;
+  server: Server | null = null;
+
+  constructor(options: SimServerOptions) {
+    this.#options = options;
+    this.#life = options.host.life;
+    this.#start().catch((cause: unknown) => this.#failed(cause));
+  }
+
+  get #isMine(): boolean {
+    const { host } = this.#options;
+    return host.alive && host.life === this.#life;
+  }
+
+  async #start(): Promise<void> {
+    const { host, network, random, limits, settings, log } = this.#options;
+    const disk = this.#options.disk.attach();
+    const { clock } = host;
+    const directory = await openDataDirectory({
+      disk,
+      lock: { acquire: () => Promise.resolve(), release: () => Promise.resolve() },
+      random,
+      node: host.name as NodeName,
+      groups: 1,
+      found: true,
+      now: clock.wall(),
+    });
+    if (!this.#isMine) return;
+    const { cluster, incarnation } = directory.identity;
+    const server = await startServer(
+      {
+        disk,
+        clock,
+        random,
+        log,
+        limits,
+        node: host.name as NodeName,
+        owner: { cluster, incarnation },
+        acceptLoss: false,
+        flush: settings.flush,
+      },
+      {
+        timeZone: settings.timeZone,
+        retentionDays: settings.retentionDays,
+        push: settings.push,
+        flushAfterMs: settings.flush.afterMs,
+        flushAfterBytes: settings.flush.afterBytes,
+        advertise: [],
+        openNames: true,
+        authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
+        onFailed: () => this.#exit(),
+      },
+    );
+    if (!this.#isMine) return;
+    this.server = server;
+    const door = new TcpDoor({ server, clock, limits, log });
+    network.listen(host, serverPort, (stream) => door.accept(byteStream(stream)));
+  }
+
+  #failed(cause: unknown): void {
+    if (!this.#isMine) return;
+    if (cause instanceof DataDamaged) this.#options.onDamaged(cause);
+    // A disk that fails while the server starts: the process ends, and is started again until the disk works.
+    else if (!(cause instanceof Fault)) throw cause;
+    this.#exit();
+  }
+
+  #exit(): void {
+    if (!this.#isMine) return;
+    this.#options.host.clock.after(millis(0), () => this.#options.onExit());
+  }
+}
+
+/** How long after the end of a process it is started again. */
+export const restartAfter = millis(restartMs);
