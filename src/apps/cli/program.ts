@@ -18,6 +18,9 @@ export function makeProgram(ended: (code: ExitCode) => void): Command {
   program.addCommand(chatCommand());
   program.addCommand(sendCommand());
   program.addCommand(tailCommand());
+  program.addCommand(statusCommand(ended));
+  program.addCommand(verifyCommand(ended));
+  program.addCommand(benchCommand(ended));
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }
@@ -158,6 +161,112 @@ Examples:
       const { after = null, lines: count, follow = false } = flags;
       await tail({ ...clientOptions(flags), room, after, count, follow });
     });
+}
+
+const dataOption = (): Option =>
+  new Option("--data <dir>", "data directory of a server on this machine, to find its ports").default("./synod-data");
+
+function statusCommand(ended: (code: ExitCode) => void): Command {
+  return new Command("status")
+    .description("what a server says of itself, or who is connected")
+    .argument("[url]", "operators' port, such as http://127.0.0.1:7402")
+    .option("--url <url>", "the same")
+    .addOption(dataOption())
+    .option("--token-file <file>", "what the server asks operators for, where it does")
+    .option("--sessions", "who is connected, by which door, in which rooms")
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod status
+  synod status --sessions
+  synod status http://127.0.0.1:7402 -o json | jq .ready
+
+Ends with 1 when the server can't take messages.`,
+    )
+    .action(async (url: string | undefined, flags: StatusFlags) => {
+      const { status } = await import("./status.ts");
+      const { data, tokenFile = null, sessions = false, output } = flags;
+      ended(await status({ url: url ?? flags.url ?? null, data, tokenFile, sessions, json: output === "json" }));
+    });
+}
+
+interface StatusFlags {
+  readonly url?: string;
+  readonly data: string;
+  readonly tokenFile?: string;
+  readonly sessions?: boolean;
+  readonly output: string;
+}
+
+function verifyCommand(ended: (code: ExitCode) => void): Command {
+  return new Command("verify")
+    .description("check every byte of a stopped server's data directory")
+    .argument("<dir>", "data directory, or a copy of one")
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod verify ./synod-data
+  synod verify /backup/synod -o json | jq .damage
+
+Changes nothing. Ends with 1 when there is damage, and lists every range of it.`,
+    )
+    .action(async (directory: string, flags: { output: string }) => {
+      const { verify } = await import("./verify.ts");
+      ended(await verify({ directory, json: flags.output === "json" }));
+    });
+}
+
+function benchCommand(ended: (code: ExitCode) => void): Command {
+  return new Command("bench")
+    .description("load a server, and measure what it does")
+    .option("--url <url>", "TCP port of the server: tcp://HOST:PORT")
+    .addOption(dataOption())
+    .addOption(new Option("--clients <n>", "connections that publish").argParser(whole).default(4))
+    .addOption(
+      new Option("--window <n>", "messages of one connection without an answer").argParser(whole).default(1_000),
+    )
+    .addOption(new Option("--body <bytes>", "size of one message").argParser(whole).default(128))
+    .addOption(new Option("--encoding <name>", "how frames are written").choices(["binary", "json"]).default("binary"))
+    .addOption(new Option("--seconds <n>", "how long is measured").argParser(seconds).default(5))
+    .addOption(
+      new Option("--rate <n>", "messages a second of all together; left out: as fast as it goes").argParser(whole),
+    )
+    .addOption(new Option("--rooms <n>", "rooms they are spread over").argParser(whole).default(1))
+    .addOption(new Option("--processes <n>", "processes that the clients are spread over").argParser(whole).default(1))
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod bench
+  synod bench --clients 64 --window 1
+  synod bench --rate 5000 --seconds 30 -o json
+
+It speaks as users bench-0, bench-1 … in rooms of its own.`,
+    )
+    .action(async (flags: BenchFlags) => {
+      const { bench } = await import("./bench.ts");
+      const { url = null, rate = null, output, ...rest } = flags;
+      ended(await bench({ ...rest, url, rate, json: output === "json" }));
+    });
+}
+
+interface BenchFlags {
+  readonly url?: string;
+  readonly data: string;
+  readonly clients: number;
+  readonly window: number;
+  readonly body: number;
+  readonly encoding: "binary" | "json";
+  readonly seconds: number;
+  readonly rate?: number;
+  readonly rooms: number;
+  readonly processes: number;
+  readonly output: string;
 }
 
 function whole(text: string): number {
