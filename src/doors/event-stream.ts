@@ -55,7 +55,8 @@ export class EventStreams {
     },
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const link = new EventStreamLink(this, outgoing, { ...wanted, opened: resolve, refused: reject });
+      const { room } = wanted.sub;
+      const link = new EventStreamLink(this, outgoing, { ...wanted, room, opened: resolve, refused: reject });
       const session = this.server.connect(link);
       if (session instanceof Fault) {
         reject(session);
@@ -103,15 +104,18 @@ class EventStreamLink implements ClientLink {
   readonly #outgoing: ServerResponse;
   #session: ClientSession | null = null;
   /** Until the subscription is answered: what has come so far. */
-  #opening: (Opening & { text: Uint8Array[] }) | null;
+  #opening: (Opening & { pieces: Uint8Array[] }) | null;
+  /** How the room stands in a message's event. */
+  readonly #room: Uint8Array;
   #isPaused = false;
 
-  constructor(streams: EventStreams, outgoing: ServerResponse, options: Opening & { address: string }) {
+  constructor(streams: EventStreams, outgoing: ServerResponse, options: Opening & { address: string; room: string }) {
     const { headers, opened, refused } = options;
     this.#streams = streams;
     this.#outgoing = outgoing;
     this.address = options.address;
-    this.#opening = { headers, opened, refused, text: [] };
+    this.#room = utf8(`${JSON.stringify(options.room)},`);
+    this.#opening = { headers, opened, refused, pieces: [] };
   }
 
   start(session: ClientSession, frames: readonly ClientFrame[]): void {
@@ -153,12 +157,12 @@ class EventStreamLink implements ClientLink {
   write(pieces: readonly Uint8Array[]): void {
     if (this.#session === null) return;
     if (this.#opening !== null) {
-      this.#opening.text.push(...pieces);
+      this.#opening.pieces.push(...pieces);
       this.#tryToOpen(this.#opening);
       return;
     }
     this.#outgoing.cork();
-    for (const piece of pieces) this.#outgoing.write(piece);
+    for (const piece of pieces) if (!this.#isOfAnotherRoom(piece)) this.#outgoing.write(piece);
     this.#outgoing.uncork();
     if (pieces.some(endsSubscription)) this.close(1012);
   }
@@ -193,8 +197,8 @@ class EventStreamLink implements ClientLink {
 
   // The first event is the answer to `sub`, or to `hello` when that was refused. It becomes the status of the response;
   // what follows it is the stream.
-  #tryToOpen(opening: Opening & { text: Uint8Array[] }): void {
-    const bytes = Buffer.concat(opening.text);
+  #tryToOpen(opening: Opening & { pieces: Uint8Array[] }): void {
+    const bytes = Buffer.concat(opening.pieces);
     const end = bytes.indexOf("\n\n");
     if (end === -1) return;
     const answer = answerOf(bytes.subarray(0, end).toString());
@@ -220,9 +224,31 @@ class EventStreamLink implements ClientLink {
     });
     this.#outgoing.write(`retry: ${retryAfterMs}\n\n`);
     opening.opened();
-    const rest = bytes.subarray(end + 2);
-    if (rest.length > 0) this.write([rest]);
+    this.write(piecesBehind(opening.pieces, end + 2));
   }
+
+  // A session is sent its user's direct messages, wherever it is; a stream shows one room, and its ids count that room.
+  // A piece that begins with a message holds messages of one room only.
+  #isOfAnotherRoom(piece: Uint8Array): boolean {
+    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    const at = bytes.indexOf("\n");
+    const start = at + messageHead.length;
+    if (at === -1 || !bytes.subarray(at, start).equals(messageHead)) return false;
+    return !bytes.subarray(start, start + this.#room.length).equals(this.#room);
+  }
+}
+
+const messageHead = Buffer.from('\ndata: {"t":"msg","room":');
+
+/** What follows the first `count` bytes of these pieces. */
+function piecesBehind(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  const behind: Uint8Array[] = [];
+  let skip = count;
+  for (const piece of pieces) {
+    if (piece.length > skip) behind.push(piece.subarray(skip));
+    skip = Math.max(0, skip - piece.length);
+  }
+  return behind;
 }
 
 const dataStart = "\ndata: ";

@@ -322,3 +322,23 @@ test("[DOOR12] a frame that is never finished ends its connection, though bytes 
   await until(() => ended.size === 2);
   expect([...ended].sort()).toEqual(["tcp", "websocket 1001"]);
 });
+
+test("[SSE7] a stream shows its own room, whatever else its reader is sent meanwhile", async () => {
+  const { http, url } = await town();
+  const stop = new AbortController();
+  closers.unshift(() => stop.abort());
+  const stream = await fetch(`${url}/v1/rooms/lobby/stream?after=0`, {
+    headers: { "synod-user": "bob" },
+    signal: stop.signal,
+  });
+  await http("POST", "/v1/users/bob/messages", { body: "psst" });
+  await http("POST", "/v1/users/bob/messages", { body: "again" });
+  await http("POST", "/v1/rooms/lobby/messages", { body: "for all" });
+  let text = "";
+  for await (const bytes of stream.body!) {
+    text += Buffer.from(bytes).toString();
+    if (text.includes("for all")) break;
+  }
+  expect(text.match(/"room":"[^"]+"/g)?.filter((room) => room !== '"room":"lobby"')).toEqual([]);
+  expect(text.match(/^id: \d+$/gm)).toEqual(["id: 1"]);
+});
