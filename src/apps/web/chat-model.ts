@@ -4,7 +4,7 @@ import type { ChatState } from "../../client/events.ts";
 import { ChatError } from "../../client/outcome.ts";
 import type { Room } from "../../client/room.ts";
 import type { SentMessage } from "../../client/sent-message.ts";
-import { JoinedRooms, partnerOf } from "./joined-rooms.ts";
+import { type JoinedRoom, JoinedRooms, partnerOf, unreadOf } from "./joined-rooms.ts";
 import { OpenRoom, reportError } from "./open-room.ts";
 import { type OwnSend, OwnSends } from "./own-sends.ts";
 
@@ -122,6 +122,8 @@ export class ChatModel {
     const ending = new AbortController();
     const sent = room.send(body, { ...options, signal: ending.signal });
     this.sends.add({ sent, room, giveUp: () => ending.abort(), asked: null });
+    // What is typed next is another message.
+    this.#typedAt = -typingEveryMs;
     this.#tell();
   }
 
@@ -152,6 +154,13 @@ export class ChatModel {
       own.asked = { answer: "failed" };
     }
     this.#tell();
+  }
+
+  /** What is unread in a room: nothing where the reader looks right now, though their mark is still on its way. */
+  unreadIn(room: JoinedRoom): number {
+    const { open } = this;
+    const looksAt = open !== null && open.room.name === room.name && open.follows && open.phase.name === "ready";
+    return looksAt && document.visibilityState === "visible" ? 0 : unreadOf(room);
   }
 
   /** The reader stands at the end of the open room and sees it: everything up to here is read. */

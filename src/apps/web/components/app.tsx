@@ -1,7 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useReducer, useState } from "preact/hooks";
 import { type ChatModel, firstRoom } from "../chat-model.ts";
-import { unreadOf } from "../joined-rooms.ts";
 import { visibleLine } from "../message-text.ts";
 import type { SignIn } from "../sign-in-memory.ts";
 import type { Language, Texts } from "../texts.ts";
@@ -41,7 +40,7 @@ export function App(props: {
     return () => removeEventListener("hashchange", follow);
   }, [model]);
 
-  const unread = model.rooms.list.reduce((sum, room) => sum + unreadOf(room), 0);
+  const unread = model.rooms.list.reduce((sum, room) => sum + model.unreadIn(room), 0);
   const place = visibleLine(placeOf(location.hash));
   useEffect(() => {
     document.title = `${unread > 0 ? `(${unread}) ` : ""}${place.startsWith("@") ? place : `#${place}`} · Synod`;

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ChatModel } from "../chat-model.ts";
 import { visibleLine } from "../message-text.ts";
 import { type OpenRoom, reportError } from "../open-room.ts";
@@ -23,7 +23,7 @@ export function Composer(props: { model: ChatModel; open: OpenRoom; texts: Texts
     else if (editing === null) model.drafts.set(room.name, written);
   };
   // A message to change takes the place of the draft, which comes back afterwards.
-  useEffect(() => {
+  useLayoutEffect(() => {
     setText(editing === null ? (model.drafts.get(room.name) ?? "") : editing.body);
     field.current?.focus();
   }, [editing, room.name]);

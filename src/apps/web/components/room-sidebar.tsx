@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { ChatModel } from "../chat-model.ts";
-import { type JoinedRoom, unreadOf } from "../joined-rooms.ts";
+import type { JoinedRoom } from "../joined-rooms.ts";
 import { visibleLine } from "../message-text.ts";
 import { reportError } from "../open-room.ts";
 import type { Texts } from "../texts.ts";
@@ -42,7 +42,7 @@ function roomLink(
   { model, texts, onShow }: { model: ChatModel; texts: Texts; onShow: (place: string) => void },
 ): JSX.Element {
   const isOpen = model.open?.room.name === room.name;
-  const unread = unreadOf(room);
+  const unread = model.unreadIn(room);
   const place = room.with === null ? room.name : `@${room.with}`;
   return (
     <li key={room.name}>

@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { root } from "../../scripts/repository.mjs";
+
+/** The shipped command, as a process of its own on a directory of its own. It can die and come back on its ports. */
+export class ChatServer {
+  readonly directory = mkdtempSync(join(tmpdir(), "synod-browser-"));
+  #process: ChildProcess | null = null;
+  #port = 0;
+  #tcpPort = 0;
+  #log = "";
+
+  static async start(): Promise<ChatServer> {
+    const server = new ChatServer();
+    await server.start();
+    return server;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  get tcpUrl(): string {
+    return `tcp://127.0.0.1:${this.#tcpPort}`;
+  }
+
+  /** Settles once it listens: on the ports it had before, if it ran before. */
+  async start(): Promise<void> {
+    rmSync(join(this.directory, "ports.json"), { force: true });
+    const words = ["serve", "--data", this.directory, "--admin-port", "0"];
+    const ports = ["--port", String(this.#port), "--tcp-port", String(this.#tcpPort)];
+    const child = spawn(process.execPath, [join(root, "dist/apps/cli/main.js"), ...words, ...ports], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#process = child;
+    const note = (text: Buffer): void => {
+      this.#log = `${this.#log}${text.toString()}`.slice(-20_000);
+    };
+    child.stdout.on("data", note);
+    child.stderr.on("data", note);
+    for (;;) {
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${this.#log}`);
+      const found = this.#readPorts();
+      if (found !== null && found.pid === child.pid) {
+        this.#port = found.port;
+        this.#tcpPort = found.tcpPort;
+        return;
+      }
+      await pause(20);
+    }
+  }
+
+  /** As the power goes: nothing is said and nothing is flushed. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  async stop(): Promise<void> {
+    await this.#end("SIGKILL");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    this.#process = null;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => {
+      child.once("exit", resolve);
+    });
+    child.kill(signal);
+    await ended;
+  }
+
+  #readPorts(): { port: number; tcpPort: number; pid: number } | null {
+    try {
+      return JSON.parse(readFileSync(join(this.directory, "ports.json"), "utf8")) as {
+        port: number;
+        tcpPort: number;
+        pid: number;
+      };
+    } catch (error) {
+      // Not there yet.
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+      throw error;
+    }
+  }
+}

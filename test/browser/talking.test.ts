@@ -1,0 +1,195 @@
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ChatServer } from "./chat-server.ts";
+import { hasChromium, launchChromium, Person } from "./chromium.ts";
+
+describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
+  let server: ChatServer;
+  let browser: Browser;
+  let alice: Person;
+  let bob: Person;
+
+  beforeAll(async () => {
+    [server, browser] = await Promise.all([ChatServer.start(), launchChromium()]);
+    [alice, bob] = await Promise.all([
+      Person.enter(browser, { url: server.url, name: "alice" }),
+      Person.enter(browser, { url: server.url, name: "bob" }),
+    ]);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  test("the policy of the page is sent, and neither page broke it [needs chromium]", async () => {
+    const response = await alice.page.request.get(server.url);
+    const policy = response.headers()["content-security-policy"] ?? "";
+    for (const rule of [
+      "default-src 'self'",
+      "script-src 'self'",
+      "object-src 'none'",
+      "base-uri 'none'",
+      "frame-ancestors 'none'",
+    ])
+      expect(policy).toContain(rule);
+    expect(policy).not.toContain("unsafe");
+    expect(alice.complaints).toEqual([]);
+    expect(bob.complaints).toEqual([]);
+  });
+
+  test("what one says the other reads, at the same place, and its sender sees it stored [needs chromium]", async () => {
+    await alice.say("hello bob");
+    const place = await bob.sees("hello bob");
+    expect(await alice.sees("hello bob")).toBe(place);
+    await bob.say("hello alice");
+    expect(await alice.sees("hello alice")).toBe(place + 1);
+    const mine = (await alice.rows()).find((row) => row.body === "hello bob");
+    expect(mine).toMatchObject({ state: "stored", from: "alice" });
+    // Only its sender is told about the state.
+    expect((await bob.rows()).find((row) => row.body === "hello bob")).toMatchObject({ state: null });
+  });
+
+  test("Shift+Enter makes a line, and lines stay lines [needs chromium]", async () => {
+    const field = alice.page.locator(".composer textarea");
+    await field.fill("first");
+    await field.press("Shift+Enter");
+    await field.pressSequentially("second");
+    await field.press("Enter");
+    await bob.sees("first\nsecond");
+    expect(await field.inputValue()).toBe("");
+  });
+
+  test("an edit, a reaction and a deletion show on their message, on both screens [needs chromium]", async () => {
+    await alice.say("a mistkae");
+    const seq = await bob.sees("a mistkae");
+    const row = `.row[data-seq="${seq}"]`;
+
+    await alice.page.hover(row);
+    await alice.page.click(`${row} .tools button:has-text("Edit")`);
+    await alice.page.waitForSelector(".editing");
+    await alice.say("a mistake");
+    expect(await bob.sees("a mistake")).toBe(seq);
+    expect(await bob.page.textContent(`${row} .edited`)).toBe("edited");
+
+    await bob.page.hover(row);
+    await bob.page.click(`${row} .tools button[aria-label="React with 👍"]`);
+    await alice.page.waitForSelector(`${row} .reaction`);
+    expect(await alice.page.textContent(`${row} .reaction`)).toBe("👍 1");
+    // Once more takes it back.
+    await bob.page.click(`${row} .reaction`);
+    await alice.page.waitForSelector(`${row} .reaction`, { state: "detached" });
+
+    await alice.page.hover(row);
+    await alice.page.click(`${row} .tools button:has-text("Delete")`);
+    await bob.page.waitForSelector(`${row} .body.gone`);
+    expect(await bob.page.textContent(`${row} .body`)).toBe("deleted");
+    // Changes are no rows: nobody sees a message that is not one.
+    expect((await bob.rows()).some((one) => one.body === "" || one.body === "👍")).toBe(false);
+  });
+
+  test("nobody can be made to edit what is not theirs [needs chromium]", async () => {
+    await alice.say("alice's own");
+    const seq = await bob.sees("alice's own");
+    const tools = await bob.page.$$eval(`.row[data-seq="${seq}"] .tools button`, (all) =>
+      all.map((one) => one.textContent),
+    );
+    expect(tools).toEqual(["👍"]);
+  });
+
+  test("who is here and who is typing [needs chromium]", async () => {
+    await alice.page.waitForFunction(() => document.querySelector(".here summary")?.textContent === "2 here now");
+    await alice.page.click(".here summary");
+    expect(await alice.page.$$eval(".here li", (all) => all.map((one) => one.textContent))).toEqual(["alice", "bob"]);
+    // Told at most every two seconds, so it takes somebody who goes on.
+    const typing = bob.page.locator(".composer textarea").pressSequentially("something", { delay: 400 });
+    await alice.page.waitForFunction(() => document.querySelector(".typing")?.textContent === "bob is typing…");
+    await typing;
+    await bob.page.fill(".composer textarea", "");
+  });
+
+  test("a room of one's own, joined by name; what is not read is counted, and read when it is opened [needs chromium]", async () => {
+    await alice.page.fill('input[aria-label="Join or create a room"]', "ops");
+    await alice.page.press('input[aria-label="Join or create a room"]', "Enter");
+    await alice.page.waitForSelector('.composer textarea[aria-label="Message #ops"]');
+    await bob.page.fill('input[aria-label="Join or create a room"]', "ops");
+    await bob.page.press('input[aria-label="Join or create a room"]', "Enter");
+    await bob.page.waitForSelector('.composer textarea[aria-label="Message #ops"]');
+    await bob.open("lobby");
+
+    await alice.say("one");
+    await alice.say("two");
+    await bob.page.waitForFunction(() => document.querySelector('[data-room="ops"] .unread')?.textContent === "2");
+    expect(await bob.page.title()).toBe("(2) #lobby · Synod");
+    await bob.open("ops");
+    await bob.sees("two");
+    await bob.page.waitForSelector('[data-room="ops"] .unread', { state: "detached" });
+    // And alice learns that it was read.
+    await alice.page.waitForFunction(() => document.querySelector(".readers")?.textContent === "read by bob");
+
+    await alice.page.click('.room-head button:has-text("Leave")');
+    await alice.page.waitForSelector('[data-room="ops"]', { state: "detached" });
+    await bob.open("lobby");
+    await alice.open("lobby");
+  });
+
+  test("a direct message arrives by itself, and is counted until it is read [needs chromium]", async () => {
+    await alice.page.fill('input[aria-label="Write to somebody"]', "bob");
+    await alice.page.press('input[aria-label="Write to somebody"]', "Enter");
+    await alice.page.waitForSelector('.composer textarea[aria-label="Message @bob"]');
+    await alice.say("psst");
+    await alice.sees("psst");
+    await bob.page.waitForFunction(
+      () => document.querySelector('[data-room="@alice,bob"] .unread')?.textContent === "1",
+    );
+    await bob.page.click('[data-room="@alice,bob"]');
+    await bob.sees("psst");
+    await bob.say("yes?");
+    await alice.sees("yes?");
+    await bob.page.waitForSelector('[data-room="@alice,bob"] .unread', { state: "detached" });
+    await Promise.all([alice.open("lobby"), bob.open("lobby")]);
+  });
+
+  test("a direct message to somebody who has never been here waits for them [needs chromium]", async () => {
+    await alice.open("@carol");
+    await alice.say("welcome, carol");
+    await alice.sees("welcome, carol");
+    const carol = await Person.enter(browser, { url: server.url, name: "carol" });
+    await carol.page.waitForSelector('[data-room="@alice,carol"] .unread');
+    await carol.page.click('[data-room="@alice,carol"]');
+    await carol.sees("welcome, carol");
+    await carol.close();
+    await alice.open("lobby");
+  });
+
+  test("what the server refuses is said with its reason, and can be sent again or taken away [needs chromium]", async () => {
+    const tooLong = "x".repeat(70_000);
+    await alice.page.fill(".composer textarea", tooLong);
+    await alice.page.press(".composer textarea", "Enter");
+    await alice.page.waitForSelector('.row.pending [data-state="refused"]');
+    expect(await alice.page.textContent('.row.pending [data-state="refused"]')).toContain("not sent: it is too long");
+    await alice.page.click('.row.pending button:has-text("Retry")');
+    await alice.page.waitForSelector('.row.pending [data-state="refused"]');
+    expect((await alice.rows()).filter((row) => row.state === "refused")).toHaveLength(1);
+    await alice.page.click('.row.pending button:has-text("Remove")');
+    await alice.settled();
+    // What is too long for the server never reached anybody.
+    expect((await bob.rows()).some((row) => row.body === tooLong)).toBe(false);
+  });
+
+  test("the page speaks Chinese to who prefers it, and to who asks [needs chromium]", async () => {
+    const li = await Person.enter(browser, { url: server.url, name: "李雷", options: { locale: "zh-CN" } });
+    expect(await li.page.getAttribute("html", "lang")).toBe("zh-CN");
+    await li.say("选举完成了吗？");
+    await alice.sees("选举完成了吗？");
+    expect(await li.page.textContent(".sidebar h2")).toBe("房间");
+    await li.page.click('button[aria-label="切换到英文"]');
+    expect(await li.page.textContent(".sidebar h2")).toBe("Rooms");
+    await li.close();
+  });
+
+  test("nobody's browser complained [needs chromium]", () => {
+    expect(alice.complaints).toEqual([]);
+    expect(bob.complaints).toEqual([]);
+  });
+});
