@@ -39,12 +39,12 @@ export function requestPortOf(server: Server): RequestPort {
 /** What the operators' door needs, from this server and the process it runs in. */
 export function operatorPortOf(
   server: Server,
-  process: { facts: () => ProcessFacts; metrics: () => Promise<string> },
+  told: { facts: () => ProcessFacts; metrics: () => Promise<string> },
 ): OperatorPort {
   return {
     operate: (operation) => operate(server, operation),
-    status: () => statusOf(server, process.facts()),
+    status: () => statusOf(server, told.facts()),
     sessionList: (limit) => sessionList(server, limit),
-    metrics: () => process.metrics(),
+    metrics: () => told.metrics(),
   };
 }
