@@ -150,11 +150,6 @@ export class FanOut {
       }
     }
     if (live.room.isDirect) this.#announceDirect(live, from, to, shared);
-    const waiting = live.waiting;
-    if (waiting.length > 0) {
-      live.waiting = [];
-      for (const again of waiting) again();
-    }
   }
 
   // Both people's devices get a direct room's messages without having asked for them.

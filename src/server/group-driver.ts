@@ -20,6 +20,8 @@ import type { Held, MemoryLog } from "./memory-log.ts";
 /** Who hears what was committed. Called while entries are applied; `turnEnded` after the last of a turn. */
 export interface CommitListener {
   stored(live: LiveRoom): void;
+  /** A slot of its ring is free again, and somebody waits for one. */
+  freed(live: LiveRoom): void;
   changed(event: RoomEvent): void;
   /** A post could not be decided from state alone: its record must be looked up and proposed again. */
   recheck(origin: Batch["origins"][number], request: Batch["requests"][number], record: Uint8Array): void;
@@ -323,7 +325,11 @@ class Sink implements ApplySink {
   outcome(position: number, code: OutcomeCode, seq: number, ts: number, epoch: number): void {
     const batch = this.#batch;
     if (batch === null) return;
-    batch.rooms[position]?.ring.decided();
+    const live = batch.rooms[position] ?? null;
+    if (live !== null) {
+      live.ring.decided();
+      if (live.waiting.length > 0) this.#listener.freed(live);
+    }
     const origin = batch.origins[position]!;
     if (origin === null) return;
     const offset = batch.offsets[position]!;

@@ -78,6 +78,8 @@ export class Server implements SessionHost, CommitListener {
   readonly #greetingByAddress = new Map<string, number>();
   /** Commands that follow from what was applied; proposed at the end of the turn. */
   #following: Command[] = [];
+  /** Rooms whose ring has a free slot that somebody waits for: they go on at the end of the turn. */
+  readonly #freed = new Set<LiveRoom>();
   #stopping: { reason: string } | null = null;
   #failed: Error | null = null;
   /** Counts for status and metrics. */
@@ -338,6 +340,10 @@ export class Server implements SessionHost, CommitListener {
     this.fanOut.stored(live);
   }
 
+  freed(live: LiveRoom): void {
+    this.#freed.add(live);
+  }
+
   recheck(...[origin, request, record]: Parameters<CommitListener["recheck"]>): void {
     if (origin !== null && origin !== undefined) this.orderer.again(origin, request, record);
   }
@@ -353,7 +359,19 @@ export class Server implements SessionHost, CommitListener {
       for (const command of following) this.orderer.command(encodeCommand(command), null, 0);
     }
     this.fanOut.turnEnded();
+    if (this.#freed.size > 0) this.#letWaitingGoOn();
     if (this.memory.openBytes >= this.limits.chunkBytes) this.driver.seal(sealReasons.full);
+  }
+
+  // Whoever finds the ring full once more waits anew.
+  #letWaitingGoOn(): void {
+    const freed = [...this.#freed];
+    this.#freed.clear();
+    for (const live of freed) {
+      const { waiting } = live;
+      live.waiting = [];
+      for (const again of waiting) again();
+    }
   }
 
   changed(event: RoomEvent): void {
