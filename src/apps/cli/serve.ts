@@ -82,11 +82,14 @@ export async function serve(
     writePorts(data, { ...ports, pid, node });
     const forget = (): void => removePorts(data);
     process.once("exit", forget);
-    log.info("server.started", { version, node, data, cluster: directory.identity.cluster, ...ports, pid });
+    // Somebody at a terminal is told the same in better words.
     if (process.stdout.isTTY) {
       process.stdout.write(
         banner({ host, port, tcpPort, data, auth: configuration.auth.mode, hasPage: page !== null }),
       );
+    }
+    if (!process.stdout.isTTY || format === "json") {
+      log.info("server.started", { version, node, data, cluster: directory.identity.cluster, ...ports, pid });
     }
 
     const reason = await end.reached;
@@ -168,7 +171,7 @@ function checkConfiguredLimits({ limits }: Configuration): void {
 
 function risksOf({ auth }: Configuration): string[] {
   const risks: string[] = [];
-  if (auth.mode === "open") risks.push("auth.mode open: every program on this machine may speak as anybody");
+  if (auth.mode === "open") risks.push("auth.mode open: any program of this machine may speak as anybody");
   if (process.getuid?.() === 0) risks.push("running as root: any other user is enough");
   return risks;
 }

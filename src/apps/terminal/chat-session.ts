@@ -4,7 +4,7 @@ import type { Chat } from "../../client/client.ts";
 import type { ChatState } from "../../client/events.ts";
 import type { MessageStream } from "../../client/message-stream.ts";
 import { ChatError } from "../../client/outcome.ts";
-import type { RoomMessage, TimelineItem } from "../../client/reader.ts";
+import type { TimelineItem } from "../../client/reader.ts";
 import type { Room } from "../../client/room.ts";
 import type { SentMessage } from "../../client/sent-message.ts";
 import { isDirect, membersOf } from "../../protocol/names.ts";
@@ -57,7 +57,10 @@ export class ChatSession {
   /** Not settled, or stored and not shown yet; by room and cid. */
   readonly #pending = new Map<string, { readonly sent: SentMessage; shown: boolean }>();
   #isDrawDue = false;
-  #day = "";
+  /** The last place shown in rooms whose mark is on its way. */
+  readonly #readUpTo = new Map<RoomName, number>();
+  /** The day of what was shown last; a line tells when it changes. */
+  #day = dayOf(Date.now());
   #lost = false;
   #unsettled = 0;
   #said = Promise.resolve();
@@ -123,10 +126,10 @@ export class ChatSession {
         this.#ask(() => this.#listRooms());
         return;
       case "who":
-        this.#ask(() => this.#who());
+        this.#askRoom((room) => this.#who(room));
         return;
       case "history":
-        this.#ask(() => this.#history(input.count));
+        this.#askRoom((room) => this.#history(room, input.count));
         return;
       case "help":
         this.#screen.print(chatHelp.map((line) => this.#colours.dim(`  ${line}`)));
@@ -265,8 +268,8 @@ export class ChatSession {
       const older = (items[0]?.seq ?? 1) > 1 ? `, of ${head}` : "";
       const what = items.length === 0 ? "no messages yet" : `last ${items.length}${older}`;
       this.#screen.print([this.#colours.dim(`── ${visibleText(this.#labelOf(followed.room.name))}: ${what} ──`)]);
-      this.#day = "";
       for (const item of items) this.#showItem({ ...item, room: followed.room.name });
+      if (head > 0) this.#markRead({ room: followed.room.name, seq: head });
       return head;
     } catch (cause) {
       // A direct room begins with its first message.
@@ -329,33 +332,25 @@ export class ChatSession {
     const { bold, dim } = this.#colours;
     if (rooms.length === 0) this.#note("you belong to no room");
     for (const { room, head, unread } of rooms) {
-      const news = unread > 0 ? bold(`${unread} unread`) : dim("nothing new");
-      this.#screen.print([`  ${visibleText(this.#labelOf(room))}  ${dim(`${head} messages,`)} ${news}`]);
+      const isShown = this.#followed.has(room);
+      const news = isShown ? dim("shown here") : unread > 0 ? bold(`${unread} unread`) : dim("nothing new");
+      this.#screen.print([
+        `  ${visibleText(this.#labelOf(room))}  ${dim(`${head === 1 ? "1 message" : `${head} messages`},`)} ${news}`,
+      ]);
     }
   }
 
-  async #who(): Promise<void> {
-    const room = this.#current?.room;
-    if (room === undefined) {
-      this.#note("you are in no room");
-      return;
-    }
+  async #who(room: Room): Promise<void> {
     const { users, count } = await room.presence();
     this.#note(users === undefined ? `${count ?? 0} people are here` : `here: ${users.map(visibleText).join(", ")}`);
   }
 
-  async #history(limit: number): Promise<void> {
-    const room = this.#current?.room;
-    if (room === undefined) {
-      this.#note("you are in no room");
-      return;
-    }
+  async #history(room: Room, limit: number): Promise<void> {
     const { items, first, more } = await room.history({ limit });
     const begin = more ? "" : `, from ${first} on there is nothing older`;
     this.#screen.print([
       this.#colours.dim(`── ${visibleText(this.#labelOf(room.name))}: last ${items.length}${begin} ──`),
     ]);
-    this.#day = "";
     for (const item of items) this.#showItem({ ...item, room: room.name }, { showSeq: true });
     this.#screen.print([this.#colours.dim("── now ──")]);
   }
@@ -401,11 +396,20 @@ export class ChatSession {
     this.#screen.print(lines);
   }
 
-  #markRead({ room, seq, from }: RoomMessage): void {
-    if (!this.#marksRead || from === this.#chat.user) return;
+  /** One mark at a time in each room: who reads fast marks the last of what was read meanwhile. */
+  #markRead({ room, seq }: { room: RoomName; seq: number }): void {
+    if (!this.#marksRead) return;
+    const isMarking = this.#readUpTo.has(room);
+    this.#readUpTo.set(room, seq);
+    if (isMarking) return;
     const name = isDirect(room) ? this.#chat.direct(peerIn(room, this.#chat.user)) : this.#chat.room(room);
+    const marked = (): void => {
+      const upTo = this.#readUpTo.get(room)!;
+      this.#readUpTo.delete(room);
+      if (upTo > seq) this.#markRead({ room, seq: upTo });
+    };
     // A mark that is not taken is no loss: the next one says more.
-    name.markRead(seq).catch(() => undefined);
+    name.markRead(seq).then(marked, () => this.#readUpTo.delete(room));
   }
 
   #stateChanged(state: ChatState): void {
@@ -418,7 +422,8 @@ export class ChatSession {
         break;
       case "offline":
         // Said once: a server that is away is tried many times.
-        if (!this.#lost) this.#note(`no connection: ${state.reason}; trying again, and keeping what you say`);
+        if (!this.#lost)
+          this.#note(`no connection (${reasonOf(state.reason)}); trying again, and keeping what you say`);
         this.#lost = true;
         break;
       case "closed":
@@ -450,6 +455,13 @@ export class ChatSession {
     before.then(ask).catch((cause: unknown) => this.#failed(cause, null));
   }
 
+  /** The same about the room that one is in now. */
+  #askRoom(ask: (room: Room) => Promise<void>): void {
+    const room = this.#current?.room;
+    if (room === undefined) this.#note("you are in no room; /join one first");
+    else this.#ask(() => ask(room));
+  }
+
   #attempt(act: () => void): void {
     try {
       act();
@@ -465,6 +477,9 @@ export class ChatSession {
 }
 
 const keyOf = ({ room, cid }: { readonly room: RoomName; readonly cid: string }): string => `${cid} ${room}`;
+
+/** What WebSocket's code for "gone without a word" says to people. */
+const reasonOf = (reason: string): string => (reason === "closed with 1006" ? "it broke" : reason);
 
 function peerIn(room: RoomName, user: UserName): UserName {
   const [one, other] = membersOf(room);

@@ -85,15 +85,14 @@ export class TerminalScreen implements Screen {
 
   /** The typed line has ended and stands above the cursor: it goes, because it comes back as a message. */
   #entered(text: string): void {
-    this.#draw([], wrappedRows(this.#prompt, text, this.#output.columns) + this.#pendingRows, 0);
+    this.#draw([], wrappedRows(this.#prompt, text, this.#output.columns) + this.#pendingRows);
   }
 
   #rowsAbove(): number {
     return this.#typing.getCursorPos().rows + this.#pendingRows;
   }
 
-  /** `typedRows`: how far the typing goes on to believe that it is below its first row. */
-  #draw(lines: readonly string[], rowsAbove: number, typedRows = this.#typing.getCursorPos().rows): void {
+  #draw(lines: readonly string[], rowsAbove: number): void {
     if (this.#closed) return;
     const output = this.#output;
     output.cork();
@@ -103,8 +102,9 @@ export class TerminalScreen implements Screen {
     const shown = this.#pending.map((line) => shortened(line, columns - 1));
     for (const line of shown) output.write(`${line}\n`);
     this.#pendingRows = shown.reduce((rows, line) => rows + rowsOf(line, columns), 0);
-    // The typing goes up as many rows as it was down before it draws itself.
-    output.write("\n".repeat(typedRows));
+    // The cursor stands where the prompt begins. Readline goes up by the rows it remembers before it draws, and after a
+    // paste of several rows it remembers none; this is where it keeps them, in every version so far.
+    (this.#typing as Interface & { prevRows?: number }).prevRows = 0;
     this.#typing.prompt(true);
     output.uncork();
   }
