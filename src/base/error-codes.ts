@@ -14,22 +14,77 @@ export interface ErrorMeaning {
 
 export const errorCodes = {
   bad_request: { definite: true, retryable: false, status: 400, meaning: "the request is malformed" },
-  unsupported: { definite: true, retryable: false, status: 400, meaning: "this server does not know this kind of request" },
+  unsupported: {
+    definite: true,
+    retryable: false,
+    status: 400,
+    meaning: "this server does not know this kind of request",
+  },
   unauthorized: { definite: true, retryable: false, status: 401, meaning: "the token or name was not accepted" },
   forbidden: { definite: true, retryable: false, status: 403, meaning: "this user may not do this here" },
-  not_found: { definite: true, retryable: false, status: 404, meaning: "there is no such room, user or message, or not for this user" },
-  id_conflict: { definite: true, retryable: false, status: 409, meaning: "the same cid was used before with another body" },
-  order: { definite: true, retryable: true, status: 409, meaning: "the message named by prev is not stored; send that one first" },
-  too_large: { definite: true, retryable: false, status: 413, meaning: "the body, frame or list is larger than the limit" },
-  rate_limited: { definite: true, retryable: true, status: 429, meaning: "this user or address sends faster than allowed" },
-  overloaded: { definite: true, retryable: true, status: 503, meaning: "the server has as much in flight as it allows" },
-  no_quorum: { definite: false, retryable: true, status: 503, meaning: "not enough servers answer to make this durable" },
-  behind: { definite: true, retryable: true, status: 503, meaning: "this server has not yet reached the position asked for" },
+  not_found: {
+    definite: true,
+    retryable: false,
+    status: 404,
+    meaning: "there is no such room, user or message, or not for this user",
+  },
+  id_conflict: {
+    definite: true,
+    retryable: false,
+    status: 409,
+    meaning: "the same cid was used before with another body",
+  },
+  order: {
+    definite: true,
+    retryable: true,
+    status: 409,
+    meaning: "the message named by prev is not stored; send that one first",
+  },
+  too_large: {
+    definite: true,
+    retryable: false,
+    status: 413,
+    meaning: "the body, frame or list is larger than the limit",
+  },
+  rate_limited: {
+    definite: true,
+    retryable: true,
+    status: 429,
+    meaning: "this user or address sends faster than allowed",
+  },
+  overloaded: {
+    definite: true,
+    retryable: true,
+    status: 503,
+    meaning: "the server has as much in flight as it allows",
+  },
+  no_quorum: {
+    definite: false,
+    retryable: true,
+    status: 503,
+    meaning: "not enough servers answer to make this durable",
+  },
+  behind: {
+    definite: true,
+    retryable: true,
+    status: 503,
+    meaning: "this server has not yet reached the position asked for",
+  },
   copies: { definite: false, retryable: true, status: 503, meaning: "stored on fewer servers than wanted" },
   storage_full: { definite: true, retryable: true, status: 507, meaning: "the disk is full; nothing was stored" },
   gone: { definite: true, retryable: false, status: 410, meaning: "removed by retention or erasure" },
-  unavailable: { definite: false, retryable: true, status: 503, meaning: "the server cannot tell right now, or is stopping" },
-  unordered: { definite: true, retryable: false, status: 409, meaning: "this topology has no immediate total order for this" },
+  unavailable: {
+    definite: false,
+    retryable: true,
+    status: 503,
+    meaning: "the server cannot tell right now, or is stopping",
+  },
+  unordered: {
+    definite: true,
+    retryable: false,
+    status: 409,
+    meaning: "this topology has no immediate total order for this",
+  },
 } as const satisfies Record<string, ErrorMeaning>;
 
 export type ErrorCode = keyof typeof errorCodes;
@@ -42,7 +97,11 @@ export class Fault extends Error {
   readonly definite: boolean;
   readonly retryAfterMs: number | null;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; definite?: boolean; retryAfterMs?: number } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; definite?: boolean; retryAfterMs?: number } = {},
+  ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.definite = options.definite ?? errorCodes[code].definite;

@@ -32,6 +32,8 @@ export interface Limits {
   readonly histBytesMax: number;
   /** Other requests of one connection that are not answered yet. */
   readonly requestsInFlightMax: number;
+  /** Of those, pages of history: each may be as large as `histBytesMax`. */
+  readonly pagesInFlightMax: number;
 
   // What one connection may cost
   /** Bytes waiting in one socket before the reader goes to cursor mode. */
@@ -93,13 +95,14 @@ export const defaultLimits: Limits = {
   jsonDepthMax: 16,
   jsonValuesMax: 32_768,
   framesPerTextMax: 1_024,
-  helloWithinMs: 5_000,
+  helloWithinMs: 4_000,
   subsMax: 1_000,
   roomsMax: 1_000,
   sendsInFlightMax: 1_024,
   histItemsMax: 500,
   histBytesMax: 1 * MiB,
   requestsInFlightMax: 64,
+  pagesInFlightMax: 8,
 
   socketQueueBytesMax: 256 * KiB,
   socketStalledMsMax: 30_000,
@@ -130,13 +133,22 @@ export const defaultLimits: Limits = {
 /** Asserts the bounds against each other, so that a changed one cannot break a promise made by another. */
 export function checkLimits(limits: Limits): void {
   for (const [name, value] of Object.entries(limits)) {
-    assert(Number.isSafeInteger(value) && value > 0, `limit ${name} must be a whole number above 0, not ${String(value)}`);
+    assert(
+      Number.isSafeInteger(value) && value > 0,
+      `limit ${name} must be a whole number above 0, not ${String(value)}`,
+    );
   }
-  assert(limits.frameBytesMax >= limits.bodyBytesMax * 6 + 4 * KiB, "frameBytesMax must hold an escaped body and its names");
+  assert(
+    limits.frameBytesMax >= limits.bodyBytesMax * 6 + 4 * KiB,
+    "frameBytesMax must hold an escaped body and its names",
+  );
   assert(limits.entryBytesMax >= limits.bodyBytesMax * 2, "entryBytesMax must hold a message");
   assert(limits.uncommittedBytesMax >= limits.entryBytesMax, "uncommittedBytesMax must hold an entry");
   assert(limits.segmentBytes >= limits.entryBytesMax * 2 + 8 * KiB, "segmentBytes must hold the largest batch");
-  assert(limits.unsealedBytesMax >= limits.chunkBytes * 2, "unsealedBytesMax must allow one chunk to fill while another is written");
+  assert(
+    limits.unsealedBytesMax >= limits.chunkBytes * 2,
+    "unsealedBytesMax must allow one chunk to fill while another is written",
+  );
   assert(limits.histBytesMax >= limits.bodyBytesMax, "histBytesMax must hold one message");
   assert(limits.socketQueueBytesMax >= limits.bodyBytesMax, "socketQueueBytesMax must hold one message");
   assert(limits.sendsInFlightMax >= 1_024, "sendsInFlightMax is at least 1024 by protocol");

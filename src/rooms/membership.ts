@@ -127,6 +127,9 @@ export class Membership {
 
   #putOut(room: Room, member: Member, by: UserName | null, sink: ApplySink): void {
     room.members.remove(member);
+    // Who leaves an open room goes on reading it as a visitor, from the same mark: a mark never goes back.
+    const mayKeep = !room.isPrivate && room.visitorMarks.size < this.#all.bounds.visitorMarksMax;
+    if (member.read > 0 && mayKeep) room.visitorMarks.set(member.name, member.read);
     sink.changed({ type: "left", room, user: member.name, by });
     tell(room, member.name, noticeKinds.removed, sink);
   }

@@ -1,6 +1,7 @@
 import { type ErrorCode, errorCodes, Fault } from "../base/error-codes.ts";
 import type { UserName } from "../base/ids.ts";
 import type { RequestId, ServerFrame } from "../protocol/schema.ts";
+import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 
 /** Who asks for something and is answered: a session, or one HTTP request. */
 export interface Caller {
@@ -31,6 +32,8 @@ export function refusal(
 
 /** The `err` frame for something that was thrown: a Fault says what it is, anything else is ours to look into. */
 export function refusalOf(id: RequestId | undefined, cause: unknown): ServerFrame {
+  // What is damaged on the disk can't be given; the log says where, and the operator mends it.
+  if (cause instanceof ChunkDamage) return refusal(id, "unavailable", "the history that this needs is damaged here");
   if (!(cause instanceof Fault)) throw cause;
   return refusal(id, cause.code, cause.message, { definite: cause.definite, retryAfterMs: cause.retryAfterMs });
 }

@@ -13,6 +13,8 @@ export class Online {
   }
 
   add(session: Session): void {
+    // An event stream shows one room; the ids of another would break its resume.
+    if (session.format === "event-stream") return;
     const sessions = this.#users.get(session.user);
     if (sessions === undefined) this.#users.set(session.user, [session]);
     else sessions.push(session);

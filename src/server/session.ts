@@ -30,6 +30,7 @@ import { textOf, utf8 } from "../protocol/utf8.ts";
 import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
 import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
+import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import { fillSource, type Origin } from "./batch.ts";
 import { type Caller, refusal, refusalOf } from "./caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "./client-link.ts";
@@ -68,6 +69,7 @@ export class Session implements ClientSession, Caller, Origin {
   #subscriptions: Map<RoomName, Subscription> | null = null;
   #sendsInFlight = 0;
   #requestsInFlight = 0;
+  #pagesInFlight = 0;
   heardAt: number;
 
   // Input that waits for its turn: whole frames as bytes, or decoded ones.
@@ -297,14 +299,22 @@ export class Session implements ClientSession, Caller, Origin {
       this.answer(refusal(frame.id, "overloaded", "too many requests of this connection wait", { retryAfterMs: 200 }));
       return;
     }
+    const isPage = frame.t === "hist";
+    if (isPage && (this.#pagesInFlight >= this.#host.limits.pagesInFlightMax || this.isSlow())) {
+      this.answer(refusal(frame.id, "overloaded", "take the pages that were asked for first", { retryAfterMs: 200 }));
+      return;
+    }
+    if (isPage) this.#pagesInFlight++;
     this.#requestsInFlight++;
     this.#host.requests.handle(this, frame).then(
       (answer) => {
         this.#requestsInFlight--;
+        if (isPage) this.#pagesInFlight--;
         this.answer(answer);
       },
       (cause: unknown) => {
         this.#requestsInFlight--;
+        if (isPage) this.#pagesInFlight--;
         this.answer(refusalOf(frame.id, cause));
       },
     );
@@ -344,7 +354,7 @@ export class Session implements ClientSession, Caller, Origin {
     source.cidStart = sendCidStart(b, o);
     source.cidLength = sendCidLength(b, o);
     source.kindStart = sendKindStart(b, o);
-    source.kindLength = sendKindLength(b, o);
+    source.kindLength = isText(b, source.kindStart, sendKindLength(b, o)) ? 0 : sendKindLength(b, o);
     source.prevStart = sendPrevStart(b, o);
     source.prevLength = sendPrevLength(b, o);
     source.bodyStart = sendBodyStart(b, o);
@@ -568,12 +578,17 @@ export class Session implements ClientSession, Caller, Origin {
     this.#unsubscribe(room.name);
   }
 
-  /** A page of history could not be read: the client is told, and its subscription ends where it was. */
+  /** A page of history could not be read. Damage is told as a gap, and the subscription ends where it was. */
   readingFailed(subscription: Subscription, cause: unknown): void {
     if (subscription.state === "ended") return;
     this.#host.log.error("history.read.failed", { room: subscription.live.room.name, seq: subscription.next, cause });
-    this.gap(subscription.live.room, subscription.next, subscription.live.announced, "unavailable");
-    this.#unsubscribe(subscription.live.room.name);
+    if (cause instanceof ChunkDamage) {
+      this.gap(subscription.live.room, subscription.next, subscription.live.announced, "damaged");
+      this.#unsubscribe(subscription.live.room.name);
+    } else {
+      // The disk may answer the next time. What is there must not be called missing: the client comes again.
+      this.end(1013, "history can't be read right now");
+    }
   }
 
   gap(room: Room, from: number, to: number, reason: string): void {
@@ -709,3 +724,7 @@ export class Session implements ClientSession, Caller, Origin {
 }
 
 const noBytes = new Uint8Array(0);
+
+/** Whether a kind is the word `text`, for which a record has no bytes: the same content must have one form. */
+const isText = (b: Uint8Array, start: number, length: number): boolean =>
+  length === 4 && b[start] === 0x74 && b[start + 1] === 0x65 && b[start + 2] === 0x78 && b[start + 3] === 0x74;

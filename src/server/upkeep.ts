@@ -13,8 +13,7 @@ import type { Sealer } from "./sealer.ts";
 import type { Session } from "./session.ts";
 
 const tickMs = 1_000;
-/** Every how many ticks sessions are looked at, and how often retention is. */
-const sessionsEvery = 5;
+/** Every how many ticks retention is looked at. */
 const retentionEvery = 30;
 /** Rooms looked at in one go. */
 const roomsAtOnce = 2_000;
@@ -79,10 +78,8 @@ export class Upkeep {
   #tick(): void {
     this.#ticks++;
     this.#driver.sealPastDay();
-    if (this.#ticks % sessionsEvery === 0) {
-      const now = this.#clock.now();
-      for (const session of this.#sessions()) session.checkAlive(now);
-    }
+    const now = this.#clock.now();
+    for (const session of this.#sessions()) session.checkAlive(now);
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
     this.#lookAtDisk().catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }));
     if (this.#timer !== null) this.start();

@@ -196,7 +196,7 @@ export class NaiveRooms {
       case commandTypes.leave:
         if (isDirect) return this.#sees(name, user) ? "forbidden" : "notFound";
         if (!room.members.has(user)) return room.isPrivate ? "notFound" : "done";
-        room.members.delete(user);
+        this.#putOut(room, user);
         this.#tell(room, user, noticeKinds.removed);
         return "done";
       case commandTypes.kick: {
@@ -205,7 +205,7 @@ export class NaiveRooms {
         const target = room.members.get(user);
         if (target === undefined) return "notFound";
         if (roleOf(by) === roles.moderator && target.role >= roles.moderator) return "forbidden";
-        room.members.delete(user);
+        this.#putOut(room, user);
         this.#tell(room, user, noticeKinds.removed);
         return "done";
       }
@@ -249,6 +249,13 @@ export class NaiveRooms {
         return "done";
       }
     }
+  }
+
+  // Whoever leaves an open room keeps the read mark, as a visitor.
+  #putOut(room: NaiveRoom, user: string): void {
+    const read = room.members.get(user)?.read ?? 0;
+    room.members.delete(user);
+    if (!room.isPrivate && read > 0) room.marks.set(user, read);
   }
 
   #enter(room: NaiveRoom, user: string, role: number): string {

@@ -107,3 +107,24 @@ test("a slow reader is paused and goes on from its position", async () => {
   );
   await server.stop(0);
 });
+
+test("a pipelined chain of prev goes through, also once ids have left the window", async () => {
+  const { server } = await startTestServer({ limits: { idWindowEntries: 512 } });
+  const alice = await TestClient.open(server, "alice");
+  const send = (i: number, since: number) =>
+    alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: "x", since, ...(i > 1 ? { prev: `c${i - 1}` } : {}) });
+  let head = 0;
+  for (let round = 0; round < 5; round++) {
+    const answers = await Promise.all(Array.from({ length: 300 }, (_, i) => send(head + 1 + i, head)));
+    expect(answers.map(({ seq }) => seq)).toEqual(answers.map((_, i) => head + 1 + i));
+    head += 300;
+  }
+  // A chain that is continued after a pause: the message that prev names has long left the window.
+  const bob = await TestClient.open(server, "bob");
+  for (let i = 1; i <= 600; i++) await bob.ask({ t: "send", room: "lobby", cid: `b${i}`, body: "y" });
+  expect(await send(head + 1, head)).toMatchObject({ t: "ok", seq: head + 601 });
+  expect(await alice.ask({ t: "send", room: "lobby", cid: "z2", body: "x", prev: "z1" })).toMatchObject({
+    code: "order",
+  });
+  await server.stop(0);
+});
