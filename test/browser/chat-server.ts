@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -56,6 +56,14 @@ export class ChatServer {
   /** As the power goes: nothing is said and nothing is flushed. */
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
+  }
+
+  /** Another server, on an empty directory, takes its place. */
+  async replace(): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+    mkdirSync(this.directory);
+    await this.start();
   }
 
   async stop(): Promise<void> {

@@ -154,4 +154,15 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     await alice.sees("never mind");
     expect((await alice.rows()).filter((row) => row.body === "never mind")).toHaveLength(1);
   });
+
+  test("another server at the same address: nothing of the old one is shown as if it were there [needs chromium]", async () => {
+    await server.replace();
+    await Promise.all([alice.online(), bob.online()]);
+    await bob.say("a new beginning");
+    await alice.sees("a new beginning");
+    for (const person of [alice, bob]) {
+      await person.settled();
+      expect((await person.rows()).map(({ seq, body }) => `${seq} ${body}`)).toEqual(["1 a new beginning"]);
+    }
+  });
 });
