@@ -22,6 +22,9 @@ const fileCharactersMax = 1024 * 1024;
 
 const byKey = new Map(settings.map((setting) => [setting.key, setting]));
 
+/** What stands over several keys: `flush`, `auth`. */
+const sections = new Set(settings.flatMap(({ key }) => (key.includes(".") ? [key.split(".")[0]!] : [])));
+
 /**
  * Puts the configuration together: flags over environment over file over defaults. Throws `CommandFailed` (usage) with
  * every mistake there is, one a line, each with where it stands.
@@ -80,9 +83,9 @@ function readFileSettings(text: string, file: string, given: Map<string, Given>,
       const whole = path === "" ? name : `${path}.${name}`;
       const from = `${file}${line}`;
       if (byKey.has(whole)) given.set(whole, { value: plain(value), from });
-      else if (settings.some(({ key: known }) => known.startsWith(`${whole}.`))) {
+      else if (sections.has(whole)) {
         if (!(isScalar(value) && value.value === null)) walk(value, whole);
-      } else mistakes.push(`unknown key ${whole} (${from})${didYouMean(whole, byKey.keys())}`);
+      } else mistakes.push(`unknown key ${whole} (${from})${didYouMean(whole, [...sections, ...byKey.keys()])}`);
     }
   };
   walk(document.contents, "");
