@@ -1,5 +1,12 @@
 import { existsSync } from "node:fs";
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  errors,
+  type Page,
+} from "playwright-core";
 
 const path = process.env["CHROMIUM_PATH"] ?? "/usr/bin/chromium";
 
@@ -75,6 +82,20 @@ export class Person {
 
   online(): Promise<unknown> {
     return this.page.waitForSelector("[data-lamp=online]");
+  }
+
+  /** Settles once there is a link again. Nobody waits for the next try: there is a button. */
+  async reconnected(): Promise<void> {
+    const lamp = this.page.locator("[data-lamp=online]");
+    const button = this.page.locator('.banner[data-connection=offline] button:has-text("Try now")');
+    for (;;) {
+      await lamp.or(button).first().waitFor();
+      if (await lamp.isVisible()) return;
+      // It goes away by itself, when the next try comes by itself.
+      await button.click({ timeout: 500 }).catch((error: unknown) => {
+        if (!(error instanceof errors.TimeoutError)) throw error;
+      });
+    }
   }
 
   /** Settles once the composer of this place is there. */

@@ -53,7 +53,7 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     expect(before.map((row) => row.seq)).toEqual(before.map((_, place) => place + 1));
 
     await server.start();
-    await Promise.all([alice.online(), bob.online()]);
+    await Promise.all([alice.reconnected(), bob.reconnected()]);
     await Promise.all([alice.settled(), bob.settled()]);
     await alice.page.waitForSelector(".banner", { state: "detached" });
 
@@ -93,6 +93,7 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     await alice.comeBack();
     await alice.sees("later 5");
     await alice.settled();
+    await bob.reconnected();
     await bob.sees("later 5");
     const bodies = (await bob.rows()).map((row) => row.body);
     expect(bodies.filter((body) => body.startsWith("later"))).toEqual(numbered("later", 1, 5));
@@ -130,7 +131,7 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     expect(await second.locator(".row.pending").count()).toBe(0);
 
     reachable = true;
-    await page.waitForSelector("[data-lamp=online]");
+    await alice.reconnected();
     await alice.settled();
     await bob.sees("kept 3");
     const bodies = (await bob.rows()).map((row) => row.body);
@@ -148,7 +149,7 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     // Failed messages do not wait: the banner does not count them.
     expect(await bob.page.textContent(".banner")).not.toContain("outbox");
     await server.start();
-    await bob.online();
+    await Promise.all([alice.reconnected(), bob.reconnected()]);
     await bob.page.click('.row.pending button:has-text("Retry")');
     await bob.settled();
     await alice.sees("never mind");
@@ -157,7 +158,7 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
 
   test("another server at the same address: nothing of the old one is shown as if it were there [needs chromium]", async () => {
     await server.replace();
-    await Promise.all([alice.online(), bob.online()]);
+    await Promise.all([alice.reconnected(), bob.reconnected()]);
     await bob.say("a new beginning");
     await alice.sees("a new beginning");
     for (const person of [alice, bob]) {

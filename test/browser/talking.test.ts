@@ -129,8 +129,7 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
 
     await alice.page.click('.room-head button:has-text("Leave")');
     await alice.page.waitForSelector('[data-room="ops"]', { state: "detached" });
-    await bob.open("lobby");
-    await alice.open("lobby");
+    await Promise.all([alice.open("lobby"), bob.open("lobby")]);
   });
 
   test("a direct message arrives by itself, and is counted until it is read [needs chromium]", async () => {
@@ -175,6 +174,66 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
     await alice.settled();
     // What is too long for the server never reached anybody.
     expect((await bob.rows()).some((row) => row.body === tooLong)).toBe(false);
+  });
+
+  test("whoever comes for the first time belongs to the lobby [needs chromium]", async () => {
+    const dave = await Person.enter(browser, { url: server.url, name: "dave" });
+    await dave.page.waitForSelector('.sidebar [data-room="lobby"]');
+    expect(await dave.page.locator('.room .banner button:has-text("Join")').count()).toBe(0);
+    // The name is remembered.
+    await dave.page.reload();
+    await dave.online();
+    expect(await dave.page.textContent(".me")).toBe("dave");
+    // Until it is not wanted any more.
+    await dave.page.click('.top button:has-text("Sign out")');
+    await dave.page.waitForSelector("input[name=user]");
+    expect(await dave.page.inputValue("input[name=user]")).toBe("");
+    await dave.close();
+  });
+
+  test("a server that wants a token is given one, and gets it again after a reload [needs chromium]", async () => {
+    const context = await browser.newContext({ locale: "en-GB" });
+    const page = await context.newPage();
+    const greetings: { user: string; token?: string }[] = [];
+    // The real server asks nobody for a token here; what stands before it does.
+    await page.routeWebSocket(/\/v1\/ws$/, (socket) => {
+      const behind = socket.connectToServer();
+      socket.onMessage((text) => {
+        const frame = JSON.parse(String(text)) as { t: string; user: string; token?: string };
+        if (frame.t === "hello") greetings.push(frame);
+        if (frame.t !== "hello" || frame.token === "a.good.token") {
+          behind.send(text);
+          return;
+        }
+        const refusal = {
+          t: "err",
+          code: "unauthorized",
+          message: "a token is needed",
+          definite: true,
+          retryable: false,
+        };
+        socket.send(JSON.stringify(refusal));
+        socket.close({ code: 4401, reason: "unauthorized" }).catch((error: unknown) => {
+          throw error;
+        });
+      });
+    });
+    await page.goto(server.url);
+    expect(await page.locator("textarea[name=token]").count()).toBe(0);
+    await page.fill("input[name=user]", "erin");
+    await page.press("input[name=user]", "Enter");
+    await page.waitForSelector("textarea[name=token]");
+    expect(await page.textContent(".refusal")).toBe("the name or token is not accepted");
+    await page.fill("textarea[name=token]", "a.good.token");
+    await page.click("button[type=submit]");
+    await page.waitForSelector("[data-lamp=online]");
+    expect(greetings.at(-1)).toMatchObject({ user: "erin", token: "a.good.token" });
+    await page.reload();
+    await page.waitForSelector("[data-lamp=online]");
+    // Kept in this tab only, and never in an address.
+    expect(page.url()).not.toContain("token");
+    expect(await page.evaluate(() => Object.keys(localStorage).filter((key) => /token/.test(key)))).toEqual([]);
+    await context.close();
   });
 
   test("the page speaks Chinese to who prefers it, and to who asks [needs chromium]", async () => {

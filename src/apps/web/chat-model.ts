@@ -39,8 +39,12 @@ export class ChatModel {
   #typedAt = -typingEveryMs;
   #settledIn = false;
 
-  constructor(chat: Chat) {
+  /** Tries to reach a server at once instead of at `retryAt`. */
+  readonly tryNow: () => void;
+
+  constructor(chat: Chat, options: { tryNow: () => void }) {
     this.chat = chat;
+    this.tryNow = options.tryNow;
     this.rooms = new JoinedRooms({ chat, changed: () => this.#tell() });
     chat.on("state", (state) => this.#stateChanged(state));
     chat.on("send", (sent) => this.#outcome(sent));
@@ -98,7 +102,7 @@ export class ChatModel {
     try {
       const room = this.chat.room(name);
       await room.join();
-      await this.rooms.refresh();
+      await this.rooms.refreshUntil(room.name, true);
       if (this.open?.room.name === room.name) this.open.online();
       return this.show(room.name);
     } catch (error) {
@@ -110,7 +114,7 @@ export class ChatModel {
   async leave(room: Room): Promise<boolean> {
     try {
       await room.leave();
-      await this.rooms.refresh();
+      await this.rooms.refreshUntil(room.name, false);
       return true;
     } catch (error) {
       this.#failed(error);
@@ -244,7 +248,7 @@ export class ChatModel {
       this.open.online();
     }
     if (sent.state === "stored" && sent.room.startsWith("@") && this.rooms.get(sent.room) === undefined) {
-      this.rooms.refresh().catch(reportError);
+      this.rooms.refreshUntil(sent.room, true).catch(reportError);
     }
     this.#tell();
   }

@@ -16,6 +16,8 @@ export interface JoinedRoom {
 /** Rooms whose messages are followed as they come; the others are asked about now and then. */
 const followedMax = 100;
 const askEveryMs = 30_000;
+const askAgainMs = 100;
+const askAgainMax = 8;
 
 /** As the server counts: everything after the read mark that is still kept. */
 export const unreadOf = (room: JoinedRoom): number => Math.max(0, room.head - Math.max(room.read, room.first - 1));
@@ -85,6 +87,21 @@ export class JoinedRooms {
       // No link, or none that answers: the next one asks again.
       if (error instanceof ChatError) return false;
       throw error;
+    }
+  }
+
+  /**
+   * Asks until the room is in the list, or is not, a few times: the server tells a user of a change of membership by a
+   * notice of its own, which may come after the answer to the change.
+   */
+  async refreshUntil(name: RoomName, isMember: boolean): Promise<void> {
+    for (let attempt = 0; attempt < askAgainMax && !this.#ending.signal.aborted; attempt++) {
+      if (attempt > 0) {
+        await new Promise<void>((resolve) => {
+          setTimeout(resolve, askAgainMs * attempt);
+        });
+      }
+      if (!(await this.refresh()) || this.#rooms.has(name) === isMember) return;
     }
   }
 

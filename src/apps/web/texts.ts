@@ -50,6 +50,7 @@ const english = {
   offline: "No connection.",
   reconnectIn: (seconds: number) => `Next try in ${seconds} s.`,
   reconnectNow: "Trying now.",
+  tryNow: "Try now",
   waiting: (count: number) =>
     count === 1
       ? "1 message waits in the outbox and will be sent."
@@ -159,6 +160,7 @@ const chinese: Texts = {
   offline: "没有连接。",
   reconnectIn: (seconds) => `${seconds} 秒后重试。`,
   reconnectNow: "正在重试。",
+  tryNow: "立即重试",
   waiting: (count) => `发件箱中有 ${count} 条消息等待，将按顺序发送。`,
   messageTo: (room) => `发消息到 ${room}`,
   send: "发送",

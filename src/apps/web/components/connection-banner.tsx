@@ -38,6 +38,11 @@ export function ConnectionBanner(props: { model: ChatModel; texts: Texts; onSign
             // Every second another number: for eyes only.
             <span aria-hidden="true">{seconds > 0 ? texts.reconnectIn(seconds) : texts.reconnectNow}</span>
           )}
+          {state.name === "offline" && (
+            <button type="button" onClick={model.tryNow}>
+              {texts.tryNow}
+            </button>
+          )}
         </div>
       );
     }

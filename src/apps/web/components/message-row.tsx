@@ -41,6 +41,7 @@ export class MessageRow extends Component<RowProps> {
         class={`row${own ? " own" : ""}${continues ? " continues" : ""}`}
         data-key={rowKey}
         data-seq={message.seq}
+        tabIndex={-1}
       >
         {!continues && (
           <header>
