@@ -427,8 +427,7 @@ export class ChatSession {
         this.#lost = true;
         break;
       case "closed":
-        if (state.reason !== "closed") this.#note(`the server refused: ${state.reason}`);
-        break;
+        return;
       default:
         return;
     }

@@ -3,7 +3,7 @@ import picocolors from "picocolors";
 import { type ChatInput, parseInput } from "./chat-input.ts";
 import { ChatSession } from "./chat-session.ts";
 import { CommandFailed, exitCodes } from "./exit-codes.ts";
-import { type ClientOptions, online, type OpenClient, openClient, unreachable } from "./open-client.ts";
+import { type ClientOptions, online, type OpenClient, openClient, refusal, unreachable } from "./open-client.ts";
 import { PipeScreen, TerminalScreen } from "./screen.ts";
 
 export interface ChatCommand extends ClientOptions {
@@ -68,6 +68,7 @@ async function atTerminal(client: OpenClient, command: ChatCommand): Promise<voi
   } finally {
     screen.close();
   }
+  if (me.state.name === "closed" && me.state.reason !== "closed") throw refusal(me);
   const lost = session.unsettledCount + session.tally.unknown;
   if (lost > 0) {
     throw new CommandFailed(
@@ -138,7 +139,7 @@ class Patience {
   async wait(): Promise<void> {
     const { chat: me, urls } = this.#client;
     const { state } = me;
-    if (state.name === "closed") throw new CommandFailed(exitCodes.refused, `the server refused: ${state.reason}`);
+    if (state.name === "closed") throw refusal(me);
     if (state.name === "online") this.#lastOnline = performance.now();
     const why = state.name === "offline" ? state.reason : "";
     if (performance.now() - this.#lastOnline > this.#withinMs) throw unreachable(urls, why);

@@ -37,7 +37,7 @@ export async function openClient(
   try {
     const chat = connect(urls, {
       user,
-      ...(token === null ? {} : { token: () => Promise.resolve(token) }),
+      ...(token === null ? {} : { token: tokenSource(options.tokenFile, token) }),
       dial: nodeDial({ binary: true }),
       encodings: { "binary-websocket": binaryEncoding("messages"), "binary-stream": binaryEncoding("stream") },
       clock: nodeClock(),
@@ -88,6 +88,11 @@ async function tokenOf(file: string | null, text: string | null): Promise<string
   }
 }
 
+/** A token in a file may be renewed there at any time. */
+function tokenSource(file: string | null, first: string): () => Promise<string> {
+  return async () => (file === null ? first : ((await tokenOf(file, null)) ?? first));
+}
+
 /** The name in a token, believed only as far as asking the server to check it. */
 export function subjectOf(token: string | null): string | null {
   const payload = token?.split(".")[1];
@@ -112,11 +117,13 @@ export function online(client: OpenClient, withinMs: number): Promise<void> {
     const look = (): void => {
       const { state } = chat;
       if (state.name === "offline") why = state.reason;
-      if (state.name !== "online" && state.name !== "closed") return;
+      // The SDK asks for a token before every greeting, and hopes for a better one; here nobody makes one meanwhile.
+      const isRefused = state.name === "closed" || (state.name === "offline" && state.reason === "unauthorized");
+      if (state.name !== "online" && !isRefused) return;
       if (timer !== null) clearTimeout(timer);
       off?.();
       if (state.name === "online") resolve();
-      else reject(new CommandFailed(exitCodes.refused, `the server refused: ${state.reason}`));
+      else reject(refusal(chat));
     };
     timer = setTimeout(() => {
       off?.();
@@ -125,6 +132,14 @@ export function online(client: OpenClient, withinMs: number): Promise<void> {
     off = chat.on("state", look);
     look();
   });
+}
+
+/** The server does not want this user. */
+export function refusal(chat: Chat): CommandFailed {
+  const { state, user } = chat;
+  const reason = state.name === "closed" || state.name === "offline" ? state.reason : "unavailable";
+  const next = reason === "unauthorized" ? "; it takes a token for this name, by SYNOD_TOKEN or --token-file" : "";
+  return new CommandFailed(exitCodes.refused, `the server refused ${user} (${reason})${next}`);
 }
 
 /** Nobody answered; says whom was asked, and what to do. */

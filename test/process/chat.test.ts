@@ -1,0 +1,195 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { SignJWT } from "jose";
+import { afterAll, describe, expect, test } from "vitest";
+import { Command, run, serve, temporaryFolder } from "./command.ts";
+
+const folder = temporaryFolder();
+const started: Command[] = [];
+
+async function start(...given: Parameters<typeof serve>): ReturnType<typeof serve> {
+  const server = await serve(...given);
+  started.push(server);
+  return server;
+}
+
+afterAll(async () => {
+  for (const command of started) if (command.isRunning) command.signal("SIGKILL");
+  await Promise.all(started.map((command) => command.ended));
+  folder.remove();
+});
+
+interface Shown {
+  readonly seq: number;
+  readonly from: string;
+  readonly body: string;
+}
+
+const shown = (lines: string): Shown[] =>
+  lines
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Shown);
+
+test("what is piped in while the server is killed and started again is stored once and in order", async () => {
+  const data = join(folder.path, "killed");
+  let server = await start(data);
+  const { ports } = server;
+  const webSocket = `ws://127.0.0.1:${ports.port}`;
+  const tcp = `tcp://127.0.0.1:${ports.tcpPort}`;
+  const speakers = [
+    new Command(["chat", webSocket, "--user", "alice", "--within", "60"]),
+    new Command(["chat", tcp, "--tcp", "--user", "bob", "--within", "60"]),
+  ];
+  const reader = new Command([
+    "tail",
+    "lobby",
+    "--after",
+    "0",
+    "-f",
+    "-o",
+    "json",
+    "--url",
+    tcp,
+    "--user",
+    "carol",
+    "--within",
+    "60",
+  ]);
+  started.push(...speakers, reader);
+  await Promise.all(speakers.map((speaker) => speaker.writes("connected to n1")));
+
+  const count = 600;
+  for (let at = 1; at <= count; at++) {
+    for (const speaker of speakers) speaker.say(`line ${at}\n`);
+    if (at % 5 === 0) await pause(2);
+    if (at % 200 !== 100) continue;
+    // In the middle of it, without a word.
+    server.signal("SIGKILL");
+    await server.ended;
+    server = await start(data, [], ports);
+  }
+  expect(await Promise.all(speakers.map((speaker) => speaker.end()))).toEqual([0, 0]);
+
+  const stored = await run(["tail", "lobby", "--after", "0", "-o", "json", "--url", webSocket, "--user", "dora"]);
+  expect(stored.code).toBe(0);
+  const messages = shown(stored.output);
+  const wanted = Array.from({ length: count }, (_, at) => `line ${at + 1}`);
+  for (const user of ["alice", "bob"]) {
+    expect(messages.filter(({ from }) => from === user).map(({ body }) => body)).toEqual(wanted);
+  }
+  expect(messages.map(({ seq }) => seq)).toEqual(Array.from({ length: 2 * count }, (_, at) => at + 1));
+
+  // Who read along all the time saw the same, and nothing twice.
+  while (reader.output.split("\n").length <= 2 * count) await pause(20);
+  reader.signal("SIGINT");
+  expect(await reader.ended).toBe(0);
+  expect(shown(reader.output)).toEqual(messages);
+  // Each of its own lines is shown in its place, with its mark.
+  expect(speakers[0]!.output.match(/alice {6}line \d+ {2}✓ \d+/g)).toHaveLength(count);
+});
+
+describe("one server", async () => {
+  const server = await start(join(folder.path, "plain"));
+  const url = `ws://127.0.0.1:${server.ports.port}`;
+  const as = (user: string): string[] => ["--url", url, "--user", user];
+
+  test("a message is sent once, however often, and read where it stands", async () => {
+    const first = await run(["send", "lobby", "--cid", "c1", "-o", "json", ...as("alice")], { input: "from a pipe\n" });
+    const again = await run(["send", "lobby", "from a pipe", "--cid", "c1", "-o", "json", ...as("alice")]);
+    expect([first.code, again.code]).toEqual([0, 0]);
+    const [one, two] = [first, again].map(({ output }) => JSON.parse(output) as { seq: number; dup: boolean });
+    expect(one).toMatchObject({ room: "lobby", cid: "c1", seq: 1, dup: false, node: "n1" });
+    expect(two).toEqual({ ...one, dup: true });
+    const conflict = await run(["send", "lobby", "another text", "--cid", "c1", ...as("alice")]);
+    expect(conflict.code).toBe(4);
+    expect(conflict.errors).toContain("id_conflict");
+    const tailed = await run(["tail", "lobby", ...as("bob")]);
+    expect(tailed.output).toMatch(/ 1 \d\d:\d\d alice {6}from a pipe\n/);
+  });
+
+  test("commands in a pipe go to rooms and to people; what strangers wrote is shown and not obeyed", async () => {
+    const lines = ["/join ops", "in ops", "/dm bob only for you", "//slash", "\u001b[31mred \u202egnp.exe"];
+    const said = await run(["chat", ...as("alice")], { input: `${lines.join("\n")}\n` });
+    expect(said.code).toBe(0);
+    const ops = await run(["tail", "ops", ...as("bob")]);
+    expect(ops.output).toContain("in ops");
+    expect(ops.output).toContain("/slash");
+    expect(ops.output).toContain("\\u{1b}[31mred \\u{202e}gnp.exe");
+    expect(ops.output).not.toContain("\u001b[31m");
+    const direct = await run(["tail", "@alice", ...as("bob")]);
+    expect(direct.output).toContain("only for you");
+    expect((await run(["tail", "@alice,bob", ...as("eve")])).code).toBe(4);
+  });
+
+  test("a line that is no command is not said, and the exit code tells", async () => {
+    const said = await run(["chat", ...as("alice")], { input: "/usr/bin/env\nbut this\n" });
+    expect(said.code).toBe(2);
+    expect(said.errors).toContain("there is no command /usr/bin/env");
+    expect(said.output).toContain("but this");
+  });
+
+  test("history on coming in, and who is connected", async () => {
+    const chat = new Command(["chat", ...as("frank")]);
+    started.push(chat);
+    await chat.writes("from a pipe");
+    const { adminPort } = server.ports;
+    const sessions = await run(["status", `127.0.0.1:${adminPort}`, "--sessions"]);
+    expect(sessions.output).toMatch(/^frank +websocket +127\.0\.0\.1 +lobby$/m);
+    const status = await run(["status", "--data", join(folder.path, "plain"), "-o", "json"]);
+    expect(status.code).toBe(0);
+    expect(JSON.parse(status.output)).toMatchObject({ node: "n1", ready: { ok: true } });
+    expect(await chat.end()).toBe(0);
+  });
+
+  test.each<[string, string[], number, string]>([
+    [
+      "a room that is not there",
+      ["send", "nowhere", "x", ...as("alice")],
+      4,
+      "nowhere: there is no such room; --create makes it",
+    ],
+    ["a name that is none", ["send", "lobby", "x", ...as("a b")], 2, "choose another --user"],
+    ["nothing to send", ["send", "lobby", ...as("alice")], 2, "nothing to send"],
+    [
+      "nobody there",
+      ["tail", "lobby", "--url", "tcp://127.0.0.1:9", "--within", "0.5"],
+      3,
+      "start one with: synod serve",
+    ],
+    ["an address that is none", ["chat", "ftp://x"], 2, "write ws://HOST:PORT"],
+    ["a command that is none", ["sned"], 2, "Did you mean send?"],
+  ])("%s: told in one line", async (_, words, code, text) => {
+    const refused = await run(words);
+    expect(refused.errors).toContain(text);
+    expect(refused.code).toBe(code);
+    expect(refused.errors).not.toMatch(/^ {4}at /m);
+  });
+});
+
+test("with tokens, a name is what the token says", async () => {
+  const secretFile = join(folder.path, "secret");
+  const secret = "a secret that is long enough for HS256";
+  writeFileSync(secretFile, secret);
+  chmodSync(secretFile, 0o600);
+  const words = ["--auth", "token", "--auth-algorithm", "HS256", "--auth-secret-file", secretFile];
+  const server = await start(join(folder.path, "tokens"), words);
+  const url = `ws://127.0.0.1:${server.ports.port}`;
+  const token = await new SignJWT({ sub: "alice", aud: "synod" })
+    .setProtectedHeader({ alg: "HS256" })
+    .setExpirationTime("5m")
+    .sign(new TextEncoder().encode(secret));
+  const sent = await run(["send", "lobby", "hello", "--url", url], { variables: { SYNOD_TOKEN: token } });
+  expect(sent.code).toBe(0);
+  const read = await run(["tail", "lobby", "--url", url, "-o", "json"], { variables: { SYNOD_TOKEN: token } });
+  expect(shown(read.output)).toMatchObject([{ from: "alice", body: "hello" }]);
+  const without = await run(["send", "lobby", "hello", "--url", url, "--user", "alice"]);
+  expect(without.code).toBe(4);
+  expect(without.errors).toContain("SYNOD_TOKEN");
+  const other = await run(["send", "lobby", "hello", "--url", url, "--user", "bob"], {
+    variables: { SYNOD_TOKEN: token },
+  });
+  expect(other.code).toBe(4);
+  expect(server.errors).not.toContain(token);
+});

@@ -1,0 +1,212 @@
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { createServer, type AddressInfo, connect } from "node:net";
+import { once } from "node:events";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+import { type Command, run, serve, temporaryFolder } from "./command.ts";
+
+const folder = temporaryFolder();
+const started: Command[] = [];
+let made = 0;
+const newData = (): string => join(folder.path, `data-${++made}`);
+
+async function start(...given: Parameters<typeof serve>): ReturnType<typeof serve> {
+  const server = await serve(...given);
+  started.push(server);
+  return server;
+}
+
+afterAll(async () => {
+  for (const server of started) if (server.isRunning) server.signal("SIGKILL");
+  await Promise.all(started.map((server) => server.ended));
+  folder.remove();
+});
+
+describe("a start and a stop in good order", () => {
+  test("says where it listens, tells its clients when it stops, and leaves nothing behind", async () => {
+    const data = newData();
+    const server = await start(data);
+    const { port, tcpPort, adminPort, pid, node } = server.ports;
+    expect({ pid, node }).toEqual({ pid: server.child.pid, node: "n1" });
+    expect(new Set([port, tcpPort, adminPort]).size).toBe(3);
+    expect(statSync(data).mode & 0o777).toBe(0o700);
+    for (const file of readdirSync(data)) expect(statSync(join(data, file)).mode & 0o077).toBe(0);
+    expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
+    expect((await fetch(`http://127.0.0.1:${port}/openapi.json`)).status).toBe(200);
+    expect(await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()).toContain('synod_ready{node="n1"} 1');
+
+    // The thread pool has its size: a journal write must not wait behind history reads.
+    const threads = readdirSync(`/proc/${pid}/task`).length;
+    expect(threads).toBeGreaterThanOrEqual(16 + 5);
+
+    const client = new WebSocket(`ws://127.0.0.1:${port}/v1/ws`);
+    const frames: string[] = [];
+    client.on("message", (text: Buffer) => frames.push(text.toString()));
+    await once(client, "open");
+    client.send(JSON.stringify({ t: "hello", v: 1, user: "alice" }));
+    await once(client, "message");
+    server.signal("SIGTERM");
+    const [closeCode] = (await once(client, "close")) as [number];
+    expect(closeCode).toBe(1012);
+    expect(frames.join()).toContain('"drain"');
+    expect(await server.ended).toBe(0);
+    expect(readdirSync(data).filter((file) => file.startsWith("ports") || file.startsWith("lock"))).toEqual([]);
+    expect(server.errors.split("\n").every((line) => line === "" || line.startsWith("{"))).toBe(true);
+  });
+
+  test("a second signal does not wait for anybody", async () => {
+    const data = newData();
+    const server = await start(data);
+    // Reads nothing and says nothing: it would be waited for.
+    const silent = connect({ port: server.ports.tcpPort, host: "127.0.0.1", allowHalfOpen: true });
+    silent.on("error", () => undefined);
+    silent.write('{"t":"hello","v":1,"user":"alice"}\n');
+    await once(silent, "data");
+    server.signal("SIGTERM");
+    await server.writes("server.stopping");
+    server.signal("SIGTERM");
+    expect(await server.ended).toBe(143);
+    silent.destroy();
+    expect(existsSync(join(data, "ports.json"))).toBe(false);
+  });
+
+  test("a journal that fails ends it with code 1", async () => {
+    const server = await start(newData());
+    // From here on no file may be written beyond its first bytes.
+    execFileSync("prlimit", ["--pid", `${server.ports.pid}`, "--fsize=1"]);
+    const post = fetch(`http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`, {
+      method: "POST",
+      headers: { "synod-user": "alice", "content-type": "text/plain" },
+      body: "never stored",
+    }).then(
+      (answer) => answer.status,
+      () => "no answer",
+    );
+    expect(await server.ended).toBe(1);
+    expect(server.errors).toContain("journal.failed");
+    expect(["no answer", 503, 507]).toContain(await post);
+  });
+});
+
+describe("a start is refused with one clear line, and nothing is touched", () => {
+  test("a second process on the same directory", async () => {
+    const data = newData();
+    const server = await start(data);
+    const second = await run(["serve", "--data", data, "--port", "0", "--tcp-port", "0", "--admin-port", "0"]);
+    expect(second.code).toBe(4);
+    expect(second.errors).toContain(`process ${server.ports.pid} uses it`);
+    const check = await run(["verify", data]);
+    expect(check.code).toBe(4);
+    // The first one does not mind.
+    expect((await fetch(`http://127.0.0.1:${server.ports.port}/readyz`)).status).toBe(200);
+    server.signal("SIGTERM");
+    expect(await server.ended).toBe(0);
+    const otherName = await run(["serve", "--data", data, "--node", "n2", "--port", "0"]);
+    expect(otherName.code).toBe(4);
+    expect(otherName.errors).toContain('belongs to the server "n1"');
+  });
+
+  test("a port that is taken", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const { port } = taken.address() as AddressInfo;
+    const words = ["--data", newData(), "--port", "0", "--tcp-port", `${port}`, "--admin-port", "0"];
+    const refused = await run(["serve", ...words]);
+    taken.close();
+    expect(refused.code).toBe(4);
+    expect(refused.errors).toContain(`127.0.0.1:${port} is in use; choose another --tcp-port`);
+  });
+
+  const file = join(folder.path, "a-file");
+  writeFileSync(file, "");
+  const open = join(folder.path, "open-to-all");
+  mkdirSync(open);
+  writeFileSync(join(open, "something"), "");
+  chmodSync(open, 0o755);
+  const configuration = join(folder.path, "wrong.yaml");
+  writeFileSync(configuration, "prot: 1\n");
+
+  test.each<[string, string[], number, string]>([
+    ["a topology that is not built", ["--topology", "leader"], 2, "leader is not built yet"],
+    ["peers of a solo server", ["--peers", "n2=127.0.0.1:7401"], 2, "--peers is for several servers"],
+    ["a flag that does not exist", ["--prot", "1"], 2, "unknown option '--prot'"],
+    ["a key that does not exist", ["--config", configuration], 2, "did you mean port?"],
+    ["a time zone that does not exist", ["--time-zone", "Mars"], 2, "timeZone must be an IANA time zone"],
+    ["open authentication for everybody", ["--host", "0.0.0.0"], 4, "--auth token"],
+    ["an operators' port for everybody", ["--admin-host", "0.0.0.0"], 4, "--admin-token-file"],
+    ["a file for a directory", ["--data", file], 4, "can't be used"],
+    ["a directory that others may enter", ["--data", open], 4, "chmod 700"],
+  ])("%s", async (_, words, code, text) => {
+    const data = newData();
+    const refused = await run([
+      "serve",
+      "--data",
+      data,
+      "--port",
+      "0",
+      "--tcp-port",
+      "0",
+      "--admin-port",
+      "0",
+      ...words,
+    ]);
+    expect(refused.errors).toContain(text);
+    expect(refused.code).toBe(code);
+    expect(refused.output).toBe("");
+    expect(existsSync(data)).toBe(false);
+    expect(readdirSync(open)).toEqual(["something"]);
+  });
+});
+
+test("damage is named to the byte, and only a person decides to go on without what is gone", async () => {
+  const data = newData();
+  const server = await start(data);
+  // One batch each: the last of all is allowed to be torn, the one before it is not.
+  for (const body of ["one", "two", "three"]) {
+    const headers = { "synod-user": "alice", "content-type": "text/plain" };
+    const url = `http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`;
+    expect((await fetch(url, { method: "POST", headers, body })).status).toBe(201);
+  }
+  server.signal("SIGTERM");
+  expect(await server.ended).toBe(0);
+  expect((await run(["verify", data])).code).toBe(0);
+
+  const journal = join(data, "journal", readdirSync(join(data, "journal")).find((name) => name.endsWith(".wal"))!);
+  const at = readFileSync(journal).indexOf("two");
+  const handle = openSync(journal, "r+");
+  writeSync(handle, "x", at);
+  const before = readFileSync(journal);
+
+  const verified = await run(["verify", data, "-o", "json"]);
+  expect(verified.code).toBe(1);
+  const { damage } = JSON.parse(verified.output) as { damage: { file: string; offset: number; length: number }[] };
+  expect(damage.length).toBeGreaterThan(0);
+  const [range] = damage;
+  expect(at).toBeGreaterThanOrEqual(range!.offset);
+  expect(at).toBeLessThan(range!.offset + range!.length);
+
+  const refused = await run(["serve", "--data", data, "--port", "0", "--tcp-port", "0", "--admin-port", "0"]);
+  expect(refused.code).toBe(1);
+  expect(refused.errors).toContain(`${range!.file} bytes ${range!.offset}…${range!.offset + range!.length}`);
+  expect(refused.errors).toContain("--accept-loss");
+  expect(readFileSync(journal).equals(before)).toBe(true);
+
+  const accepted = await start(data, ["--accept-loss"]);
+  expect(readdirSync(join(data, "quarantine")).length).toBeGreaterThan(0);
+  accepted.signal("SIGTERM");
+  expect(await accepted.ended).toBe(0);
+  rmSync(data, { recursive: true });
+});
