@@ -5,12 +5,20 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { root } from "../../scripts/repository.mjs";
 
+interface FoundPorts {
+  readonly port: number;
+  readonly tcpPort: number;
+  readonly adminPort: number;
+  readonly pid: number;
+}
+
 /** The shipped command, as a process of its own on a directory of its own. It can die and come back on its ports. */
 export class ChatServer {
   readonly directory = mkdtempSync(join(tmpdir(), "synod-browser-"));
   #process: ChildProcess | null = null;
   #port = 0;
   #tcpPort = 0;
+  #adminPort = 0;
   #log = "";
 
   static async start(): Promise<ChatServer> {
@@ -47,6 +55,7 @@ export class ChatServer {
       if (found !== null && found.pid === child.pid) {
         this.#port = found.port;
         this.#tcpPort = found.tcpPort;
+        this.#adminPort = found.adminPort;
         return;
       }
       await pause(20);
@@ -82,13 +91,16 @@ export class ChatServer {
     await ended;
   }
 
-  #readPorts(): { port: number; tcpPort: number; pid: number } | null {
+  /** What an operator does with a room. */
+  async operate(room: string, operation: string, fields: object): Promise<void> {
+    const url = `http://127.0.0.1:${this.#adminPort}/admin/v1/rooms/${room}/${operation}`;
+    const response = await fetch(url, { method: "POST", body: JSON.stringify(fields) });
+    if (!response.ok) throw new Error(`${operation}: ${response.status} ${await response.text()}`);
+  }
+
+  #readPorts(): FoundPorts | null {
     try {
-      return JSON.parse(readFileSync(join(this.directory, "ports.json"), "utf8")) as {
-        port: number;
-        tcpPort: number;
-        pid: number;
-      };
+      return JSON.parse(readFileSync(join(this.directory, "ports.json"), "utf8")) as FoundPorts;
     } catch (error) {
       // Not there yet.
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;

@@ -145,7 +145,7 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     await bob.say("never mind");
     await bob.page.click('.row.pending button:has-text("Give up")');
     await bob.page.waitForSelector('.row.pending [data-state="refused"]');
-    expect(await bob.page.textContent('.row.pending [data-state="refused"]')).toContain("given up before it was sent");
+    expect(await bob.page.textContent('.row.pending [data-state="refused"]')).toContain("given up, and not stored");
     // Failed messages do not wait: the banner does not count them.
     expect(await bob.page.textContent(".banner")).not.toContain("outbox");
     await server.start();
@@ -154,6 +154,36 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     await bob.settled();
     await alice.sees("never mind");
     expect((await alice.rows()).filter((row) => row.body === "never mind")).toHaveLength(1);
+  });
+
+  test("who gives up on what may have arrived is told that nobody knows, until somebody does [needs chromium]", async () => {
+    const carol = await Person.enter(browser, { url: server.url, name: "carol" });
+    // Her messages leave, and never arrive: the link swallows them.
+    let swallows = true;
+    await carol.page.routeWebSocket(/\/v1\/ws$/, (socket) => {
+      const behind = socket.connectToServer();
+      socket.onMessage((text) => {
+        if (!swallows || !/"t":"send"/.test(String(text))) behind.send(text);
+      });
+    });
+    await carol.page.reload();
+    await carol.online();
+    const before = (await alice.rows()).length;
+    await carol.say("into the void");
+    await carol.page.waitForSelector('.row.pending [data-state="sending"]');
+    await carol.page.click('.row.pending button:has-text("Give up")');
+    await carol.page.waitForSelector('.row.pending [data-state="unknown"]');
+    // It may still be on its way, so what can be said is only up to where it is not.
+    await carol.page.click('.row.pending button:has-text("Ask again")');
+    await carol.page.waitForSelector('.row.pending [data-state="unknown"]:has-text("not stored up to #")');
+    // The next link settles it: nothing of the old one can arrive any more.
+    swallows = false;
+    await server.kill();
+    await server.start();
+    await Promise.all([alice.reconnected(), bob.reconnected(), carol.reconnected()]);
+    await carol.page.waitForSelector('.row.pending [data-state="refused"]:has-text("given up, and not stored")');
+    expect((await alice.rows()).length).toBe(before);
+    await carol.close();
   });
 
   test("another server at the same address: nothing of the old one is shown as if it were there [needs chromium]", async () => {

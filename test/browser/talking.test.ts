@@ -120,7 +120,7 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
     await alice.say("one");
     await alice.say("two");
     await bob.page.waitForFunction(() => document.querySelector('[data-room="ops"] .unread')?.textContent === "2");
-    expect(await bob.page.title()).toBe("(2) #lobby · Synod");
+    await bob.page.waitForFunction(() => document.title === "(2) #lobby · Synod");
     await bob.open("ops");
     await bob.sees("two");
     await bob.page.waitForSelector('[data-room="ops"] .unread', { state: "detached" });
@@ -245,6 +245,17 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
     await li.page.click('button[aria-label="切换到英文"]');
     expect(await li.page.textContent(".sidebar h2")).toBe("Rooms");
     await li.close();
+  });
+
+  test("what is not kept any more leaves a line with its numbers [needs chromium]", async () => {
+    const first = (await alice.rows()).at(-1)!.seq!;
+    await server.operate("lobby", "trim", { first });
+    const late = await Person.enter(browser, { url: server.url, name: "late" });
+    await late.page.waitForSelector(".gap.line");
+    const words = `${first - 1} messages were removed and are not kept any more #1–#${first - 1}`;
+    expect(await late.page.textContent(".gap.line")).toBe(words);
+    expect((await late.rows())[0]?.seq).toBe(first);
+    await late.close();
   });
 
   test("nobody's browser complained [needs chromium]", () => {

@@ -92,10 +92,13 @@ const english = {
   gapDeleted: (count: number) => (count === 1 ? "1 message was deleted" : `${count} messages were deleted`),
   gapOther: (count: number, reason: string) =>
     count === 1 ? `1 message cannot be given: ${reason}` : `${count} messages cannot be given: ${reason}`,
-  gapRemoved: "removed",
+  gapRemoved: (count: number) =>
+    count === 1
+      ? "1 message was removed and is not kept any more"
+      : `${count} messages were removed and are not kept any more`,
   reset: "The history of this room was replaced. What stood here before may have changed.",
   failed: {
-    aborted: "given up before it was sent",
+    aborted: "given up, and not stored",
     bad_request: "the server cannot make sense of it",
     forbidden: "you may not do this here",
     gone: "what it refers to was removed",
@@ -197,10 +200,10 @@ const chinese: Texts = {
   gapRetention: (count) => `${count} 条消息已按保留期限移除`,
   gapDeleted: (count) => `${count} 条消息已被删除`,
   gapOther: (count, reason) => `${count} 条消息无法提供：${reason}`,
-  gapRemoved: "已移除",
+  gapRemoved: (count) => `${count} 条消息已移除，不再保留`,
   reset: "此房间的历史已被替换，之前看到的内容可能已变。",
   failed: {
-    aborted: "发送前已放弃",
+    aborted: "已放弃，未存储",
     bad_request: "服务器无法理解",
     forbidden: "你无权这样做",
     gone: "所指的消息已移除",

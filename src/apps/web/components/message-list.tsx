@@ -220,12 +220,7 @@ export class MessageList extends Component<ListProps> {
   #gap({ key, from, to, reason }: Extract<Row, { type: "gap" }>): JSX.Element {
     const { texts } = this.props;
     const count = to - from + 1;
-    const words =
-      reason === "retention"
-        ? texts.gapRetention(count)
-        : reason === "deleted"
-          ? texts.gapDeleted(count)
-          : texts.gapOther(count, texts.failed[reason] ?? visibleLine(reason));
+    const words = gapWords(count, reason, texts);
     return (
       <p key={key} class="line gap" data-key={key}>
         {words} <small>{from === to ? `#${from}` : `#${from}–#${to}`}</small>
@@ -250,5 +245,18 @@ export class MessageList extends Component<ListProps> {
         </footer>
       </article>
     );
+  }
+}
+
+function gapWords(count: number, reason: string, texts: Texts): string {
+  switch (reason) {
+    case "retention":
+      return texts.gapRetention(count);
+    case "deleted":
+      return texts.gapDeleted(count);
+    case "removed":
+      return texts.gapRemoved(count);
+    default:
+      return texts.gapOther(count, texts.failed[reason] ?? visibleLine(reason));
   }
 }
