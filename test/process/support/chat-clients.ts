@@ -1,0 +1,23 @@
+import { binaryEncoding } from "../../../src/client/binary-encoding.ts";
+import { type Chat, connect } from "../../../src/client/client.ts";
+import { nodeClock } from "../../../src/platform/node/node-clock.ts";
+import { nodeDial } from "../../../src/platform/node/node-dial.ts";
+import { nodeRandom } from "../../../src/platform/node/node-random.ts";
+import type { ServerProcess } from "./server-process.ts";
+
+/** The ways in that the SDK has from Node. */
+export const ways = ["WebSocket JSON", "WebSocket binary", "TCP JSON", "TCP binary"] as const;
+export type Way = (typeof ways)[number];
+
+/** The shipped SDK on real sockets; only more impatient than a person's, because its server dies all the time. */
+export function sdkClient(server: ServerProcess, user: string, way: Way): Chat {
+  const binary = way.endsWith("binary");
+  return connect(way.startsWith("TCP") ? server.tcpUrl : server.webSocketUrl, {
+    user,
+    dial: nodeDial({ binary }),
+    clock: nodeClock(),
+    random: nodeRandom(),
+    encodings: { "binary-stream": binaryEncoding("stream"), "binary-websocket": binaryEncoding("messages") },
+    timing: { retryMs: 10, retryMsMax: 100 },
+  });
+}
