@@ -215,9 +215,9 @@ async function startOn(
   const { cluster, incarnation, node } = directory.identity;
   const { limits, flush, push, retention, timeZone, advertise, auth } = configuration;
   const { acceptLoss, authenticate, onFailed } = options;
-  try {
-    return await startServer(
-      { disk, clock, random, log, limits, node, owner: { cluster, incarnation }, acceptLoss, flush },
+  const start = (withLoss: boolean): Promise<Server> =>
+    startServer(
+      { disk, clock, random, log, limits, node, owner: { cluster, incarnation }, acceptLoss: withLoss, flush },
       {
         timeZone,
         retentionDays: retention.days,
@@ -230,9 +230,16 @@ async function startOn(
         onFailed,
       },
     );
+  try {
+    return await start(false);
   } catch (cause) {
     if (!(cause instanceof DataDamaged)) throw cause;
-    for (const damage of cause.damage) log.error("data.damaged", { ...damage });
-    throw new CommandFailed(exitCodes.failed, cause.message, { cause });
+    // Nothing was changed yet: what is lost is said before it is moved aside.
+    for (const damage of cause.damage) {
+      if (acceptLoss) log.warn("data.lost", { ...damage, movedTo: "quarantine/" });
+      else log.error("data.damaged", { ...damage });
+    }
+    if (!acceptLoss) throw new CommandFailed(exitCodes.failed, cause.message, { cause });
+    return start(true);
   }
 }
