@@ -29,6 +29,8 @@ export interface PageWanted {
 export class History {
   readonly #memory: MemoryLog;
   readonly #chunks: ChunkStore;
+  /** Pages read from chunks, and ids looked for in chunks, for metrics. */
+  readonly counts = { chunkPages: 0, chunkFinds: 0 };
 
   constructor(options: { memory: MemoryLog; chunks: ChunkStore }) {
     this.#memory = options.memory;
@@ -62,6 +64,7 @@ export class History {
       const chunk = room.runs.chunkOf(next);
       // Removed while we read: retention raised `first` over it.
       if (chunk === 0) break;
+      this.counts.chunkPages++;
       const page = await this.#chunks.read(chunk as ChunkNumber, room.nameBytes, {
         from: wanted.direction === "up" ? next : from,
         to: wanted.direction === "up" ? to : next,
@@ -98,6 +101,7 @@ export class History {
     for (let i = runs.length - 1; i >= 0; i--) {
       if (runs.firstSeq(i) > highest) continue;
       if (runs.lastSeq(i) < lowest) break;
+      this.counts.chunkFinds++;
       const record = await this.#chunks.find(runs.chunk(i) as ChunkNumber, { room: room.nameBytes, from, cid });
       if (record === null) continue;
       const ref = { seq: recordSeq(record, 0), bytes: record, offset: 0 };

@@ -41,6 +41,8 @@ export interface Known {
   /** Its place as readers saw it; 0 while nobody has. */
   seenSeq: number;
   acknowledged: { readonly seq: number; readonly ts: number; readonly epoch: number; readonly at: number } | null;
+  /** It stood where retention may have removed it, and was stored anew: what was said of the former one holds no longer. */
+  wasForgotten: boolean;
 }
 
 interface Entry {
@@ -105,7 +107,7 @@ export class RoomHistory {
     const id = idOf(content.from, content.cid);
     let known = this.#byId.get(id);
     if (known === undefined) {
-      known = { from: content.from, cid: content.cid, sends: [], seenSeq: 0, acknowledged: null };
+      known = { from: content.from, cid: content.cid, sends: [], seenSeq: 0, acknowledged: null, wasForgotten: false };
       this.#byId.set(id, known);
       this.#byCid.set(content.cid, (this.#byCid.get(content.cid) ?? 0) + 1);
     }
@@ -126,13 +128,15 @@ export class RoomHistory {
       this.#add("not dense", `${name} was acknowledged at ${seq}`);
       return;
     }
-    if (before !== null) {
+    // What retention may have removed guards its id no longer: it may have been stored anew.
+    if (before !== null && (before.seq >= this.removableBelow || before.seq === seq)) {
       if (before.seq !== seq || before.ts !== ts) {
         this.#add("repeat disagrees", `${name}: first seq ${before.seq} ts ${before.ts}, then seq ${seq} ts ${ts}`);
       }
       if (!dup && send.invokedAt > before.at) this.#add("repeat not marked", `${name} at ${seq}`);
       return;
     }
+    if (before !== null) known.wasForgotten = true;
     known.acknowledged = { seq, ts, epoch, at };
     const other = this.#acknowledged.get(seq);
     if (other !== undefined) {
@@ -174,8 +178,12 @@ export class RoomHistory {
     if (!known.sends.some((send) => send.value === value) && !(this.#erasable.has(seq) && message.body === "")) {
       this.#add("altered", `${reader} was given ${name} at ${seq} with a content it was not sent with`);
     }
-    if (known.seenSeq !== 0) this.#add("duplicate", `${name} stands at ${known.seenSeq} and at ${seq}`);
-    else known.seenSeq = seq;
+    if (known.seenSeq >= this.removableBelow)
+      this.#add("duplicate", `${name} stands at ${known.seenSeq} and at ${seq}`);
+    else {
+      if (known.seenSeq !== 0) known.wasForgotten = true;
+      known.seenSeq = seq;
+    }
   }
 
   jumped(jump: Jump): void {
@@ -246,6 +254,12 @@ export class RoomHistory {
     if (place === 0) return;
     const entry = this.#log.get(known.seenSeq);
     const ack = known.acknowledged;
+    const places = ack === null || known.seenSeq === 0 ? [place] : [known.seenSeq, ack.seq];
+    if (Math.max(...places) !== Math.min(...places) && Math.min(...places) < this.removableBelow) {
+      known.wasForgotten = true;
+    }
+    // Nothing more is said of one that was stored twice: which of its sends is where is not to be told any more.
+    if (known.wasForgotten) return;
     if (entry !== undefined && ack !== null) {
       if (ack.seq !== known.seenSeq || ack.ts !== entry.ts || ack.epoch !== entry.epoch) {
         this.#add(
@@ -313,7 +327,7 @@ export class RoomHistory {
    * several times may take any of its sends that count; the earliest that fits leaves the most room for the rest.
    */
   #checkSenders(): void {
-    const stored = [...this.#byId.values()].filter((known) => placeOf(known) !== 0);
+    const stored = [...this.#byId.values()].filter((known) => placeOf(known) !== 0 && !known.wasForgotten);
     stored.sort((one, other) => placeOf(one) - placeOf(other));
     const lastOfClient = new Map<string, { at: number; known: Known }>();
     for (const known of stored) {

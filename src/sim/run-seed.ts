@@ -1,18 +1,25 @@
 import type { RoomName } from "../base/ids.ts";
-import { seededRandom } from "../base/random.ts";
+import type { Limits } from "../base/limits.ts";
+import { type Random, seededRandom } from "../base/random.ts";
 import { millis } from "../base/units.ts";
+import { utf8 } from "../protocol/utf8.ts";
 import type { Log } from "../server/log.ts";
+import type { Server } from "../server/server.ts";
+import { DirectReader } from "./direct-reader.ts";
 import { FaultInjector, safetyThenLiveness } from "./fault-injector.ts";
 import { drawSchedule, drawSwarm, type FaultKind, type Schedule } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import { Network } from "./network.ts";
-import { Oracle } from "./oracle.ts";
+import { Oracle, type Verdict } from "./oracle.ts";
+import { type MarkName, RunMarks } from "./run-marks.ts";
 import { Scheduler } from "./scheduler.ts";
-import { SdkClient } from "./sdk-client.ts";
+import { type Person, SdkClient } from "./sdk-client.ts";
 import { SimDisk } from "./sim-disk.ts";
-import { restartAfter, SimServer, serverPort } from "./sim-server.ts";
+import { drawOperatorPlan, type OperatorPlan, SimOperator } from "./sim-operator.ts";
+import { restartAfter, SimServer, type SimServerOptions, serverPort } from "./sim-server.ts";
 import { drawTinyLimits } from "./tiny-limits.ts";
-import { drawWorkload } from "./workload.ts";
+import { roomContents, sealedDifferences, verifyFindings, WhiteBox } from "./white-box.ts";
+import { drawWorkload, type Workload } from "./workload.ts";
 import { WorkloadPlayer } from "./workload-player.ts";
 
 export interface RunOptions {
@@ -34,7 +41,8 @@ export interface RunResult {
   readonly traceHash: string;
   /** Empty, or the run has found something. */
   readonly violations: readonly string[];
-  readonly acknowledged: number;
+  readonly seen: Verdict["seen"];
+  readonly marks: Readonly<Partial<Record<MarkName, number>>>;
   readonly seals: number;
   readonly starts: number;
 }
@@ -61,135 +69,332 @@ const soloFaults: readonly FaultKind[] = [
 
 const silent: Log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const livenessMs = 60_000;
+const lookEveryMs = 4_000;
+const eventsMax = 20_000_000;
+const clientCount = 5;
+const violationsMax = 50;
 
 /**
  * Runs the shipped server and the shipped SDK in the world that a seed draws: first with faults, when nothing wrong may
- * happen, then without, when everything must get done. The same seed gives the same run.
+ * happen, then without, when everything must get done; in the end the server is stopped in good order and started
+ * again, and must have kept everything. The same seed gives the same run.
  */
 export async function runSeed(options: RunOptions): Promise<RunResult> {
-  const { seed } = options;
-  const forMs = options.forMs ?? 120_000;
-  const log = options.log ?? silent;
-  const of = (part: number): ReturnType<typeof seededRandom> => seededRandom(seed * 16 + part);
-  const violations: string[] = [];
-  const scheduler = new Scheduler({ random: of(0) });
-  const network = new Network({ scheduler, random: of(1) });
-  const random = of(2);
-  const host = scheduler.host("n1");
-  const disk = new SimDisk(host, of(3));
-  const limits = drawTinyLimits(random);
+  const run = new SeedRun(options);
+  return run.run();
+}
+
+interface ClientSlot {
+  readonly host: SimHost;
+  readonly client: SdkClient;
+  readonly direct: DirectReader;
+}
+
+class SeedRun {
+  readonly #seed: number;
+  readonly #forMs: number;
+  readonly #log: Log;
+  readonly #violations: string[] = [];
+  readonly #marks = new RunMarks();
+  readonly #scheduler: Scheduler;
+  readonly #network: Network;
+  readonly #random: Random;
+  readonly #serverRandom: Random;
+  readonly #clientRandom: Random;
+  readonly #host: SimHost;
+  readonly #disk: SimDisk;
+  readonly #limits: Limits;
+  readonly #settings: SimServerOptions["settings"];
+  readonly #workload: Workload;
+  readonly #plan: OperatorPlan;
+  readonly #operator: SimOperator;
+  readonly #whiteBox: WhiteBox;
+  readonly #oracle: Oracle;
+  readonly #player: WorkloadPlayer;
+  readonly #injector: FaultInjector;
+  readonly #schedule: Schedule;
+  readonly #people: ReadonlyMap<string, Person>;
+  readonly #clients: ClientSlot[] = [];
+  #server: Server | null = null;
+  #starts = 0;
+  #isOver = false;
+
+  constructor(options: RunOptions) {
+    this.#seed = options.seed;
+    this.#forMs = options.forMs ?? 120_000;
+    this.#log = options.log ?? silent;
+    // Each part of the world has chance of its own, so that a change to one leaves the others as they were.
+    const of = (part: number): Random => seededRandom(options.seed * 16 + part);
+    this.#scheduler = new Scheduler({ random: of(0) });
+    this.#network = new Network({ scheduler: this.#scheduler, random: of(1) });
+    this.#random = of(2);
+    this.#serverRandom = of(4);
+    this.#clientRandom = of(6);
+    this.#host = this.#scheduler.host("n1");
+    this.#disk = new SimDisk(this.#host, of(3));
+    this.#limits = drawTinyLimits(this.#random);
+    this.#settings = drawSettings(this.#random);
+    const { bodyBytesMax } = this.#limits;
+    const forMs = this.#forMs;
+    this.#workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax });
+    const { rooms, users } = this.#workload;
+    this.#plan = drawOperatorPlan(of(7), { rooms, users, forMs });
+    // The outbox tries for as long as it takes; a request that meets a server that is down ends by its own time-out.
+    this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null });
+    const server = (): Server | null => (this.#host.alive ? this.#server : null);
+    this.#operator = new SimOperator({
+      plan: this.#plan,
+      scheduler: this.#scheduler,
+      oracle: this.#oracle,
+      users,
+      server,
+    });
+    this.#whiteBox = new WhiteBox({
+      disk: this.#disk,
+      limits: this.#limits,
+      marks: this.#marks,
+      violated: (what) => this.#violated(what),
+    });
+    this.#player = new WorkloadPlayer({
+      scheduler: this.#scheduler,
+      oracle: this.#oracle,
+      workload: this.#workload,
+      client: (index) => this.#clients[index]!,
+    });
+    this.#people = new Map(users.map((user) => [user, { user, sent: new Set<string>(), marked: new Map() }]));
+    if (this.#people.size < users.length) this.#marks.count("two devices of one user");
+    const swarm = drawSwarm(this.#random, soloFaults);
+    this.#network.shape(swarm.link);
+    this.#injector = new FaultInjector({
+      scheduler: this.#scheduler,
+      network: this.#network,
+      boot: (host) => {
+        if (host === this.#host) this.#boot();
+      },
+      disk: (host) => (host === this.#host ? this.#disk : null),
+    });
+    const targets = { servers: ["n1"], clients: users.map((_, index) => `client${index}`) };
+    this.#schedule = options.schedule ?? drawSchedule(this.#random, { swarm, targets, forMs });
+  }
+
+  async run(): Promise<RunResult> {
+    this.#boot();
+    for (const index of this.#workload.users.keys()) {
+      this.#clients.push(this.#makeClient(index, this.#scheduler.host(`client${index}`)));
+    }
+    // Rooms are made before anybody talks in them.
+    for (const room of this.#workload.rooms as readonly RoomName[]) {
+      if (!room.startsWith("@")) this.#clients[0]!.client.join(room).catch(() => undefined);
+    }
+    this.#injector.inject(this.#schedule);
+    this.#player.play();
+    this.#operator.start();
+    this.#lookLater();
+    if (this.#random.whole(2) === 0) {
+      this.#scheduler.after(millis(this.#forMs / 2), "client crash", () => this.#crashClient(1));
+    }
+    const tookMs = await safetyThenLiveness({
+      scheduler: this.#scheduler,
+      injector: this.#injector,
+      safetyMs: millis(this.#forMs),
+      livenessMs: millis(livenessMs),
+      afterHealing: () => {
+        for (const { client } of this.#clients) client.reconnect();
+        for (const index of this.#clients.keys()) this.#player.beginCatchUp(index);
+      },
+      done: () => this.#player.isCaughtUp && this.#owedDirectly().length === 0,
+      eventsMax,
+    });
+    if (tookMs === null) {
+      const waits = [...this.#player.unfinished(), ...this.#owedDirectly()];
+      this.#violated(`no progress ${livenessMs / 1_000} s after everything was healed: ${waits.join("; ")}`);
+    }
+    this.#player.endCatchUp();
+    for (const { direct } of this.#clients) direct.end({ complete: tookMs !== null });
+    this.#operator.update();
+    await this.#stopAndStartAgain();
+    return this.#result();
+  }
+
+  #violated(what: string): void {
+    if (this.#violations.length < violationsMax) {
+      this.#violations.push(`${what} (at ${Math.round(this.#scheduler.now())} ms)`);
+    }
+  }
+
+  #boot(): void {
+    const host = this.#host;
+    this.#starts++;
+    const started = new SimServer({
+      host,
+      network: this.#network,
+      disk: this.#disk,
+      random: this.#serverRandom,
+      limits: this.#limits,
+      settings: this.#settings,
+      log: this.#log,
+      onStarted: (server) => {
+        this.#server = server;
+        this.#whiteBox.started(server);
+      },
+      onDamaged: (damage) => this.#violated(`damaged without damage: ${damage.message}`),
+      onExit: () => {
+        host.crash("killed");
+        this.#disk.killed();
+        this.#scheduler.after(restartAfter, "restart", () => {
+          if (host.alive) return;
+          host.start();
+          this.#boot();
+        });
+      },
+    });
+    started.start();
+  }
+
+  #makeClient(index: number, host: SimHost): ClientSlot {
+    const person = this.#people.get(this.#workload.users[index]!)!;
+    const client = new SdkClient({
+      person,
+      host,
+      network: this.#network,
+      servers: [{ host: "n1", port: serverPort }],
+      random: this.#clientRandom,
+      isBinary: this.#clientRandom.whole(2) === 0,
+      privateRooms: this.#plan.privateRooms,
+      marks: this.#marks,
+      beforeNews: () => this.#operator.update(),
+    });
+    const direct = new DirectReader({
+      chat: client.chat,
+      name: `client ${index}.${host.life}`,
+      oracle: this.#oracle,
+      marks: this.#marks,
+      marked: person.marked,
+    });
+    return { host, client, direct };
+  }
+
+  #crashClient(index: number): void {
+    const { host, direct } = this.#clients[index]!;
+    host.crash("killed");
+    this.#player.clientCrashed(index);
+    direct.end({ complete: false });
+    host.start();
+    this.#clients[index] = this.#makeClient(index, host);
+    this.#marks.count("client crashed");
+  }
+
+  #lookLater(): void {
+    this.#scheduler.after(millis(lookEveryMs), "look", () => {
+      if (this.#isOver) return;
+      if (this.#host.alive) this.#whiteBox.look();
+      this.#lookLater();
+    });
+  }
+
+  /** Direct rooms of which a client has not been given everything without asking for it. */
+  #owedDirectly(): string[] {
+    return this.#clients.flatMap(({ client, direct }, index) =>
+      this.#workload.rooms
+        .filter((room) => room.startsWith("@") && room.slice(1).split(",").includes(client.user))
+        .filter((room) => !direct.hasAll(room))
+        .map((room) => `client ${index} lacks direct messages of ${room}`),
+    );
+  }
+
+  /** A clean stop loses nothing, leaves no damage, and the next start has the same content, wherever it reads it. */
+  async #stopAndStartAgain(): Promise<void> {
+    this.#isOver = true;
+    const server = this.#server;
+    if (server === null || !this.#host.alive) {
+      this.#violated("there is no server in the end");
+      return;
+    }
+    for (const room of server.state.rooms()) {
+      if (this.#plan.privateRooms.has(room.name)) continue;
+      for (const user of this.#people.keys()) {
+        this.#oracle.finalMark({ user, room: room.name, seq: room.readMark(user) });
+      }
+    }
+    for (const { host } of this.#clients) host.crash("killed");
+    // What the crashed clients had sent may still be on its way into the log.
+    await this.#scheduler.run({ until: millis(this.#scheduler.now() + 2_000), eventsMax });
+    this.#whiteBox.look();
+    const before = await this.#settled("reading all rooms", roomContents(server));
+    if (before === null) return;
+    await this.#settled("a clean stop", server.stop(1_000));
+    this.#whiteBox.look();
+    const files = this.#disk.fileSystem.durableCopy();
+    for (const found of (await this.#settled("verify", verifyFindings(files, this.#limits))) ?? []) {
+      this.#violated(found);
+    }
+    const differences = await this.#settled("reading chunks", sealedDifferences(server, files));
+    for (const difference of differences ?? []) this.#violated(difference);
+    this.#host.crash("powerLoss");
+    this.#disk.powerLost("lost");
+    this.#server = null;
+    this.#host.start();
+    this.#boot();
+    const until = millis(this.#scheduler.now() + livenessMs);
+    const restarted = (): Server | null => this.#server;
+    await this.#scheduler.runUntil(() => restarted() !== null, { until, eventsMax });
+    const again = restarted();
+    if (again === null) {
+      this.#violated("the server does not start again after a clean stop");
+      return;
+    }
+    const after = await this.#settled("reading all rooms again", roomContents(again));
+    if (after === null) return;
+    for (const [room, content] of before) {
+      if (after.get(room) !== content) this.#violated(`${room} was ${content} and is ${after.get(room) ?? "gone"}`);
+    }
+    this.#marks.count("clean restart compared");
+    this.#scheduler.traceBytes(utf8([...after.values()].join("\n")));
+  }
+
+  /** What became of something that takes virtual time; null and a violation when it fails or does not end. */
+  async #settled<T>(what: string, promise: Promise<T>): Promise<T | null> {
+    const outcome: { value: T | null; isOver: boolean } = { value: null, isOver: false };
+    promise.then(
+      (value) => {
+        outcome.value = value;
+        outcome.isOver = true;
+      },
+      (cause: unknown) => {
+        outcome.isOver = true;
+        this.#violated(`${what} failed: ${String(cause)}`);
+      },
+    );
+    const until = millis(this.#scheduler.now() + livenessMs);
+    await this.#scheduler.runUntil(() => outcome.isOver, { until, eventsMax });
+    if (!outcome.isOver) this.#violated(`${what} did not end`);
+    return outcome.value;
+  }
+
+  #result(): RunResult {
+    const verdict = this.#oracle.finish({ at: this.#scheduler.now() });
+    return {
+      seed: this.#seed,
+      virtualSeconds: Math.round(this.#scheduler.now() / 1_000),
+      events: this.#scheduler.events,
+      faults: this.#injector.counts(),
+      schedule: this.#schedule,
+      traceHash: this.#scheduler.traceHash(),
+      violations: [...this.#violations, ...verdict.anomalies.map((anomaly) => JSON.stringify(anomaly))],
+      seen: verdict.seen,
+      marks: this.#marks.counts(),
+      seals: this.#whiteBox.seals,
+      starts: this.#starts,
+    };
+  }
+}
+
+function drawSettings(random: Random): SimServerOptions["settings"] {
   const pick = <T>(...values: readonly T[]): T => values[random.whole(values.length)]!;
-  const settings = {
+  return {
     timeZone: pick("UTC", "Asia/Shanghai", "America/St_Johns"),
     retentionDays: 0,
     push: pick({ afterMs: 0, afterCount: 0 }, { afterMs: 0, afterCount: 0 }, { afterMs: 20, afterCount: 5 }),
     flush: pick({ afterMs: 0, afterBytes: 0 }, { afterMs: 0, afterBytes: 0 }, { afterMs: 10, afterBytes: 2_048 }),
-  };
-  const serverRandom = of(4);
-  let starts = 0;
-  let seals = 0;
-  let current: SimServer | null = null;
-  const boot = (booted: SimHost): void => {
-    if (booted !== host) return;
-    starts++;
-    current = new SimServer({
-      host,
-      network,
-      disk,
-      random: serverRandom,
-      limits,
-      settings,
-      log,
-      onDamaged: (damage) => violations.push(`damaged without damage: ${damage.message}`),
-      onExit: () => {
-        host.crash("killed");
-        disk.killed();
-        scheduler.after(restartAfter, "restart", () => {
-          if (host.alive) return;
-          host.start();
-          boot(host);
-        });
-      },
-    });
-  };
-  boot(host);
-
-  const workload = drawWorkload({ random: of(5), clients: 5, rooms: 4, forMs, bodyBytesMax: limits.bodyBytesMax });
-  const clientRandom = of(6);
-  const sentBy = new Map(workload.users.map((user) => [user, new Set<string>()]));
-  const makeClient = (user: string, clientHost: SimHost): SdkClient =>
-    new SdkClient({
-      user,
-      host: clientHost,
-      network,
-      servers: [{ host: "n1", port: serverPort }],
-      random: clientRandom,
-      sent: sentBy.get(user) ?? new Set(),
-      isBinary: clientRandom.whole(2) === 0,
-    });
-  const clients = workload.users.map((user, index) => {
-    const clientHost = scheduler.host(`client${index}`);
-    return { host: clientHost, client: makeClient(user, clientHost) };
-  });
-  // Rooms are made before anybody talks in them.
-  for (const room of workload.rooms as readonly RoomName[]) {
-    if (!room.startsWith("@")) clients[0]!.client.join(room).catch(() => undefined);
-  }
-
-  const swarm = drawSwarm(random, soloFaults);
-  network.shape(swarm.link);
-  const injector = new FaultInjector({
-    scheduler,
-    network,
-    boot,
-    disk: (one) => (one === host ? disk : null),
-  });
-  const targets = { servers: ["n1"], clients: clients.map((one) => one.host.name) };
-  const schedule = options.schedule ?? drawSchedule(random, { swarm, targets, forMs });
-  injector.inject(schedule);
-  // The outbox tries for as long as it takes; a request that meets a server that is down ends by its own time-out.
-  const oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null });
-  const player = new WorkloadPlayer({ scheduler, oracle, workload, client: (index) => clients[index]! });
-  player.play();
-  if (random.whole(2) === 0) {
-    scheduler.after(millis(forMs / 2), "client crash", () => {
-      const { host: clientHost, client } = clients[1]!;
-      clientHost.crash("killed");
-      player.clientCrashed(1);
-      clientHost.start();
-      clients[1] = { host: clientHost, client: makeClient(client.user, clientHost) };
-    });
-  }
-  const tookMs = await safetyThenLiveness({
-    scheduler,
-    injector,
-    safetyMs: millis(forMs),
-    livenessMs: millis(livenessMs),
-    afterHealing: () => {
-      for (const { client } of clients) client.reconnect();
-      for (const index of clients.keys()) player.beginCatchUp(index);
-    },
-    done: () => player.isCaughtUp,
-    eventsMax: 20_000_000,
-  });
-  if (tookMs === null)
-    violations.push(
-      `no progress ${livenessMs / 1_000} s after everything was healed: ${player.unfinished().join("; ")}`,
-    );
-  seals = (current as SimServer | null)?.server?.state.lastChunk ?? 0;
-  player.endCatchUp();
-  const verdict = oracle.finish({ at: scheduler.now() });
-  for (const anomaly of verdict.anomalies) violations.push(JSON.stringify(anomaly));
-  return {
-    seed,
-    virtualSeconds: Math.round(scheduler.now() / 1_000),
-    events: scheduler.events,
-    faults: injector.counts(),
-    schedule,
-    traceHash: scheduler.traceHash(),
-    violations,
-    acknowledged: verdict.seen.acknowledged,
-    seals,
-    starts,
   };
 }

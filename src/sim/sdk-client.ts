@@ -9,41 +9,55 @@ import type { SimStream } from "./connection-end.ts";
 import type { SimHost } from "./host.ts";
 import type { Network } from "./network.ts";
 import type { MessageContent } from "./room-history.ts";
+import type { RunMarks } from "./run-marks.ts";
 import type { HistoryRequest, SendOutcome, SimClient, SubscriptionSink } from "./sim-client.ts";
 import { clientLink } from "./stream-adapters.ts";
 
 /** How often a reader who wants to know asks whether it has everything. */
 const askHeadMs = 500;
+/** How long a reader waits before it tries a room again that it may not read, or that is not there. */
+const readAgainMs = 1_000;
+
+/** What holds for a user over all devices and all lives of each. */
+export interface Person {
+  readonly user: string;
+  /** Ids this user has sent. */
+  readonly sent: Set<string>;
+  /** How far each room was marked as read, answered or not. */
+  readonly marked: Map<string, number>;
+}
+
+export interface SdkClientOptions {
+  readonly person: Person;
+  readonly host: SimHost;
+  readonly network: Network;
+  readonly servers: readonly { readonly host: string; readonly port: number }[];
+  readonly random: Random;
+  readonly isBinary: boolean;
+  /** Rooms that are made private, and that people are put out of. */
+  readonly privateRooms: ReadonlySet<string>;
+  readonly marks: RunMarks;
+  /** Called before anything that speaks of what a room keeps is passed on. */
+  readonly beforeNews: () => void;
+}
 
 /** The shipped SDK as a client of the simulated world: only the network under it is not the real one. */
 export class SdkClient implements SimClient {
   readonly user: string;
   readonly chat: Chat;
-  readonly #host: SimHost;
-  readonly #network: Network;
+  readonly #options: SdkClientOptions;
   #stream: SimStream | null = null;
   #events: LinkEvents | null = null;
   #isSlow = false;
-  /** Ids this user has sent, in this life or an earlier one. */
-  readonly #sent: Set<string>;
 
-  constructor(options: {
-    sent: Set<string>;
-    user: string;
-    host: SimHost;
-    network: Network;
-    servers: readonly { host: string; port: number }[];
-    random: Random;
-    isBinary: boolean;
-  }) {
-    this.user = options.user;
-    this.#sent = options.sent;
-    this.#host = options.host;
-    this.#network = options.network;
+  constructor(options: SdkClientOptions) {
+    this.user = options.person.user;
+    this.#options = options;
+    options.marks.count(options.isBinary ? "client in binary" : "client in JSON");
     const urls = options.servers.map(({ host, port }) => `tcp://${host}:${port}`);
     const format: Link["format"] = options.isBinary ? "binary-stream" : "json-lines";
     this.chat = connect(urls, {
-      user: options.user,
+      user: this.user,
       clock: options.host.clock,
       random: options.random,
       encodings: { "binary-stream": binaryEncoding("stream") },
@@ -53,7 +67,7 @@ export class SdkClient implements SimClient {
 
   #dial(url: string, format: Link["format"], events: LinkEvents): Link {
     const { hostname, port } = new URL(url);
-    const stream = this.#network.dial(this.#host, { host: hostname, port: Number(port) });
+    const stream = this.#options.network.dial(this.#options.host, { host: hostname, port: Number(port) });
     this.#stream = stream;
     this.#events = events;
     const link = clientLink(stream, format, events);
@@ -71,10 +85,12 @@ export class SdkClient implements SimClient {
     const room = this.#room(message.room);
     const { cid, kind, ref } = message;
     try {
-      const isNewCid = !this.#sent.has(cid);
-      this.#sent.add(cid);
+      const { sent } = this.#options.person;
+      const isNewCid = !sent.has(cid);
+      sent.add(cid);
       const stored = await room.send(message.body, { cid, isNewCid, kind, ...(ref === 0 ? {} : { ref }) });
       const seq = stored.seq!;
+      if (stored.dup) this.#options.marks.count("repeat answered");
       if (stored.ts !== null && stored.epoch !== null) {
         return { outcome: "stored", seq, ts: stored.ts, epoch: stored.epoch, dup: stored.dup };
       }
@@ -84,7 +100,9 @@ export class SdkClient implements SimClient {
       if (found === undefined || found.seq !== seq) return { outcome: "unknown" };
       return { outcome: "stored", seq, ts: found.ts, epoch: found.epoch, dup: stored.dup };
     } catch (error) {
-      return error instanceof SendRefused ? { outcome: "refused", code: error.code } : { outcome: "unknown" };
+      if (!(error instanceof SendRefused)) return { outcome: "unknown" };
+      this.#options.marks.count(error.code === "id_conflict" ? "conflict answered" : "send refused");
+      return { outcome: "refused", code: error.code };
     }
   }
 
@@ -93,27 +111,50 @@ export class SdkClient implements SimClient {
     sink: SubscriptionSink,
   ): { end(): void } {
     const room = this.#room(request.room);
+    const { host, privateRooms, marks, beforeNews } = this.#options;
+    const isPrivate = privateRooms.has(request.room);
     const stop = new AbortController();
-    const stream = room.messages({ after: request.after, signal: stop.signal });
     let position = request.after === "latest" ? -1 : request.after;
+    let wasOut = false;
     let isOver = false;
     const read = async (): Promise<void> => {
+      const stream = room.messages({ after: position < 0 ? "latest" : position, signal: stop.signal });
       for await (const item of stream) {
         if (isOver) return;
+        beforeNews();
         if (item.gap !== undefined) {
+          if (isPrivate && item.gap.reason === "deleted") {
+            // No gap in what is there: the reader has no business here any more.
+            marks.count("put out of a private room");
+            wasOut = true;
+            return;
+          }
+          marks.count("gap told");
           position = item.gap.to;
           sink.gap(item.gap);
           continue;
+        }
+        if (wasOut) {
+          marks.count("let in again");
+          wasOut = false;
         }
         const { seq, ts, epoch, from, cid, kind, ref, body } = item;
         position = seq;
         sink.message({ room: request.room, seq, ts, epoch, from, cid, kind, ref: ref ?? 0, body });
       }
     };
-    // A room that is not there yet, or no longer readable, ends the reading; that is no wrong of anybody's.
-    read().catch(() => undefined);
+    // A room that is not there yet, or that may not be read now, ends the reading. Whoever wants it tries again.
+    const keepReading = (): void => {
+      if (isOver) return;
+      const again = (): void => {
+        host.clock.after(millis(readAgainMs), keepReading);
+      };
+      read().then(again, again);
+    };
+    keepReading();
     const offRead = this.chat.on("read", (mark) => {
-      if (mark.room === room.name && !isOver) sink.mark(mark);
+      // Who leaves a private room leaves their mark behind too, and begins anew.
+      if (mark.room === room.name && !isOver && !isPrivate) sink.mark(mark);
     });
     const ask = (): void => {
       if (isOver) return;
@@ -123,9 +164,9 @@ export class SdkClient implements SimClient {
         },
         () => undefined,
       );
-      this.#host.clock.after(millis(askHeadMs), ask);
+      host.clock.after(millis(askHeadMs), ask);
     };
-    if (request.after === 0) this.#host.clock.after(millis(askHeadMs), ask);
+    if (request.after === 0) host.clock.after(millis(askHeadMs), ask);
     return {
       end: () => {
         isOver = true;
@@ -145,6 +186,7 @@ export class SdkClient implements SimClient {
       level: linearizable ? "linearizable" : "local",
       atLeast,
     });
+    this.#options.beforeNews();
     const items = page.items.map(({ seq, ts, epoch, from, cid, kind, ref, body }) => {
       return { room: request.room, seq: seq!, ts, epoch, from, cid, kind, ref: ref ?? 0, body };
     });
@@ -156,15 +198,19 @@ export class SdkClient implements SimClient {
     readonly from: string;
     readonly cid: string;
   }): ReturnType<SimClient["lookup"]> {
-    return this.#room(request.room).lookup(request.cid, request.from);
+    const found = await this.#room(request.room).lookup(request.cid, request.from);
+    this.#options.beforeNews();
+    return found;
   }
 
   async markRead(request: { readonly room: string; readonly seq: number }): Promise<void> {
+    const { marked } = this.#options.person;
+    marked.set(request.room, Math.max(marked.get(request.room) ?? 0, request.seq));
     await this.#room(request.room).markRead(request.seq);
   }
 
   async join(room: string): Promise<void> {
-    await this.#room(room).join();
+    await this.#room(room).join({ private: this.#options.privateRooms.has(room) });
   }
 
   async leave(room: string): Promise<void> {

@@ -415,6 +415,17 @@ export class SimFileSystem implements FileSystem {
     return copy;
   }
 
+  /** Another server's disk with what power loss would leave at this moment if nothing unsynced got through (`lost`). */
+  durableCopy(): SimFileSystem {
+    const copy = new SimFileSystem({ random: seededRandom(1) });
+    for (const folder of this.#platter.folders) {
+      copy.#cache.folders.add(folder);
+      copy.#platter.folders.add(folder);
+    }
+    for (const [path, { platter }] of this.#platter.names) copy.plant(path, platter.bytes.subarray(0, platter.size));
+    return copy;
+  }
+
   /** How many operations power loss would put at risk now. */
   get unsynced(): number {
     return this.#pending.length;

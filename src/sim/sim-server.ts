@@ -28,6 +28,8 @@ export interface SimServerOptions {
   readonly settings: Pick<ServerSettings, "timeZone" | "retentionDays" | "push"> & {
     readonly flush: { readonly afterMs: number; readonly afterBytes: number };
   };
+  /** It takes clients from now on. */
+  readonly onStarted: (server: Server) => void;
   /** The data is damaged, though nobody damaged it: the worst that can be found. */
   readonly onDamaged: (damage: DataDamaged) => void;
   /** The process came to an end by itself; whoever looks after it starts it again. */
@@ -47,6 +49,10 @@ export class SimServer {
   constructor(options: SimServerOptions) {
     this.#options = options;
     this.#life = options.host.life;
+  }
+
+  /** Begins to start; what becomes of it is told by the options. Call once. */
+  start(): void {
     this.#start().catch((cause: unknown) => this.#failed(cause));
   }
 
@@ -96,6 +102,7 @@ export class SimServer {
     );
     if (!this.#isMine) return;
     this.server = server;
+    this.#options.onStarted(server);
     const door = new TcpDoor({ server, clock, limits, log });
     network.listen(host, serverPort, (stream) => door.accept(byteStream(stream)));
   }

@@ -1,0 +1,118 @@
+import type { RoomName, Seq, UserName } from "../base/ids.ts";
+import { fraction, type Random } from "../base/random.ts";
+import { millis } from "../base/units.ts";
+import { operate, type Operation } from "../server/operator.ts";
+import type { Server } from "../server/server.ts";
+import type { Oracle } from "./oracle.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+/** How often those who are outside a private room are let in again. */
+const inviteEveryMs = 5_000;
+
+export interface OperatorPlan {
+  /** Rooms that keep so many of their newest messages, from a moment on. */
+  readonly retention: readonly { readonly at: number; readonly room: RoomName; readonly messages: number }[];
+  /** Rooms whose older part is removed once: `share` of the way to the head. */
+  readonly trims: readonly { readonly at: number; readonly room: RoomName; readonly share: number }[];
+  readonly kicks: readonly { readonly at: number; readonly room: RoomName; readonly user: UserName }[];
+  readonly privateRooms: ReadonlySet<string>;
+}
+
+/** Draws what an operator does in a run: in about half of them nothing is removed, in two of three no room is private. */
+export function drawOperatorPlan(
+  random: Random,
+  options: { readonly rooms: readonly string[]; readonly users: readonly string[]; readonly forMs: number },
+): OperatorPlan {
+  const { forMs } = options;
+  const rooms = options.rooms.filter((room) => !room.startsWith("@")) as RoomName[];
+  const users = options.users as readonly UserName[];
+  const pick = <T>(list: readonly T[]): T => list[random.whole(list.length)]!;
+  const sometime = (): number => forMs * (0.1 + 0.6 * fraction(random));
+  const retention =
+    random.whole(2) === 0 ? [{ at: sometime(), room: pick(rooms), messages: pick([1, 10, 50, 200]) }] : [];
+  const trims = random.whole(3) === 0 ? [{ at: sometime(), room: pick(rooms), share: fraction(random) }] : [];
+  const privateRooms = new Set(random.whole(3) === 0 && rooms.length > 1 ? [rooms[1]!] : []);
+  const kicks = [...privateRooms].flatMap((room) =>
+    Array.from({ length: 1 + random.whole(8) }, () => ({ at: forMs * fraction(random), room, user: pick(users) })),
+  );
+  return { retention, trims, kicks, privateRooms };
+}
+
+/**
+ * Who runs the server: asks for retention, and lets people in and out, whatever the server is going through. Tells the
+ * oracle what may be missing from then on.
+ */
+export class SimOperator {
+  readonly #plan: OperatorPlan;
+  readonly #scheduler: Scheduler;
+  readonly #oracle: Oracle;
+  readonly #users: readonly UserName[];
+  readonly #server: () => Server | null;
+  /** How many messages a room keeps, and the highest head it was seen to have. */
+  readonly #kept = new Map<RoomName, number>();
+
+  constructor(options: {
+    readonly plan: OperatorPlan;
+    readonly scheduler: Scheduler;
+    readonly oracle: Oracle;
+    readonly users: readonly string[];
+    /** The server of the moment, if it takes anything. */
+    readonly server: () => Server | null;
+  }) {
+    this.#plan = options.plan;
+    this.#scheduler = options.scheduler;
+    this.#oracle = options.oracle;
+    this.#users = [...new Set(options.users)] as UserName[];
+    this.#server = options.server;
+  }
+
+  start(): void {
+    for (const { at, room, messages } of this.#plan.retention) {
+      this.#later(at, () => {
+        this.#kept.set(room, messages);
+        this.#do({ type: "retention", room, ageMs: 0, messages, bytes: 0 });
+      });
+    }
+    for (const { at, room, share } of this.#plan.trims) {
+      this.#later(at, () => {
+        const first = Math.floor((this.#server()?.state.room(room)?.head ?? 0) * share);
+        if (first < 1) return;
+        this.#oracle.removable(room, first);
+        this.#do({ type: "trim", room, first: first as Seq });
+      });
+    }
+    for (const { at, room, user } of this.#plan.kicks) {
+      this.#later(at, () => this.#do({ type: "kick", room, user }));
+    }
+    if (this.#plan.privateRooms.size > 0) this.#later(inviteEveryMs, () => this.#inviteAll());
+  }
+
+  /** Tells the oracle what retention may have removed by now: called before anything is judged by it. */
+  update(): void {
+    for (const [room, messages] of this.#kept) {
+      const head = this.#server()?.state.room(room)?.head ?? 0;
+      if (head >= messages) this.#oracle.removable(room, head - messages + 1);
+    }
+  }
+
+  #inviteAll(): void {
+    for (const room of this.#plan.privateRooms) {
+      const existing = this.#server()?.state.room(room);
+      if (existing === undefined) continue;
+      for (const user of this.#users) {
+        if (existing.member(user) === undefined) this.#do({ type: "invite", room: room as RoomName, user });
+      }
+    }
+    this.#later(inviteEveryMs, () => this.#inviteAll());
+  }
+
+  #do(operation: Operation): void {
+    const server = this.#server();
+    // A refusal is the server's answer to an operator; the next invitation comes by itself, the rest is left undone.
+    if (server !== null) operate(server, operation).catch(() => undefined);
+  }
+
+  #later(delayMs: number, task: () => void): void {
+    this.#scheduler.after(millis(delayMs), "operator", task);
+  }
+}
