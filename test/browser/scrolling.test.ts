@@ -58,17 +58,20 @@ describe.skipIf(!hasChromium)("a long room [needs chromium]", () => {
   });
 
   test("what comes above moves nothing that is being read, and what comes below neither [needs chromium]", async () => {
-    const first = (await seqs())[0]!;
-    // Somewhere near the top: this asks for more, and the row that is read stays where it is.
-    await reader.page.$eval(".log", (log) => {
+    // Somewhere near the top: this asks for more, and the row that is read stays where it is. Looked at in the same
+    // turn, before any answer can have come.
+    const { first, read, before } = await reader.page.evaluate(() => {
+      const log = document.querySelector(".log")!;
       log.scrollTop = 300;
-    });
-    const read = await reader.page.evaluate(() => {
-      const top = document.querySelector(".log")!.getBoundingClientRect().top;
       const rows = [...document.querySelectorAll<HTMLElement>(".row[data-seq]")];
-      return Number(rows.find((row) => row.getBoundingClientRect().bottom > top)!.dataset["seq"]);
+      const { top } = log.getBoundingClientRect();
+      const row = rows.find((one) => one.getBoundingClientRect().bottom > top)!;
+      return {
+        first: Number(rows[0]!.dataset["seq"]),
+        read: Number(row.dataset["seq"]),
+        before: row.getBoundingClientRect().top,
+      };
     });
-    const before = await topOf(read);
     await reader.page.waitForFunction(
       (old) => Number(document.querySelector<HTMLElement>(".row[data-seq]")!.dataset["seq"]) < old,
       first,

@@ -1,5 +1,8 @@
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { root } from "../../scripts/repository.mjs";
 import { ChatServer } from "./chat-server.ts";
 import { hasChromium, launchChromium, Person } from "./chromium.ts";
 
@@ -86,6 +89,31 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
     expect(await bob.page.textContent(`${row} .body`)).toBe("deleted");
     // Changes are no rows: nobody sees a message that is not one.
     expect((await bob.rows()).some((one) => one.body === "" || one.body === "👍")).toBe(false);
+  });
+
+  test("everything can be done without a mouse [needs chromium]", async () => {
+    await alice.say("for the keyboard");
+    const seq = await bob.sees("for the keyboard");
+    await bob.page.focus(".log");
+    await bob.page.keyboard.press("ArrowUp");
+    await bob.page.keyboard.press("Tab");
+    expect(await bob.page.evaluate(() => document.activeElement?.getAttribute("aria-label"))).toBe("React with 👍");
+    await bob.page.keyboard.press("Enter");
+    await alice.page.waitForSelector(`.row[data-seq="${seq}"] .reaction`);
+    // And on to where one writes: no more than what is visible lies between.
+    await bob.page.focus(".log");
+    for (let stop = 0; stop < 12; stop++) {
+      if (await bob.page.evaluate(() => document.activeElement?.tagName === "TEXTAREA")) break;
+      await bob.page.keyboard.press("Tab");
+    }
+    expect(await bob.page.evaluate(() => document.activeElement?.tagName)).toBe("TEXTAREA");
+  });
+
+  test("all of the page is smaller than 60 KB [needs chromium]", () => {
+    const folder = join(root, "dist/web");
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".gz"));
+    expect(files.length).toBeGreaterThanOrEqual(3);
+    expect(files.reduce((sum, file) => sum + statSync(join(folder, file)).size, 0)).toBeLessThan(60_000);
   });
 
   test("nobody can be made to edit what is not theirs [needs chromium]", async () => {

@@ -100,6 +100,17 @@ export class MessageList extends Component<ListProps> {
     else if (scrollTop <= aheadPixels && !open.window.isAtStart) open.loadOlder().catch(reportError);
   };
 
+  /** Up and down lead from message to message; what can be done with one is then the next stop of the Tab key. */
+  readonly #walked = (event: KeyboardEvent): void => {
+    if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+    const rows = [...this.#scroller.current!.querySelectorAll<HTMLElement>(".row")];
+    const here = rows.findIndex((row) => row.contains(document.activeElement));
+    const next = event.key === "ArrowUp" ? rows.at(here === -1 ? -1 : here - 1) : rows[here + 1];
+    if (next === undefined || (here === 0 && event.key === "ArrowUp")) return;
+    event.preventDefault();
+    next.focus();
+  };
+
   readonly #toNewest = (): void => {
     const { open } = this.props;
     if (open.window.isAtHead) {
@@ -135,6 +146,7 @@ export class MessageList extends Component<ListProps> {
           aria-label={texts.messageTo(visibleLine(open.room.name))}
           tabIndex={0}
           onScroll={this.#scrolled}
+          onKeyDown={this.#walked}
         >
           {open.wasReset && <p class="line reset">{texts.reset}</p>}
           {phase.name === "ready" && this.#top(isEmpty)}
@@ -232,7 +244,7 @@ export class MessageList extends Component<ListProps> {
     const { model, texts } = this.props;
     const { cid, content } = own.sent;
     return (
-      <article key={`c${cid}`} class="row own pending" data-key={`c${cid}`}>
+      <article key={`c${cid}`} class="row own pending" data-key={`c${cid}`} tabIndex={-1}>
         {content.ref === null ? (
           <MessageText body={content.body} />
         ) : (
