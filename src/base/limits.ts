@@ -120,7 +120,7 @@ export const defaultLimits: Limits = {
   directRoomsMax: 10_000,
   visitorMarksMax: 1_000,
 
-  ringSlots: 1_024,
+  ringSlots: 4_096,
   ringBytesMax: 64 * MiB,
 
   segmentBytes: 64 * MiB,

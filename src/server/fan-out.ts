@@ -94,8 +94,15 @@ export class FanOut {
 
   /** Writes what sessions have queued. */
   flush(): void {
-    for (const session of this.#touched) session.flush();
+    let isTaken = true;
+    for (const session of this.#touched) {
+      session.flush();
+      if (session.link.queuedBytes() > 0) isTaken = false;
+    }
     this.#touched.clear();
+    // As a rule the system has copied everything by now, and the same memory serves again.
+    if (isTaken) this.#writer.reuse();
+    else this.#writer.renew();
   }
 
   /** Announces everything at once: the server stops, or a test wants to see it. */

@@ -38,8 +38,8 @@ const textMessage = 0x81;
 const binaryMessage = 0x82;
 
 /**
- * Writes frames, wrapped as a link's format wants them, one behind the other into slabs. What is written is never
- * written over: a link may hold it as long as it likes. One writer serves all links of a server.
+ * Writes frames, wrapped as a link's format wants them, one behind the other into slabs. What is written is not
+ * written over before every link says that it holds nothing any more. One writer serves all links of a server.
  *
  * A frame lies in `slab` from what `at` was before to what it is after; callers read both around each call, and look
  * whether `slab` was changed meanwhile.
@@ -47,6 +47,17 @@ const binaryMessage = 0x82;
 export class FrameWriter {
   slab: Uint8Array = new Uint8Array(0);
   at = 0;
+
+  /** Every link has taken what was written: it may be written over. */
+  reuse(): void {
+    this.at = 0;
+  }
+
+  /** Some link still holds what was written: the rest goes elsewhere, so that this can be told apart. */
+  renew(): void {
+    this.slab = new Uint8Array(0);
+    this.at = 0;
+  }
 
   /** A message of a room. */
   message(format: WireFormat, message: MessageRanges): void {

@@ -99,7 +99,9 @@ export class Orderer {
       return proposed;
     }
     const live = this.#memory.live(room);
-    const needed = this.#driver.state.lookupNeeded(batch.bytes, offset);
+    // The usual case costs no hash: the client knew a head above the floor, and `prev` is on its way or not given.
+    const isPlain = source.ref === 0 && source.checked >= room.floor && (follows || source.prevLength === 0);
+    const needed = isPlain ? null : this.#driver.state.lookupNeeded(batch.bytes, offset);
     if (source.ref !== 0 || (needed !== null && (needed.id !== null || !follows))) {
       const record = batch.bytes.slice(offset, offset + recordLength(batch.bytes, offset));
       return { type: "lookingUp", done: this.#lookUpAndPropose(origin, request, room, record, follows) };

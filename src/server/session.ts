@@ -338,16 +338,20 @@ export class Session implements ClientSession, Caller, Origin {
   // Answers false when the send must wait: it is taken again from the same bytes.
   #sendBinary(b: Uint8Array, o: number, end: number): boolean {
     const id = sendRequestId(b, o, end);
+    const { state } = this.#host;
+    let room: Room | undefined;
     let name: Uint8Array;
     const roomLength = sendRoomLength(b, o);
     if (roomLength > 0) {
       const start = sendRoomStart(b, o);
-      name = b.subarray(start, start + roomLength);
+      room = state.roomAt(b, start, roomLength);
+      name = room?.nameBytes ?? b.subarray(start, start + roomLength);
     } else {
       const start = sendToStart(b, o);
       const to = textOf(b, start, start + sendToLength(b, o)) as UserName;
       if (!this.#mayWriteTo(id, to)) return true;
       name = utf8(directRoomOf(this.#user, to));
+      room = state.room(name);
     }
     const source = this.#host.source;
     source.bytes = b;
@@ -361,7 +365,7 @@ export class Session implements ClientSession, Caller, Origin {
     source.bodyLength = sendBodyLength(b, o);
     source.ref = sendRef(b, o);
     source.checked = sendSince(b, o);
-    return this.#post(id, name);
+    return this.#post(id, name, room);
   }
 
   #sendFrame(frame: ClientFrameOf<"send">): boolean {
@@ -369,7 +373,7 @@ export class Session implements ClientSession, Caller, Origin {
     if (to !== undefined && !this.#mayWriteTo(frame.id, to)) return true;
     const name = utf8(to === undefined ? frame.room! : directRoomOf(this.#user, to));
     fillSource(this.#host.source, this.#host.scratch, frame);
-    return this.#post(frame.id, name);
+    return this.#post(frame.id, name, this.#host.state.room(name));
   }
 
   #mayWriteTo(id: RequestId, to: UserName): boolean {
@@ -378,13 +382,11 @@ export class Session implements ClientSession, Caller, Origin {
     return false;
   }
 
-  #post(id: RequestId, name: Uint8Array): boolean {
+  #post(id: RequestId, name: Uint8Array, room: Room | undefined): boolean {
     if (this.#sendsInFlight >= this.#host.limits.sendsInFlightMax) {
       this.answer(refusal(id, "overloaded", "too many sends of this connection wait", { retryAfterMs: 50 }));
       return true;
     }
-    const state = this.#host.state;
-    const room = state.room(name);
     if (!this.#mayPost(id, room, name)) return true;
     const existing = room?.exists === true ? room : undefined;
     const taken = this.#host.orderer.post(
