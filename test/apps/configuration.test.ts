@@ -134,6 +134,8 @@ describe("one table says what there is", () => {
       const row = text.split("\n").find((line) => line.startsWith(`| \`${key}\` |`))!;
       expect(row).toContain(variableOf(key));
       if (flag !== null) expect(row).toContain(flag.split(" ")[0]);
+      // Those of limits stand in limits.md, which is held to the same table.
+      if (key.startsWith("limits.")) continue;
       if (typeof fallback === "number" || typeof fallback === "string")
         expect(row).toContain(`\`${String(fallback)}\``);
     }

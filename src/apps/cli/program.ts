@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { ExitCode } from "../terminal/exit-codes.ts";
+import { simCommand } from "./sim-command.ts";
 import { settings } from "./settings.ts";
 import { version } from "./version.ts";
 
@@ -21,6 +22,7 @@ export function makeProgram(ended: (code: ExitCode) => void): Command {
   program.addCommand(statusCommand(ended));
   program.addCommand(verifyCommand(ended));
   program.addCommand(benchCommand(ended));
+  program.addCommand(simCommand(ended));
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }
@@ -97,6 +99,7 @@ const outputOption = (): Option =>
 
 function chatCommand(): Command {
   return withClientOptions(new Command("chat"))
+    .helpGroup("Chat:")
     .description("talk, at a terminal or from a pipe")
     .argument("[url...]", "servers; the usual one is ws://127.0.0.1:7400")
     .option("--room <room>", "where to begin", "lobby")
@@ -120,6 +123,7 @@ While no server answers, a pipe waits for --within seconds.`,
 
 function sendCommand(): Command {
   return withClientOptions(new Command("send"))
+    .helpGroup("Chat:")
     .description("store one message, and say where")
     .argument("<room>", "a room, or @user")
     .argument("[text]", "what to say; left out: what standard input holds")
@@ -143,6 +147,7 @@ Examples:
 
 function tailCommand(): Command {
   return withClientOptions(new Command("tail"))
+    .helpGroup("Chat:")
     .description("print a room's messages in order")
     .argument("<room>", "a room, or @user")
     .addOption(new Option("--after <seq>", "everything after this place; 0 = from the beginning").argParser(whole))
@@ -168,6 +173,7 @@ const dataOption = (): Option =>
 
 function statusCommand(ended: (code: ExitCode) => void): Command {
   return new Command("status")
+    .helpGroup("Servers:")
     .description("what a server says of itself, or who is connected")
     .argument("[url]", "operators' port, such as http://127.0.0.1:7402")
     .option("--url <url>", "the same")
@@ -202,6 +208,7 @@ interface StatusFlags {
 
 function verifyCommand(ended: (code: ExitCode) => void): Command {
   return new Command("verify")
+    .helpGroup("Servers:")
     .description("check every byte of a stopped server's data directory")
     .argument("<dir>", "data directory, or a copy of one")
     .addOption(outputOption())
@@ -222,6 +229,7 @@ Changes nothing. Ends with 1 when there is damage, and lists every range of it.`
 
 function benchCommand(ended: (code: ExitCode) => void): Command {
   return new Command("bench")
+    .helpGroup("Servers:")
     .description("load a server, and measure what it does")
     .option("--url <url>", "TCP port of the server: tcp://HOST:PORT")
     .addOption(dataOption())

@@ -25,6 +25,9 @@ import { version } from "./version.ts";
 /** How long clients have to go elsewhere once the server was told to stop, in milliseconds. */
 const drainWithinMs = 2_000;
 
+/** How long a server whose journal failed takes at most to tell its clients, in milliseconds. */
+const failedWithinMs = 500;
+
 /** What ends a server that runs. */
 type End = { type: "signal"; signal: NodeJS.Signals } | { type: "failed"; cause: Error };
 
@@ -105,9 +108,13 @@ export async function serve(
 async function stop(reason: End, parts: { server: Server; doors: ServerDoors; log: Log }): Promise<ExitCode> {
   const { server, doors, log } = parts;
   if (reason.type === "failed") {
-    // What was not flushed is not known to be stored, and no later flush can be believed. Clients go elsewhere, or wait.
+    // What was not flushed is not known to be stored, and no later flush can be believed. Clients hear as much, and go
+    // elsewhere or wait; a disk that hangs must not hold this up.
     log.error("server.failed", { cause: reason.cause });
-    await doors.close();
+    setTimeout(() => process.exit(exitCodes.failed), failedWithinMs);
+    doors.stop();
+    await server.stop(0);
+    await doors.settle(failedWithinMs);
     process.exit(exitCodes.failed);
   }
   log.info("server.stopping", { signal: reason.signal });

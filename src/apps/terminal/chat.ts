@@ -15,10 +15,8 @@ export interface ChatCommand extends ClientOptions {
 
 /** Lines of a pipe that may wait for an answer: enough to keep a server busy, few enough to hold. */
 const pipedInFlightMax = 1_000;
-/** How long a pipe waits at its end until what it said has come back, which it need not. */
-const echoWithinMs = 1_000;
-/** Who leaves while something is not stored is held for as long as it takes, or until asked again. */
-const drainWithinMs = 24 * 3_600_000;
+/** How long the end waits until what was stored last has come back and is shown, which it need not. */
+const echoWithinMs = 500;
 
 /** `synod chat`. Throws `CommandFailed` when something that was said is not stored. */
 export async function chat(command: ChatCommand): Promise<void> {
@@ -49,7 +47,10 @@ async function atTerminal(client: OpenClient, command: ChatCommand): Promise<voi
     }
     leaving = true;
     screen.note([colours.yellow(`· waiting until ${count} of your messages are stored; Ctrl-C leaves now`)]);
-    void me.close({ drain: true, drainWithinMs }).then(left);
+    // Not by the client's own closing, which could not be hurried any more.
+    me.on("send", () => {
+      if (session.unsettledCount === 0) setTimeout(() => left?.(), echoWithinMs);
+    });
   };
   const screen = new TerminalScreen({
     input: process.stdin,

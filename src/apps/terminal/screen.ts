@@ -50,8 +50,13 @@ export class TerminalScreen implements Screen {
       // Like a shell: throws the line away.
       else this.#typing.write(null, { ctrl: true, name: "u" });
     });
+    // Ctrl-D on an empty line: readline is gone and takes no keys any more, so Ctrl-C comes as a signal now.
     this.#typing.on("close", () => {
-      if (!this.#closed) events.end();
+      if (this.#closed) return;
+      this.#clear(this.#rowsAbove());
+      this.#closed = true;
+      process.on("SIGINT", () => events.end());
+      events.end();
     });
     output.on("resize", () => this.#draw([], this.#rowsAbove()));
   }
@@ -93,8 +98,11 @@ export class TerminalScreen implements Screen {
   }
 
   #draw(lines: readonly string[], rowsAbove: number): void {
-    if (this.#closed) return;
     const output = this.#output;
+    if (this.#closed) {
+      for (const line of lines) output.write(`${line}\n`);
+      return;
+    }
     output.cork();
     this.#clear(rowsAbove);
     for (const line of lines) output.write(`${line}\n`);

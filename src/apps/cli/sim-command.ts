@@ -1,0 +1,59 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { ExitCode } from "../terminal/exit-codes.ts";
+
+interface SimFlags {
+  readonly seed?: number;
+  readonly seeds: number;
+  readonly minutes: number;
+  readonly shrink?: boolean;
+  readonly schedule?: string;
+  readonly output: string;
+}
+
+/** The most that a seed can be: each draws its own chance from it. */
+const seedMax = 2 ** 27;
+
+/** `synod sim` with its options and help. The simulator is loaded when it runs. */
+export function simCommand(ended: (code: ExitCode) => void): Command {
+  return new Command("sim")
+    .description("run server and clients in a simulated world of faults")
+    .addOption(
+      new Option("--seed <n>", "the world to run; left out: one drawn by chance").argParser(wholeBelow(seedMax)),
+    )
+    .addOption(
+      new Option("--seeds <count>", "how many, one after the other").argParser(wholeBelow(1_000_000)).default(1),
+    )
+    .addOption(
+      new Option("--minutes <n>", "virtual minutes of faults in each").argParser(wholeBelow(10_000)).default(2),
+    )
+    .option("--shrink", "leave out of a failing seed's faults what it does not need in order to fail")
+    .option("--schedule <file>", "faults to run instead of those the seed draws: what --shrink printed")
+    .addOption(new Option("-o, --output <format>", "what is printed").choices(["text", "json"]).default("text"))
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod sim
+  synod sim --seed 4711
+  synod sim --seeds 100 -o json | jq -c 'select(.violations != [])'
+  synod sim --seed 4711 --shrink
+
+The same seed of the same version gives the same run, with the same trace hash. Nothing outside is touched.
+Ends with 1 when anything was found that must not be.`,
+    )
+    .action(async (flags: SimFlags) => {
+      const { sim } = await import("./sim-runs.ts");
+      const { seed = null, seeds, minutes, shrink = false, schedule = null, output } = flags;
+      ended(await sim({ seed, seeds, forMs: minutes * 60_000, shrink, schedule, json: output === "json" }));
+    });
+}
+
+function wholeBelow(bound: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d{1,10}$/.test(text) || value >= bound) {
+      throw new InvalidArgumentError(`It must be a whole number below ${bound}.`);
+    }
+    return value;
+  };
+}
