@@ -58,6 +58,8 @@ export class TerminalScreen implements Screen {
       process.on("SIGINT", () => events.end());
       events.end();
     });
+    // Readline forgets to note its rows while a paste goes in, and would draw its next row a row too low.
+    input.on("keypress", () => this.#standsAt(this.#typing.getCursorPos().rows));
     output.on("resize", () => this.#draw([], this.#rowsAbove()));
   }
 
@@ -110,11 +112,15 @@ export class TerminalScreen implements Screen {
     const shown = this.#pending.map((line) => shortened(line, columns - 1));
     for (const line of shown) output.write(`${line}\n`);
     this.#pendingRows = shown.reduce((rows, line) => rows + rowsOf(line, columns), 0);
-    // The cursor stands where the prompt begins. Readline goes up by the rows it remembers before it draws, and after a
-    // paste of several rows it remembers none; this is where it keeps them, in every version so far.
-    (this.#typing as Interface & { prevRows?: number }).prevRows = 0;
+    // The cursor stands where the prompt begins.
+    this.#standsAt(0);
     this.#typing.prompt(true);
     output.uncork();
+  }
+
+  /** Tells readline how many rows above the cursor its prompt begins. It keeps that here, in every version so far. */
+  #standsAt(rows: number): void {
+    (this.#typing as Interface & { prevRows?: number }).prevRows = rows;
   }
 
   #clear(rowsAbove: number): void {
