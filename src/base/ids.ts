@@ -37,7 +37,6 @@ function wholeNumber(value: number, what: string): number {
 export const seq = (value: number): Seq => wholeNumber(value, "a seq") as Seq;
 export const term = (value: number): Term => wholeNumber(value, "a term") as Term;
 export const logIndex = (value: number): LogIndex => wholeNumber(value, "a log index") as LogIndex;
-export const mark = (value: number): Mark => wholeNumber(value, "a flush mark") as Mark;
 
 export function groupId(value: number): GroupId {
   assert(wholeNumber(value, "a group") < 65536, `group out of range: ${value}`);

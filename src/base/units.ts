@@ -7,8 +7,6 @@ export type Millis = Brand<number, "Millis">;
 export type Timestamp = Brand<number, "Timestamp">;
 /** A calendar day as the number yyyymmdd, in the time zone of the cluster. */
 export type Day = Brand<number, "Day">;
-/** A count of bytes, or an offset in bytes. */
-export type Bytes = Brand<number, "Bytes">;
 
 export function millis(value: number): Millis {
   assert(value >= 0 && value < Infinity, `not a span of milliseconds: ${value}`);
@@ -26,9 +24,4 @@ export function day(value: number): Day {
   assert(Number.isSafeInteger(value) && value >= 10101 && value <= 99991231, `not a day: ${value}`);
   assert(month >= 1 && month <= 12 && date >= 1 && date <= 31, `not a day: ${value}`);
   return value as Day;
-}
-
-export function bytes(value: number): Bytes {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a count of bytes: ${value}`);
-  return value as Bytes;
 }

@@ -48,7 +48,6 @@ export const setRecordPrevSeq = (b: Uint8Array, o: number, seq: number): void =>
 
 /** The texts of a record, in the order they stand in it. */
 export const recordTexts = ["room", "from", "cid", "kind", "prev", "refFrom", "refKind"] as const;
-export type RecordText = (typeof recordTexts)[number];
 
 /** Length in bytes of one of the texts; `which` is its place in `recordTexts`. */
 export const textLength = (b: Uint8Array, o: number, which: number): number => b[o + at.lengths + which]!;

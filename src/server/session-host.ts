@@ -23,12 +23,6 @@ export interface Identity {
   readonly expiresAt: Timestamp | null;
 }
 
-/**
- * Tells who somebody is. Settles with the identity, or rejects with a Fault `unauthorized`. `user` is what the client
- * says it is; the identity is what counts.
- */
-export type Authenticate = (claim: { user: UserName; token: string | null; address: string }) => Promise<Identity>;
-
 /** What a session needs from its server. */
 export interface SessionHost {
   readonly clock: Clock;

@@ -51,7 +51,15 @@ export const importTable: Readonly<Record<string, Rule>> = {
   server: { may: ["base", "protocol", "rooms", "consensus", "storage", "topology"], packages: [] },
   doors: {
     may: ["base", "protocol", "server"],
-    packages: ["node:net", "node:http", "node:crypto", "ws", "hono", "@hono/node-server", "@hono/node-server/utils/response"],
+    packages: [
+      "node:net",
+      "node:http",
+      "node:crypto",
+      "ws",
+      "hono",
+      "@hono/node-server",
+      "@hono/node-server/utils/response",
+    ],
   },
   client: { may: ["base", "protocol"], packages: [] },
   "platform/node": {

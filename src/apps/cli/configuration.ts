@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defaultLimits, type Limits } from "../../base/limits.ts";
+import { isTimeZone } from "../../server/calendar.ts";
 
 /** Types and ranges of everything that can be configured; what there is, with its meaning, is in settings.ts. */
 const port = z
@@ -63,15 +64,6 @@ export const configurationSchema = z.strictObject({
 });
 
 export type Configuration = z.infer<typeof configurationSchema>;
-
-function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
-  } catch (cause) {
-    if (cause instanceof RangeError) return false;
-    throw cause;
-  }
-}
 
 function isOrigin(text: string): boolean {
   return URL.canParse(text) && new URL(text).origin === text;
