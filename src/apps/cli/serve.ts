@@ -57,6 +57,9 @@ export async function serve(
   const random = nodeRandom();
   const disk = openDisk(nodeFileSystem(data));
   const directory = await openDirectory(configuration, disk);
+  // The clock's timers do not keep a process alive, and until a door is open nothing else may: without this, a start
+  // that waits for its first flush can end the process with code 0 and without a word.
+  const alive = setInterval(() => undefined, 3_600_000);
   try {
     for (const text of options.warnings) log.warn("configuration.warning", { text });
     const insecure = risksOf(configuration);
@@ -102,6 +105,7 @@ export async function serve(
   } finally {
     await disk.close();
     await directory.close();
+    clearInterval(alive);
   }
 }
 
