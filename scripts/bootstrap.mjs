@@ -5,8 +5,8 @@
  * because it runs before anything is installed. Safe to run any number of times.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build, isBuilt } from "./build.mjs";
 import { say } from "./progress.mjs";
@@ -26,10 +26,24 @@ export class BootstrapError extends Error {}
 export function bootstrap() {
   checkNodeVersion(process.versions.node);
   installPackages();
+  linkCommand();
   if (isBuilt()) return;
   say("build", existsSync(join(root, "dist")) ? "the sources changed" : "first run");
   const failure = build();
   if (failure !== null) throw new BootstrapError(failure);
+}
+
+/**
+ * Makes `npx synod` in a clone mean this clone: npm links the commands of what it installs, and not those of the package
+ * it installs for. Where links need a right that people seldom have, `npm run synod --` is left.
+ *
+ * @returns {void}
+ */
+function linkCommand() {
+  const link = join(root, "node_modules", ".bin", "synod");
+  if (process.platform === "win32" || lstatSync(link, { throwIfNoEntry: false }) !== undefined) return;
+  mkdirSync(dirname(link), { recursive: true });
+  symlinkSync(join("..", "..", "dist", "apps", "cli", "synod.cjs"), link);
 }
 
 /**

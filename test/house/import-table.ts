@@ -66,7 +66,8 @@ export const importTable: Readonly<Record<string, Rule>> = {
     may: [
       "base",
       { folder: "storage", typesOnly: true },
-      { folder: "client", typesOnly: true },
+      // The SDK's entry for Node gives it Node's ports, as platform/browser does for pages.
+      { folder: "client", files: /^(?:client|binary-encoding|ports)\.ts$/ },
       { folder: "doors", typesOnly: true },
     ],
     packages: "any",

@@ -2,6 +2,7 @@ import type { Cid } from "../../base/ids.ts";
 import { randomHex } from "../../base/random.ts";
 import type { Random } from "../../base/random.ts";
 import type { OutboxStore, SavedPosition, SavedSend } from "../../client/ports.ts";
+import { browserRandom } from "./browser-ports.ts";
 
 /**
  * The outbox in IndexedDB, shared by all pages of one origin.
@@ -20,12 +21,13 @@ const version = 1;
 
 export function indexedDbOutbox(options: {
   readonly user: string;
-  readonly random: Random;
+  /** @defaultValue the browser's own */
+  readonly random?: Random;
   readonly name?: string;
 }): OutboxStore {
   const { user } = options;
   const name = options.name ?? "synod-outbox";
-  const owner = randomHex(options.random, 16);
+  const owner = randomHex(options.random ?? browserRandom(), 16);
   const release = holdLock(lockName(name, owner));
   let opened: Promise<IDBDatabase> | null = null;
   const database = (): Promise<IDBDatabase> => (opened ??= open(name));
