@@ -129,13 +129,13 @@ describe("one table says what there is", () => {
   test("every key is documented with its flag, its variable and its default, and nothing else is", () => {
     const text = readFileSync("docs/reference/configuration.md", "utf8");
     const documented = Array.from(text.matchAll(/^\| `([^`]+)` \|/gm), ([, key]) => key!);
-    expect(documented.sort()).toEqual(keys);
-    for (const { key, flag, default: fallback } of settings) {
+    // Limits stand in limits.md, which is held to its own table.
+    const here = settings.filter(({ key }) => !key.startsWith("limits."));
+    expect(documented.sort()).toEqual(here.map(({ key }) => key).sort());
+    for (const { key, flag, default: fallback } of here) {
       const row = text.split("\n").find((line) => line.startsWith(`| \`${key}\` |`))!;
       expect(row).toContain(variableOf(key));
       if (flag !== null) expect(row).toContain(flag.split(" ")[0]);
-      // Those of limits stand in limits.md, which is held to the same table.
-      if (key.startsWith("limits.")) continue;
       if (typeof fallback === "number" || typeof fallback === "string")
         expect(row).toContain(`\`${String(fallback)}\``);
     }
