@@ -91,7 +91,7 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
         return { body: textOf(bytes, 0, bytes.length) };
       }
       default:
-        throw new Fault("unsupported", "send application/json or text/plain");
+        throw new Fault("unsupported", "say what the body is: Content-Type: text/plain, or application/json");
     }
   };
 

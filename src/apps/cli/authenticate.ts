@@ -63,7 +63,7 @@ function openAuthentication(auth: AuthSettings, hosts: readonly string[]): Authe
   return ({ user }) =>
     user !== null && isUserName(user)
       ? Promise.resolve({ user, expiresAt: null })
-      : Promise.reject(new Fault("unauthorized", "say who you are"));
+      : Promise.reject(new Fault("unauthorized", "say who you are: Synod-User: NAME over HTTP, user in hello"));
 }
 
 async function tokenAuthentication(auth: AuthSettings): Promise<Authenticate> {
