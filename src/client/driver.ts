@@ -53,9 +53,13 @@ interface Open {
 /** Bytes in the link's buffer beyond which nothing is added. */
 const bufferedBytesMax = 256 * 1024;
 const bufferedRetryMs = 20;
-/** Frames and body bytes of one array of frames; escaped, it stays below the largest frame a server takes. */
+/** Frames of one write, and their bytes at most; less where the server takes less at once. */
 const framesPerWriteMax = 256;
-const bodyBytesPerWriteMax = 32 * 1024;
+const writeBytesMax = 192 * 1024;
+/** What a frame takes besides a body, in any encoding: names, ids and their fields. */
+const frameBesidesBytesMax = 512;
+/** A UTF-16 unit of a body: three bytes of UTF-8, or six where JSON escapes it. */
+const bytesPerUnitMax = 6;
 /** Every request is answered within this, says the protocol; a link that does not is given up. */
 const answerWithinMs = 10_000 as Millis;
 /** Failures in a row after which another server may do better. */
@@ -428,18 +432,19 @@ export class Driver {
   #write(frames: readonly ClientFrame[]): void {
     const open = this.#open;
     if (open === null || open.encoding === null) return;
+    // The server holds a whole write to the bound of one frame, and ends a link that goes beyond it.
+    const bytesMax = Math.min(writeBytesMax, this.#welcome?.limits.frameBytesMax ?? 0);
     let start = 0;
-    let bodyBytes = 0;
+    let bytes = 0;
     for (let i = 0; i < frames.length; i++) {
       const frame = frames[i]!;
-      // A UTF-16 unit takes at most three bytes.
-      const size = frame.t === "send" ? frame.body.length * 3 : 0;
-      if (i > start && (i - start >= framesPerWriteMax || bodyBytes + size > bodyBytesPerWriteMax)) {
+      const size = frameBesidesBytesMax + (frame.t === "send" ? frame.body.length * bytesPerUnitMax : 0);
+      if (i > start && (i - start >= framesPerWriteMax || bytes + size > bytesMax)) {
         this.#say(open, open.encoding, frames.slice(start, i));
         start = i;
-        bodyBytes = 0;
+        bytes = 0;
       }
-      bodyBytes += size;
+      bytes += size;
     }
     if (start < frames.length) this.#say(open, open.encoding, frames.slice(start));
   }
