@@ -4,11 +4,12 @@ import type { Chat } from "../../../src/client/client.ts";
 import { SendRefused, SendUnknown } from "../../../src/client/outcome.ts";
 import type { SentMessage } from "../../../src/client/sent-message.ts";
 import { Oracle, type SubscriptionId } from "../../../src/sim/oracle.ts";
-import { until } from "./server-process.ts";
 
 const rooms = ["lobby", "north", "south"];
 /** Sends of one client without an answer. */
 const windowMax = 48;
+/** What clients have waited for so long, though there is a server, will not come. */
+const stuckAfterMs = 30_000;
 const repeatsPerHundred = 4;
 const conflictsPerHundred = 1;
 
@@ -27,9 +28,15 @@ export class Witness {
     this.random = random;
   }
 
-  /** What everybody waits for, in words. */
-  states(): string[] {
-    return this.people.map((person) => person.state());
+  /** Waits for what must come while there is a server that listens; says who waits for what when it does not. */
+  async reached(what: () => boolean): Promise<void> {
+    const stuckAt = performance.now() + stuckAfterMs;
+    while (!what()) {
+      if (performance.now() > stuckAt) {
+        throw new Error(`nothing comes: ${this.people.map((person) => person.state()).join("; ")}`);
+      }
+      await pause(2);
+    }
   }
 }
 
@@ -59,9 +66,11 @@ export class Person {
   }
 
   state(): string {
-    const { name } = this.#chat.state;
+    const { state } = this.#chat;
+    const standing = state.name === "offline" ? `offline (${state.reason})` : state.name;
     const open = this.#chat.pending().map((sent) => `${sent.content.room}/${sent.cid} ${sent.state}`);
-    return `${this.#name} is ${name}, ${open.length} without an outcome, the first ${open.slice(0, 3).join(", ")}`;
+    const read = this.#readings.map(({ room, position }) => `${room} ${position}`).join(", ");
+    return `${this.#name} (read ${read}) is ${standing}, ${open.length} without an outcome, the first ${open.slice(0, 3).join(", ")}`;
   }
 
   /** Messages read, in all rooms. */
@@ -154,7 +163,10 @@ export class Person {
       if (ts !== null && epoch !== null) oracle.sendAcknowledged(id, { at, seq, ts, epoch, dup });
       else oracle.sendAcknowledged(id, { at, ...(await this.#placeAt(sent.content.room, seq)), dup });
     } catch (error) {
-      if (error instanceof SendUnknown) oracle.sendUnknown(id, { at: performance.now() });
+      if (error instanceof SendUnknown) {
+        oracle.sendUnknown(id, { at: performance.now() });
+        return;
+      }
       if (!(error instanceof SendRefused)) throw error;
       if (error.code !== "id_conflict") this.#witness.refusedCodes.push(error.code);
       oracle.sendRefused(id, { at: performance.now(), code: error.code });
@@ -184,14 +196,14 @@ export class Person {
   async settle(): Promise<void> {
     this.#isOver = true;
     await this.#talking;
-    await until(() => this.#open === 0);
+    await this.#witness.reached(() => this.#open === 0);
   }
 
   /** Settles when everything that is stored by now was read. */
   async catchUp(): Promise<void> {
     for (const reading of this.#readings) {
       const page = await this.#ask(() => this.#chat.room(reading.room).history({ limit: 1, level: "linearizable" }));
-      await until(() => reading.position >= page.head);
+      await this.#witness.reached(() => reading.position >= page.head);
     }
   }
 

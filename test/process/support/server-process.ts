@@ -107,7 +107,10 @@ export class ServerProcess {
   async listening(): Promise<void> {
     for (;;) {
       if (this.isListening()) return;
-      if (!this.isRunning) throw new Error(`the server ended before it listened:\n${this.log().slice(-4_000)}`);
+      if (!this.isRunning) {
+        const { code, signal } = await this.#ended;
+        throw new Error(`the server ended (${signal ?? code}) before it listened:\n${this.log().slice(-4_000)}`);
+      }
       await pause(5);
     }
   }
