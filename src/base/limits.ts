@@ -26,6 +26,9 @@ export interface Limits {
   readonly roomsMax: number;
   /** Sends of one connection that are not answered yet. */
   readonly sendsInFlightMax: number;
+  /** Messages and bytes of bodies one user may send in a second, all connections together; a second's worth at once. */
+  readonly sendsPerSecondMax: number;
+  readonly sendBytesPerSecondMax: number;
   /** Messages in one page of history. */
   readonly histItemsMax: number;
   /** Bytes of bodies in one page of history; the page ends early, `more` says so. */
@@ -99,6 +102,8 @@ export const defaultLimits: Limits = {
   subsMax: 1_000,
   roomsMax: 1_000,
   sendsInFlightMax: 1_024,
+  sendsPerSecondMax: 1_000_000,
+  sendBytesPerSecondMax: 1_024 * MiB,
   histItemsMax: 500,
   histBytesMax: 1 * MiB,
   requestsInFlightMax: 64,

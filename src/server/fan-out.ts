@@ -4,6 +4,7 @@ import { Fault } from "../base/error-codes.ts";
 import { millis } from "../base/units.ts";
 import { messageRanges } from "../protocol/message-bytes.ts";
 import type { RoomName, UserName } from "../base/ids.ts";
+import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import { recordLength } from "../rooms/message-record.ts";
 import { type WireFormat, wireFormats } from "./client-link.ts";
 import { type FrameWriter, rangesOf } from "./frame-writer.ts";
@@ -263,8 +264,21 @@ export class FanOut {
       })
       .catch((cause: unknown) => {
         subscription.reading = false;
-        session.readingFailed(subscription, cause);
+        // What is damaged is told, and what comes behind it is given.
+        if (cause instanceof ChunkDamage && subscription.state !== "ended") this.#skipRun(subscription, cause);
+        else session.readingFailed(subscription, cause);
       });
+  }
+
+  // The rest of the run that a damaged chunk holds of this room can't be given.
+  #skipRun(subscription: Subscription, damage: ChunkDamage): void {
+    const { session, live, next } = subscription;
+    const { runs } = live.room;
+    const run = runs.find(next);
+    const to = run < runs.length ? Math.max(next, runs.lastSeq(run)) : next;
+    session.damaged(live.room, next, to, damage);
+    subscription.next = to + 1;
+    this.catchUp(subscription);
   }
 
   /** The frames of some messages that are in memory, in one format. */

@@ -1,6 +1,9 @@
 import { recordLength, recordSeq, textLength, textStart } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
 import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
+import type { Damage } from "../storage/damage.ts";
+import { fileName } from "../storage/disk.ts";
+import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
@@ -53,7 +56,7 @@ export class History {
     };
     let next = wanted.direction === "up" ? from : to;
     const step = wanted.direction === "up" ? 1 : -1;
-    while (next >= from && next <= to) {
+    while (next >= from && next <= to && found.length < wanted.itemsMax) {
       // Asked anew each time: while a chunk was read, others may have been sealed.
       const live = this.#memory.live(room);
       if (live.find(next, place)) {
@@ -65,22 +68,30 @@ export class History {
       // Removed while we read: retention raised `first` over it.
       if (chunk === 0) break;
       this.counts.chunkPages++;
-      const page = await this.#chunks.read(chunk as ChunkNumber, room.nameBytes, {
-        from: wanted.direction === "up" ? next : from,
-        to: wanted.direction === "up" ? to : next,
-        direction: wanted.direction,
-        itemsMax: wanted.itemsMax - found.length,
-        bytesMax: wanted.bytesMax - bytes,
-      });
-      if (page.records.length === 0) break;
+      const range = wanted.direction === "up" ? { from: next, to } : { from, to: next };
+      const left = { itemsMax: wanted.itemsMax - found.length, bytesMax: wanted.bytesMax - bytes };
+      let records: Uint8Array[];
+      try {
+        records = await this.#readChunk(chunk as ChunkNumber, room, { ...wanted, ...range, ...left });
+      } catch (cause) {
+        // What was found before the damage is whole; the damage is met again by who goes on from there.
+        if (cause instanceof ChunkDamage && found.length > 0) break;
+        throw cause;
+      }
+      if (records.length === 0) break;
       const before = next;
-      for (const record of page.records) {
+      for (const record of records) {
         if (!add(next, record, 0)) break;
         next += step;
       }
-      if (next !== before + step * page.records.length) break;
+      if (next !== before + step * records.length) break;
     }
     return found;
+  }
+
+  async #readChunk(chunk: ChunkNumber, room: Room, range: PageWanted): Promise<Uint8Array[]> {
+    if (!this.#chunks.has(chunk)) throw new ChunkDamage(missingChunk(chunk));
+    return (await this.#chunks.read(chunk, room.nameBytes, range)).records;
   }
 
   /** One message, or null when the room does not keep it. */
@@ -101,6 +112,8 @@ export class History {
     for (let i = runs.length - 1; i >= 0; i--) {
       if (runs.firstSeq(i) > highest) continue;
       if (runs.lastSeq(i) < lowest) break;
+      // Its loss was accepted, and its ids went with it: clients were told by another line.
+      if (!this.#chunks.has(runs.chunk(i) as ChunkNumber)) continue;
       this.counts.chunkFinds++;
       const record = await this.#chunks.find(runs.chunk(i) as ChunkNumber, { room: room.nameBytes, from, cid });
       if (record === null) continue;
@@ -116,6 +129,14 @@ export class History {
     return seq !== null && live.find(seq, place) ? { seq, ...place } : null;
   }
 }
+
+/** A chunk that is gone, with the loss accepted: nothing more can be said of it than its number. */
+const missingChunk = (chunk: number): Damage => ({
+  file: fileName("history"),
+  offset: 0,
+  length: 0,
+  what: `chunk ${chunk} is missing`,
+});
 
 const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 

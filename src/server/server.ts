@@ -13,6 +13,7 @@ import type { GroupState } from "../rooms/group-state.ts";
 import { outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
+import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { emptySource, fillSource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
@@ -36,6 +37,7 @@ import type { Recovered } from "./recovery.ts";
 import { Requests } from "./requests.ts";
 import { Sealer } from "./sealer.ts";
 import type { ServerSettings } from "./server-settings.ts";
+import { SendRates } from "./send-rates.ts";
 import { Session } from "./session.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
 import { Upkeep } from "./upkeep.ts";
@@ -62,6 +64,7 @@ export class Server implements SessionHost, CommitListener {
   readonly sealer: Sealer;
   readonly upkeep: Upkeep;
   readonly online: Online;
+  readonly rates: SendRates;
   readonly writer = new FrameWriter();
   readonly source: PostSource;
   readonly scratch: Uint8Array;
@@ -104,6 +107,7 @@ export class Server implements SessionHost, CommitListener {
     this.history = new History({ memory: this.memory, chunks });
     this.digests = new Digests(this.history);
     this.logClock = logClock;
+    this.rates = new SendRates(limits);
     this.online = new Online(state);
     this.driver = new GroupDriver({
       group: state.group,
@@ -158,6 +162,7 @@ export class Server implements SessionHost, CommitListener {
       log,
       sessions: () => this.#sessions,
       waitsForSpace: () => journal.stats().waitsForSpace,
+      scrub: new Scrub(chunks),
     });
   }
 
@@ -277,6 +282,9 @@ export class Server implements SessionHost, CommitListener {
   async send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
     const { to } = frame;
     if (to !== undefined && !this.knowsUser(to)) throw new Fault("not_found", "nobody here has that name");
+    const now = this.clock.now();
+    const waitMs = this.rates.take(this.rates.of(caller.user, now), frame.body.length, now);
+    if (waitMs > 0) throw new Fault("rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs });
     const name = to === undefined ? frame.room! : directRoomOf(caller.user, to);
     const existing = this.state.room(name);
     const room = existing?.exists === true ? existing : undefined;

@@ -14,6 +14,7 @@ import type { MemoryLog } from "./memory-log.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Presence } from "./presence.ts";
 import type { Requests } from "./requests.ts";
+import type { SendRates } from "./send-rates.ts";
 import type { Session } from "./session.ts";
 
 /** Who somebody has proved to be, and for how long. */
@@ -35,6 +36,7 @@ export interface SessionHost {
   readonly fanOut: FanOut;
   readonly presence: Presence;
   readonly requests: Requests;
+  readonly rates: SendRates;
   readonly writer: FrameWriter;
   /** Filled in for one post at a time. */
   readonly source: PostSource;
@@ -48,4 +50,5 @@ export interface SessionHost {
   ended(session: Session, wasOpen: boolean): void;
   knowsUser(user: UserName): boolean;
   slowDropped(): void;
+  readonly damageCounts: { detected: number };
 }

@@ -30,12 +30,13 @@ import { textOf, utf8 } from "../protocol/utf8.ts";
 import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
 import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
-import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
+import type { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import { fillSource, type Origin } from "./batch.ts";
 import { type Caller, refusal, refusalOf } from "./caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "./client-link.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
+import type { SendRate } from "./send-rates.ts";
 import type { Subscription } from "./subscription.ts";
 
 /**
@@ -71,6 +72,7 @@ export class Session implements ClientSession, Caller, Origin {
   #requestsInFlight = 0;
   #pagesInFlight = 0;
   heardAt: number;
+  #rate: SendRate | null = null;
 
   // Input that waits for its turn: whole frames as bytes, or decoded ones.
   #blocked = false;
@@ -388,6 +390,13 @@ export class Session implements ClientSession, Caller, Origin {
       return true;
     }
     if (!this.#mayPost(id, room, name)) return true;
+    const { rates, source } = this.#host;
+    const rate = (this.#rate ??= rates.of(this.#user, this.heardAt));
+    const waitMs = rates.take(rate, source.bodyLength, this.heardAt);
+    if (waitMs > 0) {
+      this.answer(refusal(id, "rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs }));
+      return true;
+    }
     const existing = room?.exists === true ? room : undefined;
     const taken = this.#host.orderer.post(
       this,
@@ -417,6 +426,9 @@ export class Session implements ClientSession, Caller, Origin {
       case "full":
         this.#block();
         taken.again(() => this.#goOn());
+        // It is taken again from the start.
+        rate.messages += 1;
+        rate.bytes += source.bodyLength;
         return false;
       case "refused":
         this.answer(refusal(id, taken.code, taken.message, { definite: true, retryAfterMs: taken.retryAfterMs }));
@@ -580,17 +592,18 @@ export class Session implements ClientSession, Caller, Origin {
     this.#unsubscribe(room.name);
   }
 
-  /** A page of history could not be read. Damage is told as a gap, and the subscription ends where it was. */
+  /** A part of a room's history is damaged on this disk. */
+  damaged(room: Room, from: number, to: number, cause: ChunkDamage): void {
+    this.#host.log.error("history.damaged", { room: room.name, from, to, cause });
+    this.#host.damageCounts.detected++;
+    this.gap(room, from, to, "damaged");
+  }
+
+  /** A page of history could not be read. What is there must not be called missing: the client comes again. */
   readingFailed(subscription: Subscription, cause: unknown): void {
     if (subscription.state === "ended") return;
     this.#host.log.error("history.read.failed", { room: subscription.live.room.name, seq: subscription.next, cause });
-    if (cause instanceof ChunkDamage) {
-      this.gap(subscription.live.room, subscription.next, subscription.live.announced, "damaged");
-      this.#unsubscribe(subscription.live.room.name);
-    } else {
-      // The disk may answer the next time. What is there must not be called missing: the client comes again.
-      this.end(1013, "history can't be read right now");
-    }
+    this.end(1013, "history can't be read right now");
   }
 
   gap(room: Room, from: number, to: number, reason: string): void {

@@ -9,12 +9,15 @@ import type { Disk } from "../storage/disk.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { Orderer } from "./orderer.ts";
+import type { Scrub } from "../storage/scrub.ts";
 import type { Sealer } from "./sealer.ts";
 import type { Session } from "./session.ts";
 
 const tickMs = 1_000;
 /** Every how many ticks retention is looked at. */
 const retentionEvery = 30;
+/** Pieces of about 64 KiB that the scrub reads in a second. */
+const scrubPieces = 4;
 /** Rooms looked at in one go. */
 const roomsAtOnce = 2_000;
 
@@ -32,6 +35,10 @@ export class Upkeep {
   readonly #log: Log;
   readonly #sessions: () => Iterable<Session>;
   readonly #waitsForSpace: () => boolean;
+  readonly #scrub: Scrub;
+  #isScrubbing = false;
+  /** Damaged places that the scrub has found, and chunks it has found whole, since the start. */
+  readonly scrubbed = { damaged: 0, whole: 0 };
   #ticks = 0;
   #timer: { cancel(): void } | null = null;
   #isFull = false;
@@ -49,6 +56,7 @@ export class Upkeep {
     log: Log;
     sessions: () => Iterable<Session>;
     waitsForSpace: () => boolean;
+    scrub: Scrub;
   }) {
     this.#clock = options.clock;
     this.#limits = options.limits;
@@ -59,6 +67,7 @@ export class Upkeep {
     this.#log = options.log;
     this.#sessions = options.sessions;
     this.#waitsForSpace = options.waitsForSpace;
+    this.#scrub = options.scrub;
   }
 
   /** Whether new sends are refused because the disk is full. */
@@ -82,7 +91,30 @@ export class Upkeep {
     for (const session of this.#sessions()) session.checkAlive(now);
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
     this.#lookAtDisk().catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }));
+    if (!this.#isScrubbing) this.#scrubABit();
     if (this.#timer !== null) this.start();
+  }
+
+  // A few pieces a second: the whole history once in a while, without being in anybody's way.
+  #scrubABit(): void {
+    this.#isScrubbing = true;
+    const work = async (): Promise<void> => {
+      for (let piece = 0; piece < scrubPieces; piece++) {
+        const step = await this.#scrub.step();
+        if (step.state === "idle") return;
+        if (step.state !== "checked") continue;
+        for (const damage of step.damage) this.#log.error("chunk.damaged", { ...damage });
+        if (step.damage.length === 0) this.scrubbed.whole++;
+        else this.scrubbed.damaged += step.damage.length;
+      }
+    };
+    const ended = (): void => {
+      this.#isScrubbing = false;
+    };
+    work().then(ended, (cause: unknown) => {
+      ended();
+      this.#log.warn("scrub.stopped", { cause });
+    });
   }
 
   async #lookAtDisk(): Promise<void> {

@@ -30,7 +30,7 @@ export async function startTestServer(
   const fileSystem = options.fileSystem ?? new SimFileSystem({ random });
   const server = await startServer(
     {
-      disk: openDisk(fileSystem),
+      disk: openDisk(fileSystem.attach()),
       clock: nodeClock(),
       random,
       log: quietLog,

@@ -1,0 +1,60 @@
+import type { UserName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+
+/** Users remembered at most: those whose bucket is full again are forgotten first. */
+const usersMax = 10_000;
+
+/** What one user may still send right now. */
+export interface SendRate {
+  messages: number;
+  bytes: number;
+  /** When it was last filled up, in monotonic milliseconds. */
+  at: number;
+}
+
+/**
+ * Token buckets, one for each user, all of whose connections share it: so many messages and bytes a second, and one
+ * second's worth at once. Who is beyond is refused with `rate_limited` and told when to come again; nothing is dropped.
+ */
+export class SendRates {
+  readonly #messagesPerSecond: number;
+  readonly #bytesPerSecond: number;
+  readonly #users = new Map<UserName, SendRate>();
+
+  constructor(limits: Pick<Limits, "sendsPerSecondMax" | "sendBytesPerSecondMax">) {
+    this.#messagesPerSecond = limits.sendsPerSecondMax;
+    this.#bytesPerSecond = limits.sendBytesPerSecondMax;
+  }
+
+  /** The bucket of a user: keep it as long as the user is connected. */
+  of(user: UserName, now: number): SendRate {
+    let rate = this.#users.get(user);
+    if (rate === undefined) {
+      if (this.#users.size >= usersMax) this.#forgetFull(now);
+      rate = { messages: this.#messagesPerSecond, bytes: this.#bytesPerSecond, at: now };
+      this.#users.set(user, rate);
+    }
+    return rate;
+  }
+
+  /** Takes one message of so many bytes. Answers 0, or in how many milliseconds there will be room for it. */
+  take(rate: SendRate, bytes: number, now: number): number {
+    const seconds = Math.max(0, now - rate.at) / 1_000;
+    rate.at = Math.max(rate.at, now);
+    rate.messages = Math.min(this.#messagesPerSecond, rate.messages + seconds * this.#messagesPerSecond);
+    rate.bytes = Math.min(this.#bytesPerSecond, rate.bytes + seconds * this.#bytesPerSecond);
+    if (rate.messages >= 1 && rate.bytes >= Math.min(bytes, this.#bytesPerSecond)) {
+      rate.messages -= 1;
+      rate.bytes -= bytes;
+      return 0;
+    }
+    const messagesLack = Math.max(0, 1 - rate.messages) / this.#messagesPerSecond;
+    const bytesLack = Math.max(0, Math.min(bytes, this.#bytesPerSecond) - rate.bytes) / this.#bytesPerSecond;
+    return Math.ceil(Math.max(messagesLack, bytesLack) * 1_000) + 1;
+  }
+
+  #forgetFull(now: number): void {
+    // A second after its last message a bucket is full, and no different from a new one.
+    for (const [user, rate] of this.#users) if (now - rate.at >= 1_000) this.#users.delete(user);
+  }
+}

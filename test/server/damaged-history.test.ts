@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+
+import { startTestServer, TestClient } from "./server-world.ts";
+
+const small = { chunkBytes: 4_096, unsealedBytesMax: 1 << 20, idWindowEntries: 16, ringSlots: 8 };
+
+/** A server with some sealed chunks, none of which is in memory any more, and the name of one of them. */
+async function sealedServer() {
+  const { server, fileSystem } = await startTestServer({ limits: small });
+  const alice = await TestClient.open(server, "alice");
+  for (let i = 1; i <= 120; i++) {
+    await alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: `m${i} ${"x".repeat(100)}` });
+  }
+  await server.sealer.idle();
+  const chunks = [...fileSystem.files().keys()].filter((file) => file.endsWith(".chunk")).sort();
+  return { server, fileSystem, alice, chunks };
+}
+
+test("a reader is told which messages are damaged, and gets all others", async () => {
+  const { server, fileSystem, chunks } = await sealedServer();
+  const run = server.state.room("lobby")!.runs;
+  const [first, last] = [run.firstSeq(1), run.lastSeq(1)];
+  fileSystem.flip(chunks[1]!, 400, 3);
+
+  const bob = await TestClient.open(server, "bob");
+  await bob.ask({ t: "sub", room: "lobby", after: 0 });
+  await bob.next((frame) => frame.t === "caught-up");
+  const gap = bob.frames.find((frame) => frame.t === "gap");
+  expect(gap).toMatchObject({ reason: "damaged", from: first, to: last });
+  const given = bob.messages("lobby").map((text) => Number(text.split(" ")[0]));
+  const wanted = Array.from({ length: 120 }, (_, i) => i + 1).filter((seq) => seq < first || seq > last);
+  expect(given).toEqual(wanted);
+
+  // And what comes next is live.
+  const carol = await TestClient.open(server, "carol");
+  await carol.ask({ t: "send", room: "lobby", cid: "new", body: "still here" });
+  expect(await bob.next((frame) => frame.t === "msg" && frame.body === "still here")).toMatchObject({ seq: 121 });
+  await server.stop(0);
+});
+
+test("the scrub finds damage that nobody has read", async () => {
+  const { server, fileSystem, chunks } = await sealedServer();
+  fileSystem.flip(chunks[0]!, 300, 1);
+  await expect.poll(() => server.upkeep.scrubbed.damaged, { timeout: 20_000, interval: 200 }).toBeGreaterThan(0);
+  expect(server.upkeep.scrubbed.damaged).toBe(1);
+  await server.stop(0);
+});

@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+
+import type { UserName } from "../../src/base/ids.ts";
+import { SendRates } from "../../src/server/send-rates.ts";
+import { startTestServer, TestClient } from "./server-world.ts";
+
+const alice = "alice" as UserName;
+
+test("a second's worth at once, then at the rate", () => {
+  const rates = new SendRates({ sendsPerSecondMax: 10, sendBytesPerSecondMax: 1_000 });
+  const rate = rates.of(alice, 0);
+  for (let i = 0; i < 10; i++) expect(rates.take(rate, 10, 0)).toBe(0);
+  const wait = rates.take(rate, 10, 0);
+  expect(wait).toBeGreaterThan(90);
+  expect(rates.take(rate, 10, wait)).toBe(0);
+  expect(rates.take(rate, 10, wait)).toBeGreaterThan(0);
+});
+
+test("bytes count too, and a message larger than the rate waits for a full bucket instead of for ever", () => {
+  const rates = new SendRates({ sendsPerSecondMax: 1_000, sendBytesPerSecondMax: 100 });
+  const rate = rates.of(alice, 0);
+  expect(rates.take(rate, 90, 0)).toBe(0);
+  const wait = rates.take(rate, 50, 0);
+  expect(rates.take(rate, 50, wait)).toBe(0);
+  expect(rates.take(rate, 500, wait + 2_000)).toBe(0);
+  expect(rates.take(rate, 1, wait + 2_000)).toBeGreaterThan(4_000);
+});
+
+test("a flooding user is refused with a time to come again, on all connections alike; others are not", async () => {
+  const { server } = await startTestServer({ limits: { sendsPerSecondMax: 5 } });
+  const first = await TestClient.open(server, "alice");
+  const second = await TestClient.open(server, "alice");
+  const bob = await TestClient.open(server, "bob");
+  const answers = [];
+  for (let i = 0; i < 10; i++) {
+    answers.push(await (i % 2 === 0 ? first : second).ask({ t: "send", room: "lobby", cid: `c${i}`, body: "x" }));
+  }
+  const refused = answers.filter((answer) => answer.t === "err");
+  expect(answers.filter((answer) => answer.t === "ok").length).toBeGreaterThanOrEqual(5);
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused[0]).toMatchObject({ code: "rate_limited", definite: true, retryable: true });
+  expect(refused[0]!["retryAfterMs"]).toBeGreaterThan(0);
+  expect(await bob.ask({ t: "send", room: "lobby", cid: "b", body: "x" })).toMatchObject({ t: "ok" });
+  await server.stop(0);
+});
