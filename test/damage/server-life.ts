@@ -88,6 +88,7 @@ function quiet(): Promise<void> {
 
 /** A clock step longer than this without an answer: the server hangs. */
 const patienceMs = 120_000;
+const shortPatienceMs = 10_000;
 const never = new Promise<never>(() => {
   return;
 });
@@ -114,6 +115,8 @@ export class ServerLife {
   #clients: TestClient[] = [];
   /** Whose sessions are open in this life. */
   readonly #byUser = new Map<string, TestClient>();
+  /** Called once when the server has not answered for ten seconds: a disk that is full for so long gets space again. */
+  onPatienceLost: (() => void) | null = null;
   /** Told by the server of this life that its journal failed. */
   failures: Error[] = [];
   #wall: number;
@@ -207,17 +210,21 @@ export class ServerLife {
   /** Settles like `work` does, letting time go on meanwhile. Never settles once the process has died. */
   async until<T>(work: Promise<T>): Promise<T> {
     const generation = this.#generation;
-    let settled = false;
+    const progress = { settled: false };
     const noted = work.finally(() => {
-      settled = true;
+      progress.settled = true;
     });
     noted.catch(() => undefined);
     const deadline = this.clock.now() + patienceMs;
     await quiet();
-    while (!settled) {
+    while (!progress.settled) {
       if (!this.#lives(generation)) return never;
       if (this.failures.length > 0) throw new ProcessEnded();
       if (this.clock.now() >= deadline) throw new Error("the server does not answer");
+      if (this.onPatienceLost !== null && this.clock.now() >= deadline - patienceMs + shortPatienceMs) {
+        this.onPatienceLost();
+        this.onPatienceLost = null;
+      }
       this.clock.step(deadline);
       await quiet();
     }
