@@ -49,8 +49,15 @@ export class ChatServer {
     };
     child.stdout.on("data", note);
     child.stderr.on("data", note);
+    const closed = new Promise((resolve) => {
+      child.once("close", resolve);
+    });
     for (;;) {
-      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${this.#log}`);
+      if (child.exitCode !== null) {
+        // Its last words may come after its end.
+        await closed;
+        throw new Error(`the server ended with ${child.exitCode}:\n${this.#log}`);
+      }
       const found = this.#readPorts();
       if (found !== null && found.pid === child.pid) {
         this.#port = found.port;
