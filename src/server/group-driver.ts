@@ -62,6 +62,7 @@ export class GroupDriver {
   #batch = new Batch();
   readonly #spareBatches: Batch[] = [];
   #closing = false;
+  #ended = false;
   readonly #uncommitted: Uncommitted[] = [];
   #uncommittedBytes = 0;
   #lastIndex: LogIndex;
@@ -163,13 +164,14 @@ export class GroupDriver {
 
   /** Orders an entry that is not a batch of commands. Commands gathered before it go first. */
   order(kind: EntryType, payload: Uint8Array): void {
+    if (this.#ended) return;
     this.#closeBatch();
     this.#propose(kind, payload, null);
   }
 
   /** Seals the open chunk, unless that is under way already or there is nothing in it. Answers whether it did. */
   seal(reason: SealReason): boolean {
-    if (!this.leads || this.#sealsUnderWay > 0) return false;
+    if (!this.leads || this.#ended || this.#sealsUnderWay > 0) return false;
     this.#closeBatch();
     return this.#sealOpenChunk(reason);
   }
@@ -186,7 +188,10 @@ export class GroupDriver {
   /** At midnight, also when nobody talks: the open chunk of a day that is over is sealed. */
   sealPastDay(): boolean {
     const today = this.#calendar.dayOf(this.#logClock.stamp());
-    return today > this.#orderedDay && this.seal(sealReasons.day);
+    if (today <= this.#orderedDay || !this.seal(sealReasons.day)) return false;
+    // Whatever the journal waits for: at midnight everything of the day is written.
+    this.#journal.flushNow();
+    return true;
   }
 
   /** The journal has flushed up to `flushed`: commit, apply, and let out what gathered meanwhile. */
@@ -198,9 +203,13 @@ export class GroupDriver {
     this.#listener.turnEnded();
   }
 
-  /** Lets out what was gathered, without waiting for the end of the turn or for the disk. */
-  closeBatchNow(): void {
+  /**
+   * Nothing more is put in order, for the server stops. What was gathered goes out now, without waiting for the end of
+   * the turn or for the disk; what would follow from it is found again at the next start.
+   */
+  end(): void {
     this.#closeBatch();
+    this.#ended = true;
     this.#journal.flushNow();
   }
 
@@ -215,7 +224,7 @@ export class GroupDriver {
 
   #closeBatch(): void {
     const batch = this.#batch;
-    if (batch.count === 0 || !this.leads) return;
+    if (batch.count === 0 || !this.leads || this.#ended) return;
     this.#batch = this.#spareBatches.pop() ?? new Batch();
     this.#propose(entryTypes.commands, batch.bytes.subarray(0, batch.length), batch);
   }

@@ -48,6 +48,7 @@ export class Orderer {
   readonly #history: History;
   readonly #limits: Limits;
   #closed: { code: ErrorCode; message: string } | null = null;
+  #ended: { code: ErrorCode; message: string } | null = null;
 
   constructor(options: { driver: GroupDriver; memory: MemoryLog; history: History; limits: Limits }) {
     this.#driver = options.driver;
@@ -56,14 +57,20 @@ export class Orderer {
     this.#limits = options.limits;
   }
 
-  /** From now on nothing is taken: the disk is full, or the server stops. `null` opens again. */
+  /** Nothing is ever taken again: the server stops, or its journal failed. The first reason is the one that is told. */
+  end(why: { code: ErrorCode; message: string }): void {
+    this.#ended ??= why;
+  }
+
+  /** From now on nothing is taken: the disk is full. `null` opens again. */
   set closed(why: { code: ErrorCode; message: string } | null) {
     this.#closed = why;
   }
 
   /** Why nothing more is taken right now; null when something is. */
   refusal(): Extract<Taken, { type: "refused" }> | null {
-    if (this.#closed !== null) return refused(this.#closed.code, this.#closed.message);
+    const why = this.#ended ?? this.#closed;
+    if (why !== null) return refused(why.code, why.message);
     const { role } = this.#driver.engine.standing;
     if (role !== "leader") return refused("no_quorum", "nobody is elected to order messages yet", true);
     if (this.#driver.uncommittedBytes > this.#limits.uncommittedBytesMax) {

@@ -338,7 +338,7 @@ export class Server implements SessionHost, CommitListener {
   failed(cause: Error): void {
     this.#failed = cause;
     this.log.error("journal.failed", { cause });
-    this.orderer.closed = { code: "unavailable", message: "the journal of this server failed" };
+    this.orderer.end({ code: "unavailable", message: "the journal of this server failed" });
     this.driver.fail();
     this.fanOut.flush();
     this.#settings.onFailed(cause);
@@ -474,12 +474,12 @@ export class Server implements SessionHost, CommitListener {
   async stop(withinMs: number): Promise<void> {
     if (this.#stopping !== null) return;
     this.#stopping = { reason: "stopping" };
-    this.orderer.closed = { code: "unavailable", message: "this server is stopping" };
+    this.orderer.end({ code: "unavailable", message: "this server is stopping" });
     for (const session of this.#sessions) session.answer({ t: "drain", withinMs });
     this.fanOut.announceNow();
     this.upkeep.stop();
     if (this.#failed === null) {
-      this.driver.closeBatchNow();
+      this.driver.end();
       await this.#recovered.journal.close();
     }
     this.fanOut.announceNow();
