@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { HeldDisk, turns } from "./held-disk.ts";
+import { startTestServer, TestClient } from "./server-world.ts";
+
+test("a stop in the middle of a direct message's first flush ends in good order, and both people know the room", async () => {
+  const disk = new HeldDisk();
+  const { server } = await startTestServer({ fileSystem: disk.fileSystem });
+  const alice = await TestClient.open(server, "alice");
+  disk.hold(["writeDurable"], "journal/");
+  const answer = alice.ask({ t: "send", to: "bob", cid: "d1", body: "psst" });
+  await turns();
+  // What follows from it, that both are to be told of their room, is proposed once it is flushed: by then it is too late.
+  const stopped = server.stop(0);
+  await turns();
+  disk.letGo();
+  await stopped;
+  expect(await answer).toMatchObject({ t: "ok", seq: 1 });
+
+  const again = await startTestServer({ fileSystem: disk.fileSystem });
+  const bob = await TestClient.open(again.server, "bob");
+  expect(await bob.ask({ t: "rooms" })).toMatchObject({ rooms: [{ room: "@alice,bob", head: 1 }] });
+  await again.server.stop(0);
+});
+
+test("a stop in the middle of the flush that fills a chunk ends in good order", async () => {
+  const disk = new HeldDisk();
+  const limits = { chunkBytes: 4 * 1024, unsealedBytesMax: 1 << 20 };
+  const { server } = await startTestServer({ fileSystem: disk.fileSystem, limits });
+  const alice = await TestClient.open(server, "alice");
+  disk.hold(["writeDurable"], "journal/");
+  const answer = alice.ask({ t: "send", room: "lobby", cid: "c1", body: "x".repeat(5_000) });
+  await turns();
+  const stopped = server.stop(0);
+  await turns();
+  disk.letGo();
+  await stopped;
+  expect(await answer).toMatchObject({ t: "ok", seq: 1 });
+
+  const again = await startTestServer({ fileSystem: disk.fileSystem, limits });
+  const bob = await TestClient.open(again.server, "bob");
+  expect(await bob.ask({ t: "hist", room: "lobby" })).toMatchObject({ head: 1, items: [{ cid: "c1" }] });
+  await again.server.stop(0);
+});
