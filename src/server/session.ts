@@ -1,42 +1,22 @@
 import { unreachable } from "../base/assert.ts";
 import { getU32 } from "../base/byte-order.ts";
-import { type ErrorCode, errorCodes, Fault } from "../base/error-codes.ts";
 import { type RoomName, seq, type UserName } from "../base/ids.ts";
 import { decodeBinary } from "../protocol/binary-codec.ts";
 import type { Refused } from "../protocol/check-frame.ts";
 import { decodeJson } from "../protocol/json-codec.ts";
-import { directRoomOf } from "../protocol/names.ts";
+import type { OkSendRanges } from "../protocol/message-bytes.ts";
 import type { ClientFrame, ClientFrameOf, RequestId, ServerFrame } from "../protocol/schema.ts";
-import {
-  isSend,
-  sendBodyLength,
-  sendBodyStart,
-  sendCidLength,
-  sendCidStart,
-  sendCode,
-  sendKindLength,
-  sendKindStart,
-  sendPrevLength,
-  sendPrevStart,
-  sendRef,
-  sendRequestId,
-  sendRoomLength,
-  sendRoomStart,
-  sendSince,
-  sendToLength,
-  sendToStart,
-} from "../protocol/send-bytes.ts";
-import { textOf, utf8 } from "../protocol/utf8.ts";
-import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
-import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
+import { isSend, sendCode } from "../protocol/send-bytes.ts";
+import { utf8 } from "../protocol/utf8.ts";
 import type { Room } from "../rooms/room.ts";
 import type { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
-import { fillSource, type Origin } from "./batch.ts";
 import { type Caller, refusal, refusalOf } from "./caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "./client-link.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
-import type { SendRate } from "./send-rates.ts";
+import { SessionOutput } from "./session-output.ts";
+import { SessionReading } from "./session-reading.ts";
+import { SessionSends } from "./session-sends.ts";
 import type { Subscription } from "./subscription.ts";
 
 /**
@@ -53,36 +33,33 @@ type Standing =
   | { state: "ended" };
 
 /**
- * One client's connection, behind its door. Takes frames in their order, answers requests, and holds the client's
- * subscriptions. It is told what became of its sends in the order of the log.
+ * One client's connection, behind its door: greets, takes frames in their order, and sees that the connection ends when
+ * it must. What it sends is in session-sends.ts, what it reads in session-reading.ts, what it is sent in
+ * session-output.ts.
  *
  * 1. frames are taken in order; while one must wait (a lookup, a full ring) those behind it wait, and the door stops
  *    reading: back-pressure reaches the sender's socket
  * 2. everything that is queued in a turn is written at its end, at once
  */
-export class Session implements ClientSession, Caller, Origin {
+export class Session implements ClientSession, Caller {
   readonly id: string;
   readonly link: ClientLink;
   readonly #host: SessionHost;
   #standing: Standing;
   #user = "" as UserName;
   #userBytes: Uint8Array = noBytes;
-  #subscriptions: Map<RoomName, Subscription> | null = null;
-  #sendsInFlight = 0;
+  readonly #output: SessionOutput;
+  // Most connections only read, or only wait: these are made when they are needed.
+  #sends: SessionSends | null = null;
+  #reading: SessionReading | null = null;
   #requestsInFlight = 0;
   #pagesInFlight = 0;
   heardAt: number;
-  #rate: SendRate | null = null;
 
   // Input that waits for its turn: whole frames as bytes, or decoded ones.
   #blocked = false;
   #held: (Uint8Array | ClientFrame | Refused)[] = [];
 
-  // Output of this turn: pieces that are shared with others, and a region of the writer's slab that still grows.
-  #pieces: Uint8Array[] = [];
-  #slab: Uint8Array = noBytes;
-  #start = 0;
-  #end = 0;
   #closing: { code: number; reason: string } | null = null;
   /** When the queue was last seen to move, while it is not empty. */
   #movedAt = 0;
@@ -92,6 +69,7 @@ export class Session implements ClientSession, Caller, Origin {
     this.#host = host;
     this.link = link;
     this.id = id;
+    this.#output = new SessionOutput(link, host.writer);
     this.heardAt = host.clock.now();
     this.#standing = { state: "greeting", openedAt: this.heardAt, checking: false };
   }
@@ -114,11 +92,11 @@ export class Session implements ClientSession, Caller, Origin {
 
   /** Rooms this connection reads. */
   rooms(): RoomName[] {
-    return this.#subscriptions === null ? [] : [...this.#subscriptions.keys()];
+    return this.#reading?.rooms() ?? [];
   }
 
   subscription(room: RoomName): Subscription | undefined {
-    return this.#subscriptions?.get(room);
+    return this.#reading?.of(room);
   }
 
   // Input
@@ -139,7 +117,7 @@ export class Session implements ClientSession, Caller, Origin {
     while (o < bytes.length && this.#standing.state !== "ended") {
       const end = o + 4 + getU32(bytes, o);
       if (bytes[o + 4] === sendCode && this.#standing.state === "open" && isSend(bytes, o, end, this.#host.limits)) {
-        if (!this.#sendBinary(bytes, o, end)) {
+        if (!this.#sending().binary(bytes, o, end)) {
           this.#held.unshift(bytes.subarray(o));
           return;
         }
@@ -174,13 +152,15 @@ export class Session implements ClientSession, Caller, Origin {
     }
   }
 
-  #block(): void {
+  /** Takes no more frames until `goOn`. */
+  block(): void {
     if (this.#blocked) return;
     this.#blocked = true;
     this.link.pause();
   }
 
-  #goOn(): void {
+  /** Takes the frames that waited, and then reads on. */
+  goOn(): void {
     if (!this.#blocked || this.#standing.state === "ended") return;
     this.#blocked = false;
     while (!this.#blocked) {
@@ -205,7 +185,7 @@ export class Session implements ClientSession, Caller, Origin {
         this.#greeting(frame);
         return true;
       case "open":
-        if (frame.t === "send") return this.#sendFrame(frame);
+        if (frame.t === "send") return this.#sending().frame(frame);
         this.#openFrame(frame);
         return true;
       case "ended":
@@ -228,7 +208,7 @@ export class Session implements ClientSession, Caller, Origin {
       return;
     }
     this.#standing = { ...this.#standing, checking: true };
-    this.#block();
+    this.block();
     this.#host.authenticate({ user: frame.user, token: frame.token ?? null, link: this.link }).then(
       (identity) => this.#welcome(identity),
       (cause: unknown) => {
@@ -246,7 +226,7 @@ export class Session implements ClientSession, Caller, Origin {
     this.answer(this.#host.welcome(this));
     this.#host.opened(this);
     this.#host.fanOut.touched(this);
-    this.#goOn();
+    this.goOn();
   }
 
   // Frames of an open session
@@ -257,10 +237,10 @@ export class Session implements ClientSession, Caller, Origin {
         this.answer(refusal(undefined, "bad_request", "hello was said already"));
         return;
       case "sub":
-        this.#answering(frame.id, () => this.#subscribe(frame));
+        this.answering(frame.id, () => this.#readingRooms().subscribe(frame));
         return;
       case "unsub":
-        this.#unsubscribe(frame.room);
+        this.#reading?.unsubscribe(frame.room);
         this.answer({ t: "ok", of: "done", id: frame.id });
         return;
       case "refresh":
@@ -273,7 +253,7 @@ export class Session implements ClientSession, Caller, Origin {
         this.#host.presence.typing(this, frame.room);
         return;
       case "presence":
-        this.#answering(frame.id, () => this.#host.presence.asked(this, frame));
+        this.answering(frame.id, () => this.#host.presence.asked(this, frame));
         return;
       case "join":
       case "leave":
@@ -288,7 +268,8 @@ export class Session implements ClientSession, Caller, Origin {
     }
   }
 
-  #answering(id: RequestId, handle: () => void): void {
+  /** Does something for a request, and tells the Fault it throws. */
+  answering(id: RequestId, handle: () => void): void {
     try {
       handle();
     } catch (cause) {
@@ -335,261 +316,30 @@ export class Session implements ClientSession, Caller, Origin {
     );
   }
 
-  // Sends
-
-  // Answers false when the send must wait: it is taken again from the same bytes.
-  #sendBinary(b: Uint8Array, o: number, end: number): boolean {
-    const id = sendRequestId(b, o, end);
-    const { state } = this.#host;
-    let room: Room | undefined;
-    let name: Uint8Array;
-    const roomLength = sendRoomLength(b, o);
-    if (roomLength > 0) {
-      const start = sendRoomStart(b, o);
-      room = state.roomAt(b, start, roomLength);
-      name = room?.nameBytes ?? b.subarray(start, start + roomLength);
-    } else {
-      const start = sendToStart(b, o);
-      const to = textOf(b, start, start + sendToLength(b, o)) as UserName;
-      if (!this.#mayWriteTo(id, to)) return true;
-      name = utf8(directRoomOf(this.#user, to));
-      room = state.room(name);
-    }
-    const source = this.#host.source;
-    source.bytes = b;
-    source.cidStart = sendCidStart(b, o);
-    source.cidLength = sendCidLength(b, o);
-    source.kindStart = sendKindStart(b, o);
-    source.kindLength = isText(b, source.kindStart, sendKindLength(b, o)) ? 0 : sendKindLength(b, o);
-    source.prevStart = sendPrevStart(b, o);
-    source.prevLength = sendPrevLength(b, o);
-    source.bodyStart = sendBodyStart(b, o);
-    source.bodyLength = sendBodyLength(b, o);
-    source.ref = sendRef(b, o);
-    source.checked = sendSince(b, o);
-    return this.#post(id, name, room);
+  #sending(): SessionSends {
+    return (this.#sends ??= new SessionSends(this, this.#host));
   }
 
-  #sendFrame(frame: ClientFrameOf<"send">): boolean {
-    const { to } = frame;
-    if (to !== undefined && !this.#mayWriteTo(frame.id, to)) return true;
-    const name = utf8(to === undefined ? frame.room! : directRoomOf(this.#user, to));
-    fillSource(this.#host.source, this.#host.scratch, frame);
-    return this.#post(frame.id, name, this.#host.state.room(name));
+  #readingRooms(): SessionReading {
+    return (this.#reading ??= new SessionReading(this, this.#host));
   }
 
-  #mayWriteTo(id: RequestId, to: UserName): boolean {
-    if (this.#host.knowsUser(to)) return true;
-    this.answer(refusal(id, "not_found", "nobody here has that name"));
-    return false;
+  /** Whether other requests of this connection are not answered yet. */
+  get hasRequests(): boolean {
+    return this.#requestsInFlight > 0;
   }
 
-  #post(id: RequestId, name: Uint8Array, room: Room | undefined): boolean {
-    if (this.#sendsInFlight >= this.#host.limits.sendsInFlightMax) {
-      this.answer(refusal(id, "overloaded", "too many sends of this connection wait", { retryAfterMs: 50 }));
-      return true;
-    }
-    if (!this.#mayPost(id, room, name)) return true;
-    const { rates, source } = this.#host;
-    const rate = (this.#rate ??= rates.of(this.#user, this.heardAt));
-    const waitMs = rates.take(rate, source.bodyLength, this.heardAt);
-    if (waitMs > 0) {
-      this.answer(refusal(id, "rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs }));
-      return true;
-    }
-    const existing = room?.exists === true ? room : undefined;
-    const taken = this.#host.orderer.post(
-      this,
-      id,
-      name,
-      existing,
-      this.#userBytes,
-      this.#host.source,
-      this.#sendsInFlight > 0,
-    );
-    switch (taken.type) {
-      case "proposed":
-        this.#sendsInFlight++;
-        return true;
-      case "lookingUp":
-        this.#sendsInFlight++;
-        this.#block();
-        taken.done.then(
-          () => this.#lookedUp(),
-          (cause: unknown) => {
-            this.#sendsInFlight--;
-            this.answer(refusalOf(id, cause));
-            this.#lookedUp();
-          },
-        );
-        return true;
-      case "full":
-        this.#block();
-        taken.again(() => this.#goOn());
-        // It is taken again from the start.
-        rate.messages += 1;
-        rate.bytes += source.bodyLength;
-        return false;
-      case "refused":
-        this.answer(refusal(id, taken.code, taken.message, { definite: true, retryAfterMs: taken.retryAfterMs }));
-        return true;
-      default:
-        return unreachable(taken);
-    }
-  }
+  // What its subscriptions have to say
 
-  // What `apply` would refuse anyway is told at once, so that it costs no flush. A room that is being made by this
-  // connection's own join is left to `apply`.
-  #mayPost(id: RequestId, room: Room | undefined, name: Uint8Array): boolean {
-    const isDirect = name[0] === 0x40;
-    if (room === undefined || !room.exists) {
-      if (isDirect || this.#requestsInFlight > 0) return true;
-    } else if (room.mayReadBytes(this.#userBytes, 0, this.#userBytes.length)) {
-      return true;
-    }
-    this.answer(refusal(id, "not_found", "there is no such room"));
-    return false;
-  }
-
-  #lookedUp(): void {
-    this.#goOn();
-  }
-
-  decided(
-    request: RequestId,
-    code: OutcomeCode,
-    seq: number,
-    ts: number,
-    epoch: number,
-    memory: Uint8Array,
-    offset: number,
-  ): void {
-    this.#sendsInFlight--;
-    if (this.#standing.state !== "open") return;
-    if (code === outcomes.stored || code === outcomes.repeat) {
-      const ok = this.#host.ok;
-      ok.id = request;
-      ok.source = memory;
-      ok.roomStart = offset + recordHeaderBytes;
-      ok.roomLength = textLength(memory, offset, 0);
-      ok.cidStart = ok.roomStart + ok.roomLength + textLength(memory, offset, 1);
-      ok.cidLength = textLength(memory, offset, 2);
-      ok.seq = seq;
-      ok.ts = ts;
-      ok.epoch = epoch;
-      ok.dup = code === outcomes.repeat;
-      this.#beforeFrame();
-      this.#host.writer.okSend(this.format, ok);
-      this.#afterFrame();
-      return;
-    }
-    const error: ErrorCode = outcomeErrors[code] ?? "unavailable";
-    this.answer(refusal(request, error, errorCodes[error].meaning));
-  }
-
-  undecided(request: RequestId): void {
-    this.#sendsInFlight--;
-    this.answer(refusal(request, "unavailable", "the server stopped before this was decided", { definite: false }));
-  }
-
-  // Subscriptions
-
-  #subscribe(frame: ClientFrameOf<"sub">): void {
-    const room = this.#host.requests.readable(this, frame.room);
-    const wanted = frame.atLeast ?? (frame.after === "latest" ? 0 : frame.after);
-    const isReset = frame.line !== undefined && frame.line !== room.line;
-    if (!isReset && wanted > room.head) {
-      this.#subscribeLater(frame, room, wanted);
-      return;
-    }
-    this.#unsubscribe(frame.room);
-    if ((this.#subscriptions?.size ?? 0) >= this.#host.limits.subsMax) {
-      throw new Fault("too_large", `a connection reads at most ${this.#host.limits.subsMax} rooms`);
-    }
-    const live = this.#host.memory.live(room);
-    const epoch = this.#host.state.appliedTerm;
-    const { node } = this.#host;
-    const head = seq(live.announced);
-    this.answer({
-      t: "ok",
-      of: "sub",
-      id: frame.id,
-      room: frame.room,
-      line: room.line,
-      first: seq(room.first),
-      head,
-      epoch,
-      node,
-    });
-    let after: number = frame.after === "latest" ? head : frame.after;
-    if (isReset) {
-      // The client's positions mean other messages than ours: it is told so, and begins anew.
-      this.gap(room, 1, Math.max(1, after), "reset");
-      after = 0;
-    }
-    const subscription = this.#add(live, after + 1);
-    this.#host.presence.entered(live.room);
-    this.#host.fanOut.catchUp(subscription);
-  }
-
-  // The client has seen more than this server has: it waits a little, then says so.
-  #subscribeLater(frame: ClientFrameOf<"sub">, room: Room, wanted: number): void {
-    this.#host.requests.reached(room, wanted).then(
-      () => {
-        if (this.#standing.state === "open") this.#answering(frame.id, () => this.#subscribe(frame));
-      },
-      (cause: unknown) => {
-        this.answer(refusalOf(frame.id, cause));
-      },
-    );
-  }
-
-  /** A direct room that comes by itself gets a position of its own, once this connection is too slow to follow. */
   subscribeSilently(live: LiveRoom, next: number): Subscription {
-    const subscription = this.#add(live, next);
-    subscription.saidCaughtUp = true;
-    return subscription;
-  }
-
-  #add(live: LiveRoom, next: number): Subscription {
-    const subscription: Subscription = {
-      session: this,
-      live,
-      next,
-      state: "catchingUp",
-      reading: false,
-      saidCaughtUp: false,
-    };
-    this.#subscriptions ??= new Map();
-    this.#subscriptions.set(live.room.name, subscription);
-    live.subscriptions.push(subscription);
-    return subscription;
-  }
-
-  #unsubscribe(room: RoomName): void {
-    const subscription = this.#subscriptions?.get(room);
-    if (subscription === undefined) return;
-    this.#subscriptions!.delete(room);
-    this.#detach(subscription);
-  }
-
-  #detach(subscription: Subscription): void {
-    subscription.state = "ended";
-    const { subscriptions } = subscription.live;
-    const at = subscriptions.indexOf(subscription);
-    if (at >= 0) {
-      // The order of readers does not matter: the last takes the place.
-      const last = subscriptions.pop()!;
-      if (at < subscriptions.length) subscriptions[at] = last;
-    }
-    this.#host.presence.left(subscription.live.room);
+    return this.#readingRooms().subscribeSilently(live, next);
   }
 
   /** The room is gone, or this user may not read it any more. */
   endSubscription(subscription: Subscription, reason: string): void {
     const { room } = subscription.live;
     this.gap(room, subscription.next, Math.max(subscription.next, room.head), reason);
-    this.#unsubscribe(room.name);
+    this.#reading?.unsubscribe(room.name);
   }
 
   /** A part of a room's history is damaged on this disk. */
@@ -618,16 +368,18 @@ export class Session implements ClientSession, Caller, Origin {
 
   answer(frame: ServerFrame): void {
     if (this.#standing.state === "ended") return;
-    this.#beforeFrame();
-    this.#host.writer.frame(this.format, frame);
-    this.#afterFrame();
+    this.#output.frame(frame);
+    this.#host.fanOut.touched(this);
+  }
+
+  answerSend(ok: OkSendRanges): void {
+    this.#output.okSend(ok);
+    this.#host.fanOut.touched(this);
   }
 
   /** Queues frames that are wrapped for this link's format; the bytes may be shared. */
   push(pieces: readonly Uint8Array[]): void {
-    if (this.#standing.state === "ended") return;
-    this.#cut();
-    for (const piece of pieces) this.#pieces.push(piece);
+    if (this.#standing.state !== "ended") this.#output.push(pieces);
   }
 
   /** Whether the client's side takes less than it is sent. */
@@ -635,58 +387,19 @@ export class Session implements ClientSession, Caller, Origin {
     return this.link.queuedBytes() > this.#host.limits.socketQueueBytesMax;
   }
 
-  #beforeFrame(): void {
-    const { writer } = this.#host;
-    if (this.#slab === writer.slab && this.#end === writer.at) return;
-    this.#cut();
-    this.#slab = writer.slab;
-    this.#start = writer.at;
-    this.#end = writer.at;
-  }
-
-  #afterFrame(): void {
-    const { writer } = this.#host;
-    if (this.#slab !== writer.slab) {
-      this.#cut();
-      this.#slab = writer.slab;
-      this.#start = 0;
-    }
-    this.#end = writer.at;
-    this.#host.fanOut.touched(this);
-  }
-
-  #cut(): void {
-    if (this.#end > this.#start) this.#pieces.push(this.#slab.subarray(this.#start, this.#end));
-    this.#slab = noBytes;
-    this.#start = 0;
-    this.#end = 0;
-  }
-
-  /** Writes what is queued, as one write. */
+  /** Writes what is queued, and ends the connection if that was asked for. */
   flush(): void {
-    this.#cut();
-    if (this.#pieces.length > 0) {
-      const pieces = this.#pieces;
-      this.#pieces = [];
-      this.link.write(pieces);
-    }
-    if (this.#closing !== null) {
-      const { code, reason } = this.#closing;
-      this.#closing = null;
-      this.#leave();
-      this.link.close(code, reason);
-    }
+    this.#output.flush();
+    if (this.#closing === null) return;
+    const { code, reason } = this.#closing;
+    this.#closing = null;
+    this.#leave();
+    this.link.close(code, reason);
   }
 
   drained(): void {
     this.#queuedBefore = 0;
-    if (this.#subscriptions === null) return;
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.state === "paused") {
-        subscription.state = "catchingUp";
-        this.#host.fanOut.catchUp(subscription);
-      }
-    }
+    this.#reading?.drained();
   }
 
   /** Looked at every few seconds: a client that is silent, does not greet, or does not read is let go. */
@@ -730,16 +443,11 @@ export class Session implements ClientSession, Caller, Origin {
     const wasOpen = this.#standing.state === "open";
     this.#standing = { state: "ended" };
     this.#held = [];
-    this.#pieces = [];
-    if (this.#subscriptions !== null)
-      for (const subscription of this.#subscriptions.values()) this.#detach(subscription);
-    this.#subscriptions = null;
+    this.#output.clear();
+    this.#reading?.end();
+    this.#reading = null;
     this.#host.ended(this, wasOpen);
   }
 }
 
 const noBytes = new Uint8Array(0);
-
-/** Whether a kind is the word `text`, for which a record has no bytes: the same content must have one form. */
-const isText = (b: Uint8Array, start: number, length: number): boolean =>
-  length === 4 && b[start] === 0x74 && b[start + 1] === 0x65 && b[start + 2] === 0x78 && b[start + 3] === 0x74;

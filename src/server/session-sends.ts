@@ -1,0 +1,209 @@
+import { unreachable } from "../base/assert.ts";
+import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
+import type { UserName } from "../base/ids.ts";
+import { directRoomOf } from "../protocol/names.ts";
+import type { ClientFrameOf, RequestId } from "../protocol/schema.ts";
+import {
+  sendBodyLength,
+  sendBodyStart,
+  sendCidLength,
+  sendCidStart,
+  sendKindLength,
+  sendKindStart,
+  sendPrevLength,
+  sendPrevStart,
+  sendRef,
+  sendRequestId,
+  sendRoomLength,
+  sendRoomStart,
+  sendSince,
+  sendToLength,
+  sendToStart,
+} from "../protocol/send-bytes.ts";
+import { textOf, utf8 } from "../protocol/utf8.ts";
+import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
+import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
+import type { Room } from "../rooms/room.ts";
+import { fillSource, type Origin } from "./batch.ts";
+import { refusal, refusalOf } from "./caller.ts";
+import type { SendRate } from "./send-rates.ts";
+import type { Session } from "./session.ts";
+import type { SessionHost } from "./session-host.ts";
+
+/**
+ * The sends of one connection, from the frame to the answer. Made with its first send.
+ *
+ * 1. sends are proposed in the order of their frames: one that must wait (a lookup, a full ring) holds back the others
+ * 2. each is answered once, in the order of the log
+ */
+export class SessionSends implements Origin {
+  readonly #session: Session;
+  readonly #host: SessionHost;
+  #inFlight = 0;
+  #rate: SendRate | null = null;
+
+  constructor(session: Session, host: SessionHost) {
+    this.#session = session;
+    this.#host = host;
+  }
+
+  /** Takes the send that stands at `o`. False when it must wait: it is to be given again, and nothing behind it before. */
+  binary(b: Uint8Array, o: number, end: number): boolean {
+    const id = sendRequestId(b, o, end);
+    const { state } = this.#host;
+    let room: Room | undefined;
+    let name: Uint8Array;
+    const roomLength = sendRoomLength(b, o);
+    if (roomLength > 0) {
+      const start = sendRoomStart(b, o);
+      room = state.roomAt(b, start, roomLength);
+      name = room?.nameBytes ?? b.subarray(start, start + roomLength);
+    } else {
+      const start = sendToStart(b, o);
+      const to = textOf(b, start, start + sendToLength(b, o)) as UserName;
+      if (!this.#mayWriteTo(id, to)) return true;
+      name = utf8(directRoomOf(this.#session.user, to));
+      room = state.room(name);
+    }
+    const source = this.#host.source;
+    source.bytes = b;
+    source.cidStart = sendCidStart(b, o);
+    source.cidLength = sendCidLength(b, o);
+    source.kindStart = sendKindStart(b, o);
+    source.kindLength = isText(b, source.kindStart, sendKindLength(b, o)) ? 0 : sendKindLength(b, o);
+    source.prevStart = sendPrevStart(b, o);
+    source.prevLength = sendPrevLength(b, o);
+    source.bodyStart = sendBodyStart(b, o);
+    source.bodyLength = sendBodyLength(b, o);
+    source.ref = sendRef(b, o);
+    source.checked = sendSince(b, o);
+    return this.#post(id, name, room);
+  }
+
+  /** The same for a decoded one. */
+  frame(frame: ClientFrameOf<"send">): boolean {
+    const { to } = frame;
+    if (to !== undefined && !this.#mayWriteTo(frame.id, to)) return true;
+    const name = utf8(to === undefined ? frame.room! : directRoomOf(this.#session.user, to));
+    fillSource(this.#host.source, this.#host.scratch, frame);
+    return this.#post(frame.id, name, this.#host.state.room(name));
+  }
+
+  #mayWriteTo(id: RequestId, to: UserName): boolean {
+    if (this.#host.knowsUser(to)) return true;
+    this.#session.answer(refusal(id, "not_found", "nobody here has that name"));
+    return false;
+  }
+
+  #post(id: RequestId, name: Uint8Array, room: Room | undefined): boolean {
+    if (this.#inFlight >= this.#host.limits.sendsInFlightMax) {
+      this.#session.answer(refusal(id, "overloaded", "too many sends of this connection wait", { retryAfterMs: 50 }));
+      return true;
+    }
+    if (!this.#mayPost(id, room, name)) return true;
+    const { rates, source } = this.#host;
+    const rate = (this.#rate ??= rates.of(this.#session.user, this.#session.heardAt));
+    const waitMs = rates.take(rate, source.bodyLength, this.#session.heardAt);
+    if (waitMs > 0) {
+      this.#session.answer(
+        refusal(id, "rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs }),
+      );
+      return true;
+    }
+    const existing = room?.exists === true ? room : undefined;
+    const taken = this.#host.orderer.post(
+      this,
+      id,
+      name,
+      existing,
+      this.#session.userBytes,
+      this.#host.source,
+      this.#inFlight > 0,
+    );
+    switch (taken.type) {
+      case "proposed":
+        this.#inFlight++;
+        return true;
+      case "lookingUp":
+        this.#inFlight++;
+        this.#session.block();
+        taken.done.then(
+          () => this.#session.goOn(),
+          (cause: unknown) => {
+            this.#inFlight--;
+            this.#session.answer(refusalOf(id, cause));
+            this.#session.goOn();
+          },
+        );
+        return true;
+      case "full":
+        this.#session.block();
+        taken.again(() => this.#session.goOn());
+        // It is taken again from the start.
+        rate.messages += 1;
+        rate.bytes += source.bodyLength;
+        return false;
+      case "refused":
+        this.#session.answer(
+          refusal(id, taken.code, taken.message, { definite: true, retryAfterMs: taken.retryAfterMs }),
+        );
+        return true;
+      default:
+        return unreachable(taken);
+    }
+  }
+
+  // What `apply` would refuse anyway is told at once, so that it costs no flush. A room that is being made by this
+  // connection's own join is left to `apply`.
+  #mayPost(id: RequestId, room: Room | undefined, name: Uint8Array): boolean {
+    const isDirect = name[0] === 0x40;
+    if (room === undefined || !room.exists) {
+      if (isDirect || this.#session.hasRequests) return true;
+    } else if (room.mayReadBytes(this.#session.userBytes, 0, this.#session.userBytes.length)) {
+      return true;
+    }
+    this.#session.answer(refusal(id, "not_found", "there is no such room"));
+    return false;
+  }
+
+  decided(
+    request: RequestId,
+    code: OutcomeCode,
+    seq: number,
+    ts: number,
+    epoch: number,
+    memory: Uint8Array,
+    offset: number,
+  ): void {
+    this.#inFlight--;
+    if (this.#session.state !== "open") return;
+    if (code === outcomes.stored || code === outcomes.repeat) {
+      const ok = this.#host.ok;
+      ok.id = request;
+      ok.source = memory;
+      ok.roomStart = offset + recordHeaderBytes;
+      ok.roomLength = textLength(memory, offset, 0);
+      ok.cidStart = ok.roomStart + ok.roomLength + textLength(memory, offset, 1);
+      ok.cidLength = textLength(memory, offset, 2);
+      ok.seq = seq;
+      ok.ts = ts;
+      ok.epoch = epoch;
+      ok.dup = code === outcomes.repeat;
+      this.#session.answerSend(ok);
+      return;
+    }
+    const error: ErrorCode = outcomeErrors[code] ?? "unavailable";
+    this.#session.answer(refusal(request, error, errorCodes[error].meaning));
+  }
+
+  undecided(request: RequestId): void {
+    this.#inFlight--;
+    this.#session.answer(
+      refusal(request, "unavailable", "the server stopped before this was decided", { definite: false }),
+    );
+  }
+}
+
+/** Whether a kind is the word `text`, for which a record has no bytes: the same content must have one form. */
+const isText = (b: Uint8Array, start: number, length: number): boolean =>
+  length === 4 && b[start] === 0x74 && b[start + 1] === 0x65 && b[start + 2] === 0x78 && b[start + 3] === 0x74;
