@@ -47,6 +47,10 @@ export function serverMetrics(server: Server): () => Promise<string> {
   counter("synod_readers_paused_total", "times a slow reader was moved to history", () => fanOut.paused);
   counter("synod_readers_dropped_total", "readers ended because they took nothing", () => counts.slowDropped);
   counter("synod_connections_rejected_total", "connections refused before they greeted", () => counts.rejected);
-  counter("synod_damage_detected_total", "places on disk that were found damaged", () => server.damageCounts.detected);
+  counter(
+    "synod_damage_detected_total",
+    "places on disk that were found damaged",
+    () => server.damageCounts.detected + upkeep.scrubbed.damaged,
+  );
   return () => register.metrics();
 }
