@@ -422,7 +422,7 @@ export class Oracle {
     const known = history.known(from, cid);
     if (known === undefined)
       this.#found.add("unexpected", history.room, `${name}: ${answer.seq}, which nobody had sent`);
-    else if (seq !== 0 && seq !== answer.seq) {
+    else if (seq >= history.removableBelow && seq !== answer.seq) {
       this.#found.add("acknowledgement disagrees", history.room, `${name}: ${answer.seq}; ${seq} was acknowledged`);
     } else {
       this.#placesTold.push({ history, known, seq: answer.seq, name });
@@ -548,7 +548,7 @@ export class Oracle {
     }
     for (const { history, known, seq, name } of this.#placesTold) {
       const place = known.seenSeq || (known.acknowledged?.seq ?? seq);
-      if (place !== seq)
+      if (place !== seq && !known.wasForgotten)
         this.#found.add("acknowledgement disagrees", history.room, `${name}: ${seq}; it stands at ${place}`);
     }
     for (const [key, mark] of this.#marks) {

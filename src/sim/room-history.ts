@@ -271,7 +271,8 @@ export class RoomHistory {
     this.#checkContents(known, entry ?? null);
     const eligible = this.#eligible(known);
     if (eligible.length === 0) {
-      if (entry !== undefined)
+      // Who asks after retention has removed it is told that it is not there, and can't know that it was.
+      if (entry !== undefined && place >= this.removableBelow)
         this.#add("aborted read", `${name} stands at ${place}, and every send of it was refused`);
       return;
     }

@@ -178,6 +178,16 @@ class SeedRun {
   }
 
   async run(): Promise<RunResult> {
+    try {
+      await this.#play();
+    } catch (cause) {
+      // A task that throws would have ended a process: that is a finding of this seed, like any other.
+      this.#violated(`thrown: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`);
+    }
+    return this.#result();
+  }
+
+  async #play(): Promise<void> {
     this.#boot();
     for (const index of this.#workload.users.keys()) {
       this.#clients.push(this.#makeClient(index, this.#scheduler.host(`client${index}`)));
@@ -213,7 +223,6 @@ class SeedRun {
     for (const { direct } of this.#clients) direct.end({ complete: tookMs !== null });
     this.#operator.update();
     await this.#stopAndStartAgain();
-    return this.#result();
   }
 
   #violated(what: string): void {
@@ -325,7 +334,7 @@ class SeedRun {
     await this.#settled("a clean stop", server.stop(1_000));
     this.#whiteBox.look();
     const files = this.#disk.fileSystem.durableCopy();
-    for (const found of (await this.#settled("verify", verifyFindings(files, this.#limits))) ?? []) {
+    for (const found of (await this.#settled("verify", verifyFindings(server, files, this.#limits))) ?? []) {
       this.#violated(found);
     }
     const differences = await this.#settled("reading chunks", sealedDifferences(server, files));

@@ -4,7 +4,7 @@ import type { Limits } from "../base/limits.ts";
 import { seededRandom } from "../base/random.ts";
 import { millis, timestamp } from "../base/units.ts";
 import type { ApplySink } from "../rooms/apply-sink.ts";
-import { GroupState } from "../rooms/group-state.ts";
+import type { GroupState } from "../rooms/group-state.ts";
 import { recordSeq } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
@@ -239,12 +239,12 @@ export async function sealedDifferences(server: Server, files: SimFileSystem): P
   return differences;
 }
 
-/** What `synod verify` finds wrong in these files. */
-export async function verifyFindings(files: SimFileSystem, limits: Limits): Promise<string[]> {
+/** What `synod verify` finds wrong in the files of this server, knowing which chunks retention has emptied since the snapshot. */
+export async function verifyFindings(server: Server, files: SimFileSystem, limits: Limits): Promise<string[]> {
   const { damage } = await verifyDirectory({
     disk: openDisk(files),
     segmentBytes: limits.segmentBytes,
-    neededChunks: (snapshot) => [...GroupState.restore(snapshot.state, { hashSeed: 1 }).chunks()],
+    neededChunks: () => [...server.state.chunks()],
   });
   return damage.map(({ file, offset, length, what }) => `verify: ${file} ${offset}…${offset + length}: ${what}`);
 }

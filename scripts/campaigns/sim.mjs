@@ -1,0 +1,181 @@
+/**
+ * `npm run campaign -- sim [--seeds=N | --minutes-of-cpu=M] [--first=SEED] [--long] [--workers=N]`
+ *
+ * Runs seeds of the simulator on all cores, each in two virtual minutes of faults, or thirty with `--long`, until the
+ * count or the processor time is used up. What a seed found is printed at once, with the line that repeats it.
+ */
+import { fork } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { say } from "../progress.mjs";
+import { root } from "../repository.mjs";
+
+/** @typedef {import("../../src/apps/cli/attributed-run.ts").AttributedRun} AttributedRun */
+/** @typedef {Pick<AttributedRun, "seed" | "virtualSeconds" | "cpuSeconds" | "events" | "faults" | "violations" | "seen" | "marks" | "seals" | "starts">} Line */
+
+const self = fileURLToPath(import.meta.url);
+const workerWord = "sim-campaign-worker";
+/** Every how many seeds a line of progress is printed. */
+const tellEvery = 100;
+
+/**
+ * @param {Record<string, string>} args
+ * @returns {Promise<{ counts: Record<string, number | string> }>}
+ */
+export async function run(args) {
+  const minutesOfCpu = Number(args["minutes-of-cpu"] ?? 0);
+  const seedsMax = args["seeds"] === undefined ? (minutesOfCpu > 0 ? Infinity : 200) : Number(args["seeds"]);
+  const first = args["first"] === undefined ? randomInt(2 ** 26) : Number(args["first"]);
+  const forMs = (args["long"] === undefined ? 2 : 30) * 60_000;
+  const workers = args["workers"] === undefined ? availableParallelism() : Number(args["workers"]);
+  const totals = new Totals();
+  let next = first;
+  /** @returns {number | null} the next seed, null when there is none */
+  const take = () => {
+    const isOver = next - first >= seedsMax || (minutesOfCpu > 0 && totals.cpuSeconds >= minutesOfCpu * 60);
+    return isOver ? null : next++;
+  };
+  await Promise.all(Array.from({ length: workers }, () => work(take, forMs, totals)));
+  for (const [name, count] of totals.marks) say("mark", `${String(count).padStart(9)} ${name}`);
+  for (const [kind, count] of totals.faults) say("fault", `${String(count).padStart(9)} ${kind}`);
+  return { counts: totals.counts(first) };
+}
+
+/**
+ * One process after the other, each for as long as it lives: one that dies is a finding of the seed it was running.
+ *
+ * @param {() => number | null} take
+ * @param {number} forMs
+ * @param {Totals} totals
+ * @returns {Promise<void>}
+ */
+function work(take, forMs, totals) {
+  return new Promise((resolve) => {
+    const begin = () => {
+      const child = fork(self, [workerWord]);
+      /** @type {number | null} */
+      let seed = null;
+      const give = () => {
+        seed = take();
+        if (seed === null) child.disconnect();
+        else child.send({ seed, forMs });
+      };
+      child.on("message", (line) => {
+        totals.add(/** @type {Line} */ (line));
+        give();
+      });
+      child.on("exit", (code, signal) => {
+        if (seed === null) {
+          resolve();
+          return;
+        }
+        totals.died(seed, signal ?? `code ${code}`);
+        begin();
+      });
+      give();
+    };
+    begin();
+  });
+}
+
+class Totals {
+  seeds = 0;
+  failed = 0;
+  violations = 0;
+  virtualSeconds = 0;
+  cpuSeconds = 0;
+  events = 0;
+  stored = 0;
+  read = 0;
+  seals = 0;
+  starts = 0;
+  /** @type {Map<string, number>} */
+  faults = new Map();
+  /** @type {Map<string, number>} */
+  marks = new Map();
+
+  /** @param {Line} line */
+  add(line) {
+    this.seeds++;
+    this.virtualSeconds += line.virtualSeconds;
+    this.cpuSeconds += line.cpuSeconds;
+    this.events += line.events;
+    this.stored += line.seen.acknowledged;
+    this.read += line.seen.observed;
+    this.seals += line.seals;
+    this.starts += line.starts;
+    for (const [kind, count] of Object.entries(line.faults))
+      this.faults.set(kind, (this.faults.get(kind) ?? 0) + count);
+    for (const [name, count] of Object.entries(line.marks)) this.marks.set(name, (this.marks.get(name) ?? 0) + count);
+    if (line.violations.length > 0) this.#fail(line.seed, line.violations);
+    if (this.seeds % tellEvery === 0) say("sim", this.#progress());
+  }
+
+  /**
+   * @param {number} seed
+   * @param {string} how
+   */
+  died(seed, how) {
+    this.seeds++;
+    this.#fail(seed, [`the process ended: ${how}`]);
+  }
+
+  /**
+   * @param {number} seed
+   * @param {readonly string[]} violations
+   */
+  #fail(seed, violations) {
+    this.failed++;
+    this.violations += violations.length;
+    say("FAILED", `seed ${seed}: node dist/apps/cli/synod.cjs sim --seed ${seed} --shrink`);
+    for (const violation of violations.slice(0, 5)) say("", violation.slice(0, 600));
+  }
+
+  /** @returns {string} */
+  #progress() {
+    const { seeds, failed, virtualSeconds, cpuSeconds } = this;
+    return `${seeds} seeds, ${failed} failed, ${(virtualSeconds / 3600).toFixed(1)} virtual hours, ${Math.round(virtualSeconds / cpuSeconds)} times real time a core`;
+  }
+
+  /**
+   * @param {number} first
+   * @returns {Record<string, number | string>}
+   */
+  counts(first) {
+    const { seeds, failed, violations, virtualSeconds, cpuSeconds, events, stored, read, seals, starts } = this;
+    const faults = [...this.faults.values()].reduce((sum, count) => sum + count, 0);
+    return {
+      first,
+      seeds,
+      virtualHours: (virtualSeconds / 3600).toFixed(1),
+      cpuMinutes: (cpuSeconds / 60).toFixed(1),
+      events,
+      faults,
+      starts,
+      seals,
+      stored,
+      read,
+      violations,
+      failed,
+    };
+  }
+}
+
+/** @returns {Promise<void>} */
+async function beWorker() {
+  // What a client library throws and catches by the thousand needs no stack here; who repeats a seed gets it.
+  Error.stackTraceLimit = 0;
+  const file = pathToFileURL(join(root, "dist/apps/cli/attributed-run.js")).href;
+  const { runAttributed } = /** @type {typeof import("../../src/apps/cli/attributed-run.ts")} */ (await import(file));
+  process.on("message", (message) => {
+    const { seed, forMs } = /** @type {{ seed: number, forMs: number }} */ (message);
+    // A rejection here ends the process, which the parent counts as a finding of this seed.
+    void runAttributed({ seed, forMs }).then(({ schedule: _schedule, traceHash: _traceHash, ...line }) => {
+      process.send?.(line);
+    });
+  });
+}
+
+if (process.argv[2] === workerWord) await beWorker();
