@@ -2,7 +2,8 @@
  * `npm run campaign -- sim [--seeds=N | --minutes-of-cpu=M] [--first=SEED] [--long] [--workers=N]`
  *
  * Runs seeds of the simulator on all cores, each in two virtual minutes of faults, or thirty with `--long`, until the
- * count or the processor time is used up. What a seed found is printed at once, with the line that repeats it.
+ * count or the processor time is used up, or Ctrl+C asks for the end: what is under way is finished and counted. What a
+ * seed found is printed at once, with the line that repeats it.
  */
 import { fork } from "node:child_process";
 import { randomInt } from "node:crypto";
@@ -32,9 +33,14 @@ export async function run(args) {
   const workers = args["workers"] === undefined ? availableParallelism() : Number(args["workers"]);
   const totals = new Totals();
   let next = first;
+  let isStopped = false;
+  process.once("SIGINT", () => {
+    isStopped = true;
+  });
   /** @returns {number | null} the next seed, null when there is none */
   const take = () => {
-    const isOver = next - first >= seedsMax || (minutesOfCpu > 0 && totals.cpuSeconds >= minutesOfCpu * 60);
+    const isOver =
+      isStopped || next - first >= seedsMax || (minutesOfCpu > 0 && totals.cpuSeconds >= minutesOfCpu * 60);
     return isOver ? null : next++;
   };
   await Promise.all(Array.from({ length: workers }, () => work(take, forMs, totals)));
@@ -165,6 +171,8 @@ class Totals {
 
 /** @returns {Promise<void>} */
 async function beWorker() {
+  // Ctrl+C reaches the whole group of processes; the parent says when it is over.
+  process.on("SIGINT", () => undefined);
   // What a client library throws and catches by the thousand needs no stack here; who repeats a seed gets it.
   Error.stackTraceLimit = 0;
   const file = pathToFileURL(join(root, "dist/apps/cli/attributed-run.js")).href;
