@@ -1,3 +1,4 @@
+import { Fault } from "../../base/error-codes.ts";
 import type { NodeName } from "../../base/ids.ts";
 import { checkLimits } from "../../base/limits.ts";
 import { AssertionFailure } from "../../base/assert.ts";
@@ -244,6 +245,10 @@ async function startOn(
   try {
     return await start(false);
   } catch (cause) {
+    // Another server's file, a disk that is full or fails: for people to mend, and no fault of the program.
+    if (cause instanceof Fault) {
+      throw new CommandFailed(exitCodes.refused, `the data directory can't be used: ${cause.message}`, { cause });
+    }
     if (!(cause instanceof DataDamaged)) throw cause;
     // Nothing was changed yet: what is lost is said before it is moved aside.
     for (const damage of cause.damage) {
