@@ -25,8 +25,8 @@ export function run(args) {
       stdio: ["ignore", "inherit", "inherit"],
       env: { ...process.env, KILLS: String(kills), KILL_SEED: String(seed), KILL_REPORT: report },
     });
-    /** @type {Record<string, number>} */
-    const counted = existsSync(report) ? JSON.parse(readFileSync(report, "utf8")) : { kills: 0 };
+    const text = existsSync(report) ? readFileSync(report, "utf8") : '{"kills":0}';
+    const counted = /** @type {Record<string, number>} */ (JSON.parse(text));
     return { counts: { seed, ...counted, failed: ended.status === 0 ? 0 : 1 } };
   } finally {
     rmSync(folder, { recursive: true, force: true });

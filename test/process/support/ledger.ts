@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { LineClient, wholeRoom } from "./line-client.ts";
+import { type LineClient, wholeRoom } from "./line-client.ts";
 import type { ServerProcess } from "./server-process.ts";
 
 /** What a server has acknowledged, so that it can be asked for it later. */
