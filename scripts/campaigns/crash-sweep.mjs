@@ -13,16 +13,26 @@ import { root } from "../repository.mjs";
  * @returns {{ counts: Record<string, number> }}
  */
 export function run({ seed = "1" }) {
-  const folder = mkdtempSync(join(tmpdir(), "synod-crash-sweep-"));
+  return sweep("test/damage/server-crash.test.ts", seed);
+}
+
+/**
+ * Runs the whole of a sweep that is a test file.
+ *
+ * @param {string} test
+ * @param {string} seed
+ * @returns {{ counts: Record<string, number> }}
+ */
+export function sweep(test, seed) {
+  const folder = mkdtempSync(join(tmpdir(), "synod-sweep-"));
   try {
     const file = join(folder, "counts.json");
     const vitest = join(root, "node_modules/vitest/vitest.mjs");
-    const words = [vitest, "run", "--project", "damage", "--testTimeout", "0", "test/damage/server-crash.test.ts"];
+    const words = [vitest, "run", "--project", "damage", "--testTimeout", "0", test];
     const env = { ...process.env, SYNOD_SWEEP: "whole", SYNOD_SEED: seed, SYNOD_COUNTS: file };
     const { status } = spawnSync(process.execPath, words, { cwd: root, env, stdio: "inherit" });
-    /** @type {Record<string, number>} */
-    const counts = JSON.parse(readFileSync(file, "utf8"));
-    // A run that broke off for another reason than a crash that was not survived is a failure too.
+    const counts = /** @type {Record<string, number>} */ (JSON.parse(readFileSync(file, "utf8")));
+    // A run that broke off for another reason than a case that was not survived is a failure too.
     if (status !== 0 && !counts["failed"]) counts["failed"] = 1;
     return { counts };
   } finally {

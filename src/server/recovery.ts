@@ -14,8 +14,8 @@ import type { Damage } from "../storage/damage.ts";
 import { startedFile } from "../storage/data-directory.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
-import { openJournal } from "../storage/journal/open.ts";
-import { latestSnapshot, type SnapshotOwner } from "../storage/snapshot-file.ts";
+import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
+import { latestSnapshot, listSnapshots, type SnapshotOwner } from "../storage/snapshot-file.ts";
 import type { Engine } from "../topology/engine.ts";
 import { soloEngine } from "../topology/solo.ts";
 import type { Log } from "./log.ts";
@@ -89,27 +89,33 @@ export async function recover(
       : GroupState.restore(snapshot.state, { hashSeed });
   const from: LogIndex = state.appliedIndex;
   const isStarted = (await disk.sizeOf(startedFile)) !== null;
-  const opened = await openJournal({
-    disk,
-    clock,
-    random,
-    cluster: owner.cluster,
-    incarnation: owner.incarnation,
-    settings: {
-      segmentBytes: limits.segmentBytes,
-      batchBytesMax: limits.entryBytesMax,
-      flushAfterMs: ground.flush.afterMs,
-      flushAfterBytes: ground.flush.afterBytes,
-      markAfterMs: limits.markAfterMs,
-      spareSegments: 2,
-    },
-    from: new Map([[group, from]]),
-    acceptLoss: ground.acceptLoss,
-    expected: isStarted || snapshot !== null || chunks.list().length > 0,
-    ...listen,
-  });
+  const open = (kept: LogIndex, acceptLoss: boolean): Promise<OpenedJournal> =>
+    openJournal({
+      disk,
+      clock,
+      random,
+      cluster: owner.cluster,
+      incarnation: owner.incarnation,
+      settings: {
+        segmentBytes: limits.segmentBytes,
+        batchBytesMax: limits.entryBytesMax,
+        flushAfterMs: ground.flush.afterMs,
+        flushAfterBytes: ground.flush.afterBytes,
+        markAfterMs: limits.markAfterMs,
+        spareSegments: 2,
+      },
+      from: new Map([[group, kept]]),
+      acceptLoss,
+      expected: isStarted || snapshot !== null || chunks.list().length > 0,
+      ...listen,
+    });
+  // The journal is kept back to the snapshot before the newest, also over a start: should the newest turn out damaged, it
+  // costs a longer replay. Damage in what only the older one needs is no loss, and need not stop anybody.
+  const back = (await listSnapshots(disk, group)).find(({ index }) => index < from)?.index ?? from;
+  let opened = await open(back, back === from && ground.acceptLoss);
+  if (opened.damage.length > 0 && back < from) opened = await open(from, ground.acceptLoss);
   const mine = opened.groups.get(group);
-  const entries = mine?.entries ?? [];
+  const entries = (mine?.entries ?? []).filter(({ index }) => index > from);
   let missing = missingChunks(state, chunks);
   if (missing.length > 0 && entries.length > 0) {
     // What was emptied since the snapshot was taken is not missing: the log behind it says that it went. Who would go on

@@ -106,8 +106,10 @@ export class Ledger {
     this.#belong(user, room, 0);
   }
 
+  /** A mark reaches no further than the room. */
   marked(user: string, room: string, seq: number): void {
-    this.#belong(user, room, seq);
+    if (this.#belongs.get(user)?.has(room) !== true) return;
+    this.#belong(user, room, Math.min(seq, Math.max(0, ...this.knownIn(room))));
   }
 
   #belong(user: string, room: string, read: number): void {
@@ -174,6 +176,15 @@ export class Ledger {
       lastTs = ts;
       this.#know(room, item);
     }
+  }
+
+  /** One message of a room of which everything was read before. */
+  checkItem(room: string, item: Item, { seq, isSameLine }: { seq: number; isSameLine: boolean }): void {
+    const known = this.#known.get(room)?.get(seq);
+    const isRight = !isSameLine || (known !== undefined && isSame(known, item));
+    hold(item.seq === seq && isRight, () => `${room} ${seq}: ${text(item)}`);
+    const sent = this.#sent.find((one) => keyOf(one) === keyOf({ ...item, room }));
+    hold(sent?.body === item.body, () => `message ${seq} of ${room} has other words: ${item.body}`);
   }
 
   /** How many messages are promised. */

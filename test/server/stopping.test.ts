@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { HeldDisk, turns } from "./held-disk.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
@@ -11,14 +11,18 @@ test("a stop in the middle of a direct message's first flush ends in good order,
   await turns();
   // What follows from it, that both are to be told of their room, is proposed once it is flushed: by then it is too late.
   const stopped = server.stop(0);
+  const proposed = vi.spyOn(server.journal, "appendEntry");
   await turns();
   disk.letGo();
   await stopped;
+  await turns();
+  expect(proposed).not.toHaveBeenCalled();
   expect(await answer).toMatchObject({ t: "ok", seq: 1 });
 
   const again = await startTestServer({ fileSystem: disk.fileSystem });
   const bob = await TestClient.open(again.server, "bob");
-  expect(await bob.ask({ t: "rooms" })).toMatchObject({ rooms: [{ room: "@alice,bob", head: 1 }] });
+  // It is told when he comes, or a moment later, when that has been put in order.
+  expect(await bob.next((frame) => frame.t === "room")).toMatchObject({ room: "@alice,bob", head: 1 });
   await again.server.stop(0);
 });
 
@@ -31,9 +35,12 @@ test("a stop in the middle of the flush that fills a chunk ends in good order", 
   const answer = alice.ask({ t: "send", room: "lobby", cid: "c1", body: "x".repeat(5_000) });
   await turns();
   const stopped = server.stop(0);
+  const proposed = vi.spyOn(server.journal, "appendEntry");
   await turns();
   disk.letGo();
   await stopped;
+  await turns();
+  expect(proposed).not.toHaveBeenCalled();
   expect(await answer).toMatchObject({ t: "ok", seq: 1 });
 
   const again = await startTestServer({ fileSystem: disk.fileSystem, limits });

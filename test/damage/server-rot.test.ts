@@ -1,0 +1,186 @@
+import { beforeAll, expect, test } from "vitest";
+import { type Random, seededRandom } from "../../src/base/random.ts";
+import { DataDamaged } from "../../src/server/recovery.ts";
+import { ServerLife } from "./server-life.ts";
+import { acts, lateEvening } from "./server-story.ts";
+
+/** How many bytes of each file are looked at here; each kind of file is looked at byte by byte elsewhere. */
+const flipsPerFile = 32;
+
+/** A server that was stopped in good order, with every kind of file, and clients that have read everything. */
+let stopped: ServerLife;
+let line: unknown;
+
+beforeAll(async () => {
+  stopped = new ServerLife({ seed: 1, wall: lateEvening });
+  await acts[0]!.play(stopped);
+  await acts[1]!.play(stopped);
+  await stopped.start();
+  await stopped.check();
+  line = await lineOf(stopped);
+  await stopped.stop();
+});
+
+async function lineOf(life: ServerLife): Promise<unknown> {
+  return (await life.ask("alice", { t: "hist", room: "lobby", limit: 1 }))["line"];
+}
+
+const filesOf = (life: ServerLife): string[] => [...life.fileSystem.files().keys()];
+const chunksOf = (life: ServerLife): string[] => filesOf(life).filter((file) => file.startsWith("history/"));
+const snapshotsOf = (life: ServerLife): string[] => filesOf(life).filter((file) => file.startsWith("snapshot/"));
+
+/** Starts the server; answers why it refused, or null. Whatever it refuses for, it says which file. */
+async function refusalOf(life: ServerLife, options = {}): Promise<Error | null> {
+  const before = filesOf(life);
+  try {
+    await life.start(options);
+    return null;
+  } catch (cause) {
+    if (!(cause instanceof Error) || cause.name === "AssertionFailure") throw cause;
+    // Only a snapshot with an older one beside it is moved aside unasked; nothing goes.
+    expect(filesOf(life).length).toBeGreaterThanOrEqual(before.length);
+    return cause;
+  }
+}
+
+/**
+ * Reads all that can be read. Every message is the right one in its place; where one can't be given the answer is an
+ * error. Answers how many were given, and in how many rooms something could not be. In another line, after a loss that was
+ * accepted, a message may have another place.
+ */
+async function readAll(life: ServerLife, isSameLine = true): Promise<{ given: number; refused: number }> {
+  let given = 0;
+  let refused = 0;
+  for (const room of life.ledger.roomNames()) {
+    for (let after = 0; ; ) {
+      const page = await life.ask("alice", { t: "hist", room, after, limit: 50 });
+      if (page.t === "err") {
+        expect(["unavailable", "not_found"]).toContain(page["code"]);
+        refused++;
+        break;
+      }
+      const items = page["items"] as Parameters<typeof life.ledger.checkItem>[1][];
+      for (const [i, item] of items.entries()) life.ledger.checkItem(room, item, { seq: after + 1 + i, isSameLine });
+      given += items.length;
+      if (page["more"] !== true) break;
+      after = items.at(-1)!.seq;
+    }
+  }
+  return { given, refused };
+}
+
+/** Offsets of a file: its header, and any others. */
+function offsetsOf(size: number, random: Random): number[] {
+  return Array.from({ length: Math.min(size, flipsPerFile) }, (_, i) =>
+    i < 16 ? Math.min(size - 1, i * 4 + random.whole(4)) : random.whole(size),
+  );
+}
+
+/** What came of a server with one bad bit in one file: it refuses, tells readers what it can't give, or lacks nothing. */
+async function withBadBit(file: string, offset: number, bit: number): Promise<"refused" | "told" | "whole"> {
+  const life = stopped.fork(offset);
+  life.fileSystem.flip(file, offset, bit);
+  const refusal = await refusalOf(life);
+  if (refusal === null) {
+    const { given, refused } = await readAll(life);
+    if (refused > 0) return "told";
+    expect(given).toBe(life.ledger.promised);
+    return "whole";
+  }
+  expect(refusal.message).toContain(file);
+  if (!(refusal instanceof DataDamaged)) return "refused";
+  // Going on is a decision, and one that clients are told of.
+  expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
+  await readAll(life, false);
+  expect(await lineOf(life)).not.toBe(line);
+  expect(filesOf(life).some((one) => one.startsWith("quarantine/"))).toBe(true);
+  return "refused";
+}
+
+test("a flipped bit of any file is refused by name, or everything that is served is right", async () => {
+  const random = seededRandom(3);
+  const counts = { refused: 0, told: 0, whole: 0 };
+  for (const [file, bytes] of stopped.fileSystem.files()) {
+    for (const offset of offsetsOf(bytes.length, random)) {
+      const bit = random.whole(8);
+      try {
+        counts[await withBadBit(file, offset, bit)]++;
+      } catch (cause) {
+        throw new Error(`${file} byte ${offset} bit ${bit}: ${String(cause)}`, { cause });
+      }
+    }
+  }
+  // All three happen: a journal that refuses, a chunk that says so when it is read, a snapshot or spare that is done without.
+  expect(Math.min(...Object.values(counts))).toBeGreaterThan(10);
+});
+
+test("the journal of a young server is gone, and nothing else tells that there was one: refused", async () => {
+  const life = new ServerLife({ seed: 4, wall: lateEvening });
+  await life.start();
+  await life.send("alice", { room: "lobby", cid: "c1", body: "only in the journal" });
+  await life.stop();
+  expect([...chunksOf(life), ...snapshotsOf(life)]).toEqual([]);
+  for (const file of filesOf(life)) if (file.startsWith("journal/")) life.fileSystem.lose(file);
+  expect(await refusalOf(life)).toBeInstanceOf(DataDamaged);
+});
+
+test("a journal that is gone is damage and not a new server; going on without it starts another line", async () => {
+  const life = stopped.fork(1);
+  for (const file of filesOf(life)) if (file.startsWith("journal/")) life.fileSystem.lose(file);
+  expect(await refusalOf(life)).toBeInstanceOf(DataDamaged);
+  expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
+  const { given, refused } = await readAll(life, false);
+  expect(refused).toBe(0);
+  expect(given).toBeLessThan(life.ledger.promised);
+  expect(await lineOf(life)).not.toBe(line);
+});
+
+test("a chunk that is gone is refused by name; going on without it, what it held is unavailable, and nothing takes its place", async () => {
+  const life = stopped.fork(1);
+  const [gone] = chunksOf(life);
+  life.fileSystem.lose(gone!);
+  const refusal = await refusalOf(life);
+  expect(refusal).toBeInstanceOf(DataDamaged);
+  expect(refusal!.message).toContain(gone);
+  expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
+  expect((await readAll(life)).refused).toBeGreaterThan(0);
+  expect(await lineOf(life)).not.toBe(line);
+  // Its ids went with it; what is sent now comes behind all that was.
+  const head = Math.max(...life.ledger.knownIn("lobby"));
+  expect(await life.ask("alice", { t: "send", room: "lobby", cid: "l1", body: "x" })).toMatchObject({
+    t: "ok",
+    seq: head + 1,
+    dup: false,
+  });
+});
+
+test("two chunks in each other's place, and one of another server, are never read as what their names say", async () => {
+  const files = stopped.fileSystem.files();
+  const [first, second] = chunksOf(stopped);
+  const swapped = stopped.fork(1);
+  swapped.fileSystem.plant(first!, files.get(second!)!);
+  swapped.fileSystem.plant(second!, files.get(first!)!);
+  expect(await refusalOf(swapped)).toBeNull();
+  expect((await readAll(swapped)).refused).toBeGreaterThan(0);
+
+  const other = new ServerLife({ seed: 77, wall: lateEvening });
+  await acts[0]!.play(other);
+  const foreign = stopped.fork(2);
+  foreign.fileSystem.plant(first!, other.fileSystem.files().get(first!)!);
+  expect(await refusalOf(foreign)).toBeNull();
+  expect((await readAll(foreign)).refused).toBeGreaterThan(0);
+});
+
+test("without its newest snapshot a server starts from the one before, and has everything", async () => {
+  const life = stopped.fork(1);
+  expect(snapshotsOf(life).length).toBe(2);
+  life.fileSystem.lose(snapshotsOf(life).at(-1)!);
+  expect(await refusalOf(life)).toBeNull();
+  expect(await readAll(life)).toEqual({ given: life.ledger.promised, refused: 0 });
+});
+
+test("without any snapshot the journal alone is not the state: refused, whatever is accepted", async () => {
+  const life = stopped.fork(1);
+  for (const file of snapshotsOf(life)) life.fileSystem.lose(file);
+  expect(await refusalOf(life)).toBeInstanceOf(DataDamaged);
+});
