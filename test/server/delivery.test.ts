@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
 import { HeldDisk, turns } from "./held-disk.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
@@ -107,9 +107,10 @@ test("messages can be read while their chunk is being written", async () => {
   const alice = await TestClient.open(server, "alice");
   disk.hold(["write"], "history/");
   await sendAll(alice, upTo(40));
-  await turns();
+  await vi.waitFor(() => {
+    expect(disk.waiting).toBe(1);
+  });
   expect(server.state.lastChunk).toBeGreaterThan(0);
-  expect(disk.waiting).toBe(1);
   const page = await alice.ask({ t: "hist", room: "lobby", after: 0, limit: 40 });
   expect(page).toMatchObject({ t: "ok", head: 40, more: false });
   expect((page["items"] as { seq: number }[]).map(({ seq }) => seq)).toEqual(upTo(40));
@@ -128,8 +129,9 @@ test("the journal keeps what only it holds until the snapshot behind it is durab
   disk.hold(["write"], "snapshot/");
   // Sealed again, and the journal goes on through several segments; the snapshot is still on its way.
   await sendAll(alice, upTo(140, 81));
-  await turns();
-  expect(disk.waiting).toBe(1);
+  await vi.waitFor(() => {
+    expect(disk.waiting).toBe(1);
+  });
   disk.fileSystem.crash(seededRandom(1), "lost");
   disk.letGo();
   server.upkeep.stop();
