@@ -12,7 +12,7 @@ import { TestClient } from "../server/server-world.ts";
 import { hold, Ledger, type Sent } from "./server-ledger.ts";
 
 /** Bounds so small that a short life rolls segments, seals chunks, drops ids from the window and fills rings. */
-export const tinyLimits: Limits = {
+const tinyLimits: Limits = {
   ...defaultLimits,
   bodyBytesMax: 512,
   frameBytesMax: 8 * 1024,
