@@ -26,4 +26,10 @@ async function main(): Promise<number> {
   }
 }
 
+// Whoever read it has gone, as `| head` does: there is nothing to print for any more, and what the command does otherwise,
+// such as storing what was said, goes on. Commands that only print look at `process.stdout.errored`, or listen too.
+process.stdout.on("error", (cause: NodeJS.ErrnoException) => {
+  if (cause.code !== "EPIPE") throw cause;
+});
+
 process.exitCode = await main();

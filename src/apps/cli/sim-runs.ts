@@ -29,9 +29,9 @@ export async function sim(command: SimCommand): Promise<0 | 1> {
   for (let seed = first; seed < first + command.seeds; seed++) {
     const run = await runAttributed({ seed, forMs: command.forMs, ...drawn });
     process.stdout.write(command.json ? `${JSON.stringify(protocolLine(run))}\n` : textLines(run));
-    if (run.violations.length === 0) continue;
-    failed++;
-    if (command.shrink) await printShrunken(run, command.forMs);
+    if (run.violations.length > 0) failed++;
+    if (process.stdout.errored !== null) break;
+    if (run.violations.length > 0 && command.shrink) await printShrunken(run, command.forMs);
   }
   return failed === 0 ? exitCodes.ok : exitCodes.failed;
 }
