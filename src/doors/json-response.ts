@@ -9,8 +9,9 @@ export const answerHeaders = {
   "referrer-policy": "no-referrer",
 } as const;
 
+/** Ends with a line end, so that answers stand apart in a terminal. */
 export function json(value: unknown, status = 200, headers: Record<string, string> = {}): Response {
-  return new Response(JSON.stringify(value), {
+  return new Response(`${JSON.stringify(value)}\n`, {
     status,
     headers: { ...answerHeaders, "content-type": "application/json", ...headers },
   });

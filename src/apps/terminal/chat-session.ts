@@ -471,6 +471,9 @@ export class ChatSession {
 
   #failed(cause: unknown, what: string | null): void {
     if (!(cause instanceof ChatError)) throw cause;
+    // We are leaving: what was still being asked for is no failure.
+    const { state } = this.#chat;
+    if (state.name === "closed" && state.reason === "closed") return;
     this.#note(`${what === null ? "" : `${what}: `}${cause.message} (${cause.code})`);
   }
 }
