@@ -8,6 +8,8 @@ export const sectorBytes = 512;
 
 interface Content {
   bytes: Uint8Array;
+  /** Another disk has the same array: whoever changes it takes one of its own first. */
+  isShared: boolean;
   /** Bytes beyond it are never seen; they are zero when the file grows over them. */
   size: number;
 }
@@ -82,6 +84,7 @@ export function reread(platter: Tree): Tree {
 
 export function put(content: Content, offset: number, bytes: Uint8Array): void {
   const end = offset + bytes.length;
+  unshare(content);
   if (end > content.bytes.length) {
     const larger = new Uint8Array(Math.max(end, content.bytes.length * 2));
     larger.set(content.bytes.subarray(0, content.size));
@@ -93,16 +96,28 @@ export function put(content: Content, offset: number, bytes: Uint8Array): void {
   content.size = Math.max(content.size, end);
 }
 
+/** The same content for another disk, at no cost until one of the two changes it. */
+export function share(content: Content): Content {
+  content.isShared = true;
+  return { bytes: content.bytes, size: content.size, isShared: true };
+}
+
+export function unshare(content: Content): void {
+  if (!content.isShared) return;
+  content.bytes = content.bytes.slice();
+  content.isShared = false;
+}
+
 export function emptyTree(): Tree {
   return { folders: new Set([""]), names: new Map() };
 }
 
 export function emptyContent(): Content {
-  return { bytes: new Uint8Array(0), size: 0 };
+  return { bytes: new Uint8Array(0), size: 0, isShared: false };
 }
 
 export function contentOf(bytes: Uint8Array): Content {
-  return { bytes: bytes.slice(), size: bytes.length };
+  return { bytes: bytes.slice(), size: bytes.length, isShared: false };
 }
 
 export function pathOf(operation: Exclude<Pending, WriteOperation> | Pending): string {

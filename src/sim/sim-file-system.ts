@@ -15,6 +15,8 @@ import {
   put,
   reread,
   sectorBytes,
+  share,
+  unshare,
 } from "./disk-image.ts";
 import type { Inode, Pending, Tree, WriteOperation } from "./disk-image.ts";
 
@@ -361,6 +363,7 @@ export class SimFileSystem implements FileSystem {
     const inode = this.#inode(file);
     assert(offset < inode.cache.size, `no byte ${offset} in ${file}`);
     for (const content of [inode.cache, inode.platter]) {
+      unshare(content);
       if (offset < content.size) content.bytes[offset] = content.bytes[offset]! ^ (1 << bit);
     }
   }
@@ -422,7 +425,12 @@ export class SimFileSystem implements FileSystem {
       copy.#cache.folders.add(folder);
       copy.#platter.folders.add(folder);
     }
-    for (const [path, { platter }] of this.#platter.names) copy.plant(path, platter.bytes.subarray(0, platter.size));
+    for (const [path, { platter }] of this.#platter.names) {
+      const inode: Inode = { cache: share(platter), platter: share(platter) };
+      copy.#cache.names.set(path, inode);
+      copy.#platter.names.set(path, inode);
+      copy.#usedBytes += platter.size;
+    }
     return copy;
   }
 

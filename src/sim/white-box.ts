@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Limits } from "../base/limits.ts";
 import { seededRandom } from "../base/random.ts";
 import { millis, timestamp } from "../base/units.ts";
+import { utf8 } from "../protocol/utf8.ts";
 import type { ApplySink } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { recordSeq } from "../rooms/message-record.ts";
@@ -179,8 +180,8 @@ export async function roomContents(server: Server): Promise<Map<string, string>>
 }
 
 /** What clients see of a message; what its orderer noted beside that is not kept in chunks. */
-function contentOf(record: RecordRef): string {
-  return JSON.stringify(messageOf(record));
+function contentOf(record: RecordRef): Uint8Array {
+  return utf8(JSON.stringify(messageOf(record)));
 }
 
 async function hashOfMessages(server: Server, room: Room, to: number): Promise<string> {
@@ -191,7 +192,7 @@ async function hashOfMessages(server: Server, room: Room, to: number): Promise<s
     if (page.length === 0) throw new Error(`message ${next} of ${room.name} can't be read`);
     for (const { seq, bytes, offset } of page) {
       if (seq !== next || recordSeq(bytes, offset) !== seq) throw new Error(`${room.name} has ${seq} in place ${next}`);
-      hash.text(contentOf({ seq, bytes, offset }));
+      hash.bytes(contentOf({ seq, bytes, offset }));
       next++;
     }
   }
@@ -226,7 +227,7 @@ export async function sealedDifferences(server: Server, files: SimFileSystem): P
         itemsMax: Number.MAX_SAFE_INTEGER,
         bytesMax: Number.MAX_SAFE_INTEGER,
       });
-      for (const bytes of page.records) hash.text(contentOf({ seq: recordSeq(bytes, 0), bytes, offset: 0 }));
+      for (const bytes of page.records) hash.bytes(contentOf({ seq: recordSeq(bytes, 0), bytes, offset: 0 }));
       if (page.records.length !== to - next + 1) {
         differences.push(`chunk ${chunk} has ${page.records.length} messages of ${room.name} in ${next}…${to}`);
       }

