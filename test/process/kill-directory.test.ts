@@ -288,13 +288,13 @@ test("a full disk: sends are refused, reads go on, and it recovers by itself [ne
   const filler = join(data, "filler");
   const free = statfsSync(data);
   writeFileSync(filler, new Uint8Array(free.bavail * free.bsize));
-  let isFull = false;
+  const full = new AbortController();
   const sending = (async () => {
     // What the journal has taken and cannot write waits for space; nobody who comes later waits with it.
-    while (!isFull) await ledger.send(client, 900);
+    while (!full.signal.aborted) await ledger.send(client, 900);
   })();
   await until(async () => (await fetch(`${server.url}/readyz`)).status === 503, 50);
-  isFull = true;
+  full.abort();
   for (let n = 0; n < 20; n++) expect(await ledger.send(other, 900)).toBe("storage_full");
   // Everything that was acknowledged can still be read.
   await ledger.check(server);
