@@ -1,12 +1,13 @@
 import { type BenchReport, benchOutcome } from "../bench/bench.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { visibleText } from "../terminal/visible-text.ts";
-import { readPorts } from "./ports-file.ts";
+import { portsOf } from "./ports-file.ts";
 
 export interface BenchCommand {
   /** The server's TCP address, as typed; null: looked up in the data directory. */
   readonly url: string | null;
-  readonly data: string;
+  /** null: the usual one. */
+  readonly data: string | null;
   readonly clients: number;
   readonly window: number;
   readonly body: number;
@@ -20,7 +21,7 @@ export interface BenchCommand {
 
 /** `synod bench`: loads one server and tells what it did. Code 1 when anything failed. */
 export async function bench(command: BenchCommand): Promise<0 | 1> {
-  const ports = readPorts(command.data);
+  const ports = command.url === null ? portsOf(command.data) : null;
   const { host, port } = addressOf(command.url, ports?.tcpPort ?? 7403);
   // Its CPU is read only where it is known to be the one that is loaded.
   const serverPids = command.url === null && ports !== null ? [ports.pid] : [];

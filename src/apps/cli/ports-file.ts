@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 
 /** The name at the top of the data directory. Tells programs on this machine where the server listens. */
 export const portsFile = "ports.json";
@@ -22,13 +23,26 @@ export function writePorts(directory: string, ports: Ports): void {
 }
 
 /** The ports of the server that runs on this directory, or null when none does, as far as the file tells. */
-export function readPorts(directory: string): Ports | null {
+function readPorts(directory: string): Ports | null {
   try {
     return JSON.parse(readFileSync(join(directory, portsFile), "utf8")) as Ports;
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
     throw cause;
   }
+}
+
+/** Where a command looks for its server when no directory is named. */
+const usualDirectory = "./synod-data";
+
+/**
+ * The ports of the server of a directory; null when none was named, and none runs on the usual one. A directory that was
+ * named and has no server is an error: another server must not answer in its place.
+ */
+export function portsOf(directory: string | null): Ports | null {
+  const ports = readPorts(directory ?? usualDirectory);
+  if (ports !== null || directory === null) return ports;
+  throw new CommandFailed(exitCodes.unreachable, `no server runs on ${directory}: there is no ${portsFile} in it`);
 }
 
 /** Synchronous, so that it can be the last thing a process does. */

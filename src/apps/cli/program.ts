@@ -169,7 +169,10 @@ Examples:
 }
 
 const dataOption = (): Option =>
-  new Option("--data <dir>", "data directory of a server on this machine, to find its ports").default("./synod-data");
+  new Option(
+    "--data <dir>",
+    "data directory of a server on this machine, to find its ports (default: ./synod-data, else the usual ports)",
+  );
 
 function statusCommand(ended: (code: ExitCode) => void): Command {
   return new Command("status")
@@ -193,14 +196,14 @@ Ends with 1 when the server can't take messages.`,
     )
     .action(async (url: string | undefined, flags: StatusFlags) => {
       const { status } = await import("./status.ts");
-      const { data, tokenFile = null, sessions = false, output } = flags;
+      const { data = null, tokenFile = null, sessions = false, output } = flags;
       ended(await status({ url: url ?? flags.url ?? null, data, tokenFile, sessions, json: output === "json" }));
     });
 }
 
 interface StatusFlags {
   readonly url?: string;
-  readonly data: string;
+  readonly data?: string;
   readonly tokenFile?: string;
   readonly sessions?: boolean;
   readonly output: string;
@@ -254,18 +257,18 @@ Examples:
   synod bench --clients 64 --window 1
   synod bench --rate 5000 --seconds 30 -o json
 
-It speaks as users bench-0, bench-1 … in rooms of its own.`,
+It speaks as users bench-… in rooms bench…, which the server must believe: it has no tokens for them.`,
     )
     .action(async (flags: BenchFlags) => {
       const { bench } = await import("./bench.ts");
-      const { url = null, rate = null, output, ...rest } = flags;
-      ended(await bench({ ...rest, url, rate, json: output === "json" }));
+      const { url = null, data = null, rate = null, output, ...rest } = flags;
+      ended(await bench({ ...rest, url, data, rate, json: output === "json" }));
     });
 }
 
 interface BenchFlags {
   readonly url?: string;
-  readonly data: string;
+  readonly data?: string;
   readonly clients: number;
   readonly window: number;
   readonly body: number;

@@ -3,12 +3,13 @@ import stringWidth from "string-width";
 import { readFile } from "node:fs/promises";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { visibleText } from "../terminal/visible-text.ts";
-import { readPorts } from "./ports-file.ts";
+import { portsOf } from "./ports-file.ts";
 
 export interface StatusCommand {
   /** The operators' port, as typed; null: looked up in the data directory. */
   readonly url: string | null;
-  readonly data: string;
+  /** null: the usual one. */
+  readonly data: string | null;
   readonly tokenFile: string | null;
   readonly sessions: boolean;
   readonly json: boolean;
@@ -31,7 +32,7 @@ export async function status(command: StatusCommand): Promise<0 | 1> {
 }
 
 function adminUrl({ url, data }: StatusCommand): string {
-  if (url === null) return `http://127.0.0.1:${readPorts(data)?.adminPort ?? 7402}`;
+  if (url === null) return `http://127.0.0.1:${portsOf(data)?.adminPort ?? 7402}`;
   const whole = url.includes("://") ? url : `http://${url}`;
   const isHttp = URL.canParse(whole) && ["http:", "https:"].includes(new URL(whole).protocol);
   if (isHttp) return whole;
