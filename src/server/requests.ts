@@ -179,7 +179,9 @@ export class Requests {
       const half = Math.floor(itemsMax / 2);
       const below = await this.#history.page(room, down(wanted.around - 1, half));
       const above = await this.#history.page(room, up(wanted.around, itemsMax - below.length));
-      const records = [...below.reverse(), ...above];
+      // Retention may remove what lies below while the other half is read: then only that half joins what is kept.
+      const wasTrimmed = (above[0]?.seq ?? wanted.around) > wanted.around;
+      const records = wasTrimmed ? above : [...below.reverse(), ...above];
       const isAll = (records[0]?.seq ?? 0) <= room.first && (records.at(-1)?.seq ?? 0) >= room.head;
       return { records, more: records.length > 0 && !isAll };
     }

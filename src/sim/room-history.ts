@@ -336,6 +336,8 @@ export class RoomHistory {
       const [first] = eligible;
       if (first === undefined || eligible.some((send) => send.client !== first.client || !send.ordered)) continue;
       const last = lastOfClient.get(first.client);
+      // It may have been stored before, removed by retention, and stored anew where nobody remembered it.
+      if (first.floor + 1 < this.removableBelow) continue;
       const chosen = last === undefined ? first : eligible.find((send) => send.invokedAt > last.at);
       if (chosen === undefined) {
         this.#add(

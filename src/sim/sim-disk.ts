@@ -24,6 +24,8 @@ export class SimDisk implements DiskControl {
     this.#random = random;
     this.fileSystem = new SimFileSystem({
       random,
+      // A run outlives its errors: were names lost for good, every chunk in a folder that failed once would be.
+      keepsNames: true,
       clock: host.deviceClock,
       // A tenth of a millisecond for a look, up to two for what has to reach the platter.
       latency: (name, bytes) =>

@@ -41,6 +41,7 @@ export class SimFileSystem implements FileSystem {
   quotaBytes: number;
 
   readonly #random: Random;
+  readonly #keepsNames: boolean;
   readonly #clock: Clock | null;
   readonly #latency: (call: CallName, byteCount: number) => Millis;
   #cache: Tree = emptyTree();
@@ -56,6 +57,7 @@ export class SimFileSystem implements FileSystem {
 
   constructor(options: SimFileSystemOptions = {}) {
     this.#random = options.random ?? seededRandom(1);
+    this.#keepsNames = options.keepsNames ?? false;
     this.#clock = options.clock ?? null;
     this.#latency = options.latency ?? (() => 0 as Millis);
     this.quotaBytes = options.quotaBytes ?? Infinity;
@@ -153,7 +155,9 @@ export class SimFileSystem implements FileSystem {
       {
         life,
         settle: (operations) => this.#makeDurable(operations),
-        fail: (operations) => this.#dropPending(operations),
+        fail: (operations) => {
+          if (!this.#keepsNames) this.#dropPending(operations);
+        },
       },
     ).then(nothing);
   }
@@ -578,6 +582,11 @@ export class SimFileSystem implements FileSystem {
 export interface SimFileSystemOptions {
   /** Decides what a failed call leaves. @defaultValue a generator with seed 1 */
   random?: Random;
+  /**
+   * Whether names whose sync failed wait for the next one, as where a journal of the file system keeps them; else they
+   * are lost for good, and no later sync of a server that goes on can bring them back. @defaultValue false
+   */
+  keepsNames?: boolean;
   /** With a clock, calls take `latency`. @defaultValue none: calls settle at once */
   clock?: Clock;
   /** How long a call takes. @defaultValue no time */

@@ -22,4 +22,10 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
     seed: 34_028_263,
     taught: "a send that was stored and removed by retention before its outcome was known is told as refused",
   },
+  {
+    seed: 64_663_564,
+    taught: "sends stored, and removed by retention while their outcome was unknown, are stored anew in another order",
+  },
+  { seed: 64_663_626, taught: "a folder's names that could not be synced are not lost while the server goes on" },
+  { seed: 64_663_618, taught: "retention between the two halves of a page around a place must not leave a hole in it" },
 ];
