@@ -222,6 +222,14 @@ export class GroupDriver {
     abandon(gathered);
   }
 
+  /**
+   * The disk takes nothing and may not for long: whoever waits is told that nobody knows yet. What was proposed stays
+   * proposed, and takes its place when the disk goes on.
+   */
+  tellUndecided(): void {
+    for (const { batch } of this.#uncommitted) if (batch !== null) abandon(batch);
+  }
+
   #closeBatch(): void {
     const batch = this.#batch;
     if (batch.count === 0 || !this.leads || this.#ended) return;
@@ -355,6 +363,11 @@ class Sink implements ApplySink {
   }
 }
 
+/** Whoever asked for a command of this batch is told that nobody knows; what becomes of it later is told to nobody. */
 function abandon(batch: Batch): void {
-  for (let i = 0; i < batch.count; i++) batch.origins[i]?.undecided(batch.requests[i]!);
+  for (let i = 0; i < batch.count; i++) {
+    const origin = batch.origins[i] ?? null;
+    batch.origins[i] = null;
+    origin?.undecided(batch.requests[i]!);
+  }
 }

@@ -12,8 +12,9 @@ import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { Damage } from "../storage/damage.ts";
 import { startedFile } from "../storage/data-directory.ts";
-import type { Disk } from "../storage/disk.ts";
+import { type Disk, type FileName, fileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
+import { quarantineFolder } from "../storage/quarantine.ts";
 import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
 import { latestSnapshot, listSnapshots, type SnapshotOwner } from "../storage/snapshot-file.ts";
 import type { Engine } from "../topology/engine.ts";
@@ -124,8 +125,12 @@ export async function recover(
     for (const entry of entries) later?.apply(entry, entry.payload.slice(), unheard);
     missing = missing.filter(({ chunk }) => later?.chunk(chunk) !== undefined);
   }
+  // A loss is accepted once: what stands in quarantine/ for a missing chunk says that it was.
+  const accepted = new Set<string>(await disk.list(quarantineFolder));
+  missing = missing.filter(({ damage: { file } }) => !accepted.has(acceptedLoss(file)));
   const damage = [...opened.damage, ...missing.map((one) => one.damage)];
   if (damage.length > 0 && !ground.acceptLoss) throw new DataDamaged(damage);
+  for (const { damage: lost } of missing) await disk.publish(acceptedLoss(lost.file), []);
   if (!isStarted) await disk.publish(startedFile, []);
   const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
   const term = Math.max(state.appliedTerm, mine?.vote?.term ?? 0, entries.at(-1)?.term ?? 0);
@@ -158,6 +163,9 @@ function missingChunks(state: GroupState, chunks: ChunkStore): { chunk: number; 
   }
   return missing;
 }
+
+/** An empty file that says: the loss of this chunk was accepted. */
+const acceptedLoss = (chunk: FileName): FileName => fileName(`${quarantineFolder}/lost-${chunk.split("/").at(-1)!}`);
 
 /** Nobody hears what a state that is only asked does. */
 const unheard: ApplySink = {

@@ -16,6 +16,8 @@ import type { Session } from "./session.ts";
 const tickMs = 1_000;
 /** Every how many ticks retention is looked at. */
 const retentionEvery = 30;
+/** Looks at a journal that waits for space, after which whoever waits for it is told that the outcome is open. */
+const undecidedAfterTicks = 4;
 /** Pieces of about 64 KiB that the scrub reads in a second. */
 const scrubPieces = 4;
 /** Rooms looked at in one go. */
@@ -42,6 +44,7 @@ export class Upkeep {
   #ticks = 0;
   #timer: { cancel(): void } | null = null;
   #isFull = false;
+  #waitingTicks = 0;
   #rooms: Iterator<ReturnType<GroupDriver["state"]["rooms"]> extends Iterable<infer R> ? R : never> | null = null;
   /** Free bytes of the disk at the last look; null before the first. */
   freeBytes: number | null = null;
@@ -121,6 +124,9 @@ export class Upkeep {
     const { freeBytes } = await this.#disk.space();
     this.freeBytes = freeBytes;
     const reserve = this.#limits.diskReserveBytes;
+    // What was under way when the disk became full would wait as long as the disk does.
+    this.#waitingTicks = this.#waitsForSpace() ? this.#waitingTicks + 1 : 0;
+    if (this.#waitingTicks >= undecidedAfterTicks) this.#driver.tellUndecided();
     const isFull = this.#waitsForSpace() || freeBytes < (this.#isFull ? reserve * 1.25 : reserve);
     if (isFull === this.#isFull) {
       if (!isFull) this.#sealer.again();

@@ -45,3 +45,27 @@ test("the scrub finds damage that nobody has read", async () => {
   expect(server.upkeep.scrubbed.damaged).toBe(1);
   await server.stop(0);
 });
+
+test("the loss of a chunk is accepted once: later starts go on, in the same line, and say which messages are gone", async () => {
+  const { server, fileSystem, chunks } = await sealedServer();
+  const run = server.state.room("lobby")!.runs;
+  const [first, last] = [run.firstSeq(1), run.lastSeq(1)];
+  const before = server.state.line;
+  await server.stop(0);
+  fileSystem.lose(chunks[1]!);
+
+  await expect(startTestServer({ limits: small, fileSystem })).rejects.toThrow(/missing/);
+  const accepting = await startTestServer({ limits: small, fileSystem, acceptLoss: true });
+  const { line } = accepting.server.state;
+  expect(line).not.toBe(before);
+  await accepting.server.stop(0);
+
+  const again = await startTestServer({ limits: small, fileSystem });
+  expect(again.server.state.line).toBe(line);
+  const bob = await TestClient.open(again.server, "bob");
+  await bob.ask({ t: "sub", room: "lobby", after: 0 });
+  await bob.next((frame) => frame.t === "caught-up");
+  expect(bob.frames.find((frame) => frame.t === "gap")).toMatchObject({ reason: "damaged", from: first, to: last });
+  expect(bob.messages("lobby")).toHaveLength(120 - (last - first + 1));
+  await again.server.stop(0);
+});

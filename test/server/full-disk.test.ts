@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+
+import { startTestServer, TestClient } from "./server-world.ts";
+
+test("who sends while the disk is filled to the last byte is answered, and the message keeps its place", async () => {
+  const limits = { bodyBytesMax: 1_024, entryBytesMax: 4_096, frameBytesMax: 16_384, segmentBytes: 16_384 };
+  const { server, fileSystem } = await startTestServer({ limits });
+  const alice = await TestClient.open(server, "alice");
+  // The segments that are ready are used up; no other can be made.
+  let used = 0;
+  for (const bytes of fileSystem.files().values()) used += bytes.length;
+  fileSystem.quotaBytes = used;
+  const answers = [];
+  for (let i = 1; i <= 60; i++) {
+    answers.push(await alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: "x".repeat(1_000) }));
+    if (answers.at(-1)!.t === "err") break;
+  }
+  const stored = answers.filter(({ t }) => t === "ok").length;
+  const refused = answers.at(-1)!;
+  expect(refused.t).toBe("err");
+  // Either it was under way, and its outcome is open, or it came when the disk was known to be full.
+  expect(refused).toMatchObject(
+    refused["code"] === "unavailable" ? { definite: false } : { code: "storage_full", definite: true },
+  );
+
+  fileSystem.quotaBytes = Infinity;
+  const cid = `c${answers.length}`;
+  const body = "x".repeat(1_000);
+  await expect
+    .poll(async () => (await alice.ask({ t: "send", room: "lobby", cid, body })).t, { timeout: 20_000, interval: 300 })
+    .toBe("ok");
+  expect(await alice.ask({ t: "send", room: "lobby", cid, body })).toMatchObject({ seq: stored + 1, dup: true });
+  await server.stop(0);
+}, 60_000);
