@@ -13,8 +13,9 @@ import type { Disk } from "../storage/disk.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { TailPart } from "./tail.ts";
 
-/** Work between two turns of the event loop. */
+/** Work between two turns of the event loop, in milliseconds: a little, and more for each chunk that waits. */
 const sliceMs = 2;
+const sliceMsMax = 16;
 
 /** The state just behind a seal. */
 interface StateAtSeal {
@@ -53,6 +54,7 @@ export class Sealer {
   readonly #jobs: Job[] = [];
   /** The newest durable snapshot. The journal is kept back to the one before it: a damaged snapshot costs nothing. */
   #snapshotIndex: number;
+  readonly #chunkBytes: number;
   #working: Promise<void> | null = null;
   /** The disk was full: the job waits for `again`. */
   #waits = false;
@@ -67,6 +69,7 @@ export class Sealer {
     owner: SnapshotOwner;
     journal: () => Journal;
     snapshotIndex: number;
+    chunkBytes: number;
     onFailed: (cause: unknown) => void;
   }) {
     this.#clock = options.clock;
@@ -78,6 +81,7 @@ export class Sealer {
     this.#owner = options.owner;
     this.#journal = options.journal;
     this.#snapshotIndex = options.snapshotIndex;
+    this.#chunkBytes = options.chunkBytes;
     this.#onFailed = options.onFailed;
   }
 
@@ -218,7 +222,9 @@ export class Sealer {
 
   async #sliced<T>(work: Generator<void, T>): Promise<T> {
     for (;;) {
-      const until = this.#clock.now() + sliceMs;
+      // A turn grows with the load. What seals must get its share of it, or what waits to be sealed grows without end.
+      const waiting = this.#memory.unsealedBytes / this.#chunkBytes;
+      const until = this.#clock.now() + Math.min(sliceMsMax, Math.max(sliceMs, (waiting - 1) * 8));
       do {
         const step = work.next();
         if (step.done === true) return step.value;

@@ -150,6 +150,7 @@ export class Server implements SessionHost, CommitListener {
       owner,
       journal: () => journal,
       snapshotIndex: recovered.snapshotIndex,
+      chunkBytes: limits.chunkBytes,
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
     });
     this.upkeep = new Upkeep({

@@ -80,6 +80,32 @@ const handlesMax = 64;
 /** Zeros are written in pieces of this size, each synced, so that other writes do not wait behind a whole segment of them. */
 const zeroBytes = 1024 * 1024;
 
+/** Parts are written this many bytes at a time: a write waits for a turn of the event loop, and those are long under load. */
+const gatheredBytes = 2 * 1024 * 1024;
+
+/** The same bytes in fewer pieces. */
+function* gathered(parts: readonly Uint8Array[]): Generator<Uint8Array> {
+  let from = 0;
+  while (from < parts.length) {
+    let to = from;
+    let bytes = 0;
+    while (to < parts.length && (to === from || bytes + parts[to]!.length <= gatheredBytes))
+      bytes += parts[to++]!.length;
+    if (to === from + 1) {
+      yield parts[from]!;
+    } else {
+      const piece = new Uint8Array(bytes);
+      let at = 0;
+      for (const part of parts.slice(from, to)) {
+        piece.set(part, at);
+        at += part.length;
+      }
+      yield piece;
+    }
+    from = to;
+  }
+}
+
 interface Handle {
   readonly file: string;
   readonly opening: Promise<OpenFile>;
@@ -163,9 +189,9 @@ class FileSystemDisk implements Disk {
   async publish(file: FileName, parts: readonly Uint8Array[]): Promise<void> {
     await this.#replace("publish", file, async (handle) => {
       let at = 0;
-      for (const part of parts) {
-        await writeAll(handle, part, at);
-        at += part.length;
+      for (const bytes of gathered(parts)) {
+        await writeAll(handle, bytes, at);
+        at += bytes.length;
       }
     });
   }
