@@ -81,10 +81,15 @@ export class History {
       if (records.length === 0) break;
       const before = next;
       for (const record of records) {
+        // While the chunk was read, retention may have taken what lay before: a page has no hole, so it ends here, or
+        // begins with what is still kept.
+        const seq = recordSeq(record, 0);
+        if (seq !== next && found.length > 0) return found;
+        next = seq;
         if (!add(next, record, 0)) break;
         next += step;
       }
-      if (next !== before + step * records.length) break;
+      if (next === before || found.length >= wanted.itemsMax || next !== recordSeq(records.at(-1)!, 0) + step) break;
     }
     return found;
   }

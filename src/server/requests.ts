@@ -134,6 +134,8 @@ export class Requests {
     const room = this.readable(caller, frame.room);
     if (frame.level === "linearizable") this.#mustLead();
     if (frame.atLeast !== undefined && frame.atLeast > room.head) await this.reached(room, frame.atLeast);
+    // The head that the page was read under: one of later would call messages missing that came meanwhile.
+    const head = room.head;
     const page = await this.historyPage(room, frame);
     return {
       t: "ok",
@@ -142,7 +144,7 @@ export class Requests {
       room: frame.room,
       line: room.line,
       first: seq(room.first),
-      head: seq(room.head),
+      head: seq(Math.max(head, page.records.at(-1)?.seq ?? 0)),
       node: this.#node,
       more: page.more,
       items: page.records.map(messageOf),
@@ -179,9 +181,11 @@ export class Requests {
       const half = Math.floor(itemsMax / 2);
       const below = await this.#history.page(room, down(wanted.around - 1, half));
       const above = await this.#history.page(room, up(wanted.around, itemsMax - below.length));
-      // Retention may remove what lies below while the other half is read: then only that half joins what is kept.
-      const wasTrimmed = (above[0]?.seq ?? wanted.around) > wanted.around;
-      const records = wasTrimmed ? above : [...below.reverse(), ...above];
+      // The room may change while the halves are read: retention takes what lies below, or messages come between a head
+      // that was below the place and the place. Halves that do not join any more are no page; the upper one alone is.
+      const [newestBelow, oldestAbove] = [below[0]?.seq, above[0]?.seq];
+      const join = newestBelow === undefined || oldestAbove === undefined || newestBelow + 1 === oldestAbove;
+      const records = join ? [...below.reverse(), ...above] : above;
       const isAll = (records[0]?.seq ?? 0) <= room.first && (records.at(-1)?.seq ?? 0) >= room.head;
       return { records, more: records.length > 0 && !isAll };
     }

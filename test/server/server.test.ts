@@ -128,3 +128,17 @@ test("a pipelined chain of prev goes through, also once ids have left the window
   });
   await server.stop(0);
 });
+
+test("a page around a place has no hole, though the room grows between its two halves", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  for (let i = 1; i <= 5; i++) await alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: `m${i}` });
+  const room = server.state.room("lobby")!;
+  // Asked for a place above the head; by the time the upper half is read, the room has grown over it.
+  const page = server.requests.historyPage(room, { around: 8 as never, limit: 10 });
+  for (let i = 6; i <= 12; i++) alice.say({ t: "send", id: `s${i}`, room: "lobby", cid: `c${i}`, body: `m${i}` });
+  const { records } = await page;
+  const seqs = records.map(({ seq }) => seq);
+  expect(seqs).toEqual(seqs.map((_, i) => seqs[0]! + i));
+  await server.stop(0);
+});
