@@ -7,7 +7,7 @@ import type { Log } from "../server/log.ts";
 import type { Server } from "../server/server.ts";
 import { DirectReader } from "./direct-reader.ts";
 import { FaultInjector, safetyThenLiveness } from "./fault-injector.ts";
-import { drawSchedule, drawSwarm, type FaultKind, type Schedule } from "./faults.ts";
+import { drawSchedule, drawSwarm, type FaultKind, faultKinds, type Schedule } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import { Network } from "./network.ts";
 import { Oracle, type Verdict } from "./oracle.ts";
@@ -48,24 +48,7 @@ export interface RunResult {
 }
 
 /** What can happen to one server alone. */
-const soloFaults: readonly FaultKind[] = [
-  "cut",
-  "clog",
-  "block",
-  "half-open",
-  "kill",
-  "power-loss",
-  "pause",
-  "slow",
-  "clock-jump",
-  "clock-midnight",
-  "clock-freeze",
-  "clock-strobe",
-  "clock-drift",
-  "disk-error",
-  "disk-slow",
-  "disk-full",
-];
+const soloFaults: readonly FaultKind[] = faultKinds.filter((kind) => kind !== "partition");
 
 const silent: Log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const livenessMs = 60_000;
