@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { compareBytes } from "../base/compare-bytes.ts";
 import type { ClusterId, Line, RoomName, UserName } from "../base/ids.ts";
 import { ByteHash } from "./byte-hash.ts";
 import { NameTable } from "./name-table.ts";
@@ -90,14 +91,4 @@ export function isOrderedDirectName(name: Uint8Array): boolean {
   if (!isDirectName(name, 0, name.length)) return false;
   const middle = name.indexOf(comma);
   return compareBytes(name.subarray(1, middle), name.subarray(middle + 1)) <= 0;
-}
-
-/** The order of bytes, the shorter first where one begins with the other. */
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shared = Math.min(a.length, b.length);
-  for (let i = 0; i < shared; i++) {
-    const difference = a[i]! - b[i]!;
-    if (difference !== 0) return difference;
-  }
-  return a.length - b.length;
 }

@@ -1,3 +1,4 @@
+import { equalBytes } from "../base/compare-bytes.ts";
 import type { ErrorCode } from "../base/error-codes.ts";
 import { Fault } from "../base/error-codes.ts";
 import type { Limits } from "../base/limits.ts";
@@ -204,11 +205,8 @@ function sameMessage(stored: Uint8Array, offset: number, fresh: Uint8Array): boo
   if (recordRef(stored, offset) !== recordRef(fresh, 0)) return false;
   const kinds = [textOf(stored, 3, offset), textOf(fresh, 3)] as const;
   const bodies = [bodyOf(stored, offset), bodyOf(fresh, 0)] as const;
-  return sameBytes(...kinds) && sameBytes(...bodies);
+  return equalBytes(...kinds) && equalBytes(...bodies);
 }
-
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i]);
 
 function bodyOf(record: Uint8Array, offset: number): Uint8Array {
   const start = bodyStart(record, offset);

@@ -1,3 +1,4 @@
+import { compareBytes } from "../../base/compare-bytes.ts";
 import { assert } from "../../base/assert.ts";
 import { recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
 import type { FileName } from "../disk.ts";
@@ -6,7 +7,7 @@ import { type ChunkMeta, type ChunkTotals, chunkFileFormat, encodeChunkHeader } 
 import { chunkFileName } from "./chunk-name.ts";
 import { type ChunkEnd, ChunkWriter } from "./chunk-writer.ts";
 import { hashRoom, type IdHash, type IdKey, idKey } from "./id-hash.ts";
-import { compareBytes, sameBytes, slotOfRoom } from "./room-order.ts";
+import { sameBytes, slotOfRoom } from "./room-order.ts";
 
 /**
  * The messages that `apply` accepted in the entries of a chunk, in log order, as post records with seq, ts and epoch

@@ -7,6 +7,7 @@ import {
   recordSeq,
   textLength,
 } from "../../rooms/message-record.ts";
+import { compareBytes } from "../../base/compare-bytes.ts";
 import type { Damage } from "../damage.ts";
 import { DiskFault } from "../disk.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
@@ -14,7 +15,7 @@ import { ChunkDamage } from "./chunk-damage.ts";
 import type { ChunkFile } from "./chunk-file.ts";
 import { type ChunkFooter, getRoomRow, type PieceRef, roomRowLength } from "./chunk-layout.ts";
 import { type ChunkEnd, ChunkWriter } from "./chunk-writer.ts";
-import { compareBytes, sameBytes, slotOfRoom } from "./room-order.ts";
+import { sameBytes, slotOfRoom } from "./room-order.ts";
 
 /** What a whole check found. `footer` is null where it could not be read; nothing else could be checked then. */
 export interface ChunkCheck {

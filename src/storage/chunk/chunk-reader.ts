@@ -1,3 +1,4 @@
+import { compareBytes } from "../../base/compare-bytes.ts";
 import { getU32 } from "../../base/byte-order.ts";
 import { isRecord, recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
@@ -11,7 +12,7 @@ import {
   roomRowLength,
 } from "./chunk-layout.ts";
 import { hashId, hashRecordId, type IdHash, type IdKey } from "./id-hash.ts";
-import { compareBytes, sameBytes, slotOfRoom } from "./room-order.ts";
+import { sameBytes, slotOfRoom } from "./room-order.ts";
 
 /** Where pieces come from: checked, and perhaps kept from the last time. */
 export interface PieceSource {

@@ -8,15 +8,6 @@ export function slotOfRoom(room: Uint8Array): Slot {
   return slot((digest[0]! << 4) | (digest[1]! >>> 4));
 }
 
-/** Orders two names by their bytes, a prefix before what it begins. */
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let i = 0; i < shorter; i++) {
-    if (a[i] !== b[i]) return a[i]! - b[i]!;
-  }
-  return a.length - b.length;
-}
-
 /** Whether `length` bytes at `aStart` of `a` and at `bStart` of `b` are the same. */
 export function sameBytes(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {
   for (let i = 0; i < length; i++) {

@@ -1,3 +1,4 @@
+import { equalBytes } from "../../base/compare-bytes.ts";
 import { Fault } from "../../base/error-codes.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex } from "../../base/ids.ts";
 import type { Disk, FileName } from "../disk.ts";
@@ -13,7 +14,7 @@ import {
   sectorBytes,
 } from "./layout.ts";
 import type { SegmentHeader } from "./layout.ts";
-import { decodeRecords, sameBytes } from "./records.ts";
+import { decodeRecords } from "./records.ts";
 import { Replay } from "./replay.ts";
 import type { Damage, ReplayedGroup } from "./replay.ts";
 import { scanSegment } from "./scan.ts";
@@ -230,7 +231,7 @@ class JournalReader {
     const next = this.#next.get(number);
     if (next === undefined || named === null) return null;
     // Named but unreadable is damage; named, readable and of another generation is not the one that was named.
-    return next.header === null || sameBytes(next.header.generation, named.generation) ? next : null;
+    return next.header === null || equalBytes(next.header.generation, named.generation) ? next : null;
   }
 
   async #readSegment(
@@ -247,7 +248,7 @@ class JournalReader {
     this.#rollOf = null;
     this.#torn = null;
     this.#tail = null;
-    if (header !== null && named !== null && !sameBytes(header.generation, named.generation)) {
+    if (header !== null && named !== null && !equalBytes(header.generation, named.generation)) {
       this.#replay.damage(number, { file, offset: 0, length: size, what: "this is not the segment that was named" });
       return null;
     }

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { equalBytes } from "../../base/compare-bytes.ts";
 import { getU16, getU32, getU48, putU16, putU32, putU48 } from "../../base/byte-order.ts";
 import type { Entry, EntryType } from "../../base/entry.ts";
 import type { GroupId, LogIndex, Term } from "../../base/ids.ts";
@@ -150,7 +151,7 @@ function decodeRecord(bytes: Uint8Array): JournalRecord | null {
       if (bytes.length < entryOverheadBytes) return null;
       const chain = bytes.slice(chainAt, chainAt + chainBytes);
       const digest = hash("sha256", bytes.subarray(hashedFrom), "buffer");
-      if (!sameBytes(chain, digest.subarray(0, chainBytes))) return null;
+      if (!equalBytes(chain, digest.subarray(0, chainBytes))) return null;
       return {
         type: "entry",
         chain,
@@ -191,10 +192,4 @@ function decodeRecord(bytes: Uint8Array): JournalRecord | null {
     default:
       return { type: "unknown", number: bytes[4]! };
   }
-}
-
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

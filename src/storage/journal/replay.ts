@@ -1,9 +1,10 @@
+import { equalBytes } from "../../base/compare-bytes.ts";
 import { entryTypes } from "../../base/entry.ts";
 import type { Entry } from "../../base/entry.ts";
 import { Fault } from "../../base/error-codes.ts";
 import type { GroupId, LogIndex } from "../../base/ids.ts";
 import type { FileName } from "../disk.ts";
-import { noChain, sameBytes } from "./records.ts";
+import { noChain } from "./records.ts";
 import type { GroupVote, JournalRecord } from "./records.ts";
 
 /** Bytes of the journal that should be readable and are not. */
@@ -252,7 +253,7 @@ export class Replay {
   }
 
   #checkChain(group: GroupReplay, entry: Entry, previousChain: Uint8Array, where: Where): void {
-    if (!group.placed || sameBytes(previousChain, group.chain)) return;
+    if (!group.placed || equalBytes(previousChain, group.chain)) return;
     this.damage(where.segment, {
       file: where.file,
       offset: where.offset,
