@@ -6,7 +6,11 @@
  * The part of vitest's JSON report that counts.
  *
  * @typedef {object} VitestReport
- * @property {{ name: string, status: string, message?: string, assertionResults: { fullName: string, status: string }[] }[]} testResults
+ * @property {{ name: string, status: string, message?: string, assertionResults: VitestResult[] }[]} testResults
+ */
+
+/**
+ * @typedef {{ fullName: string, status: string, failureMessages?: string[] | null }} VitestResult
  */
 
 /**
@@ -14,7 +18,7 @@
  * @property {number} passed
  * @property {number} failed tests that failed, and everything that broke outside a test
  * @property {number} skipped
- * @property {string[]} faults why the run may not count as good, one line each, beyond what the stage itself printed
+ * @property {string[]} faults why the run may not count as good; told at the end, where a log that was cut still has it
  */
 
 /** @typedef {StageCounts & { name: string, ms: number }} StageResult */
@@ -32,8 +36,10 @@ export function countReport(report, { stage, exitCode, lacks }) {
   for (const file of report.testResults) {
     for (const test of file.assertionResults) {
       if (test.status === "passed") counts.passed += 1;
-      else if (test.status === "failed") counts.failed += 1;
-      else {
+      else if (test.status === "failed") {
+        counts.failed += 1;
+        faults.push(failure(test));
+      } else {
         counts.skipped += 1;
         if (!isExcused(test.fullName, stage, lacks)) faults.push(`skipped, though it could run here: ${test.fullName}`);
       }
@@ -48,6 +54,19 @@ export function countReport(report, { stage, exitCode, lacks }) {
     faults.push(`no test failed, and yet the run ended with code ${exitCode ?? "none"}`);
   }
   return { ...counts, faults };
+}
+
+/** How many lines of a failure's message are worth repeating: the comparison and the first places of the stack. */
+const linesOfMessageMax = 24;
+const lineLengthMax = 400;
+
+/**
+ * @param {VitestResult} test
+ * @returns {string}
+ */
+function failure({ fullName, failureMessages }) {
+  const lines = (failureMessages ?? []).flatMap((message) => message.split("\n")).slice(0, linesOfMessageMax);
+  return [`failed: ${fullName}`, ...lines.map((line) => `    ${line.slice(0, lineLengthMax)}`)].join("\n");
 }
 
 /**

@@ -28,7 +28,19 @@ describe("a report is counted", () => {
       exitCode: 1,
       lacks: nothing,
     });
-    expect(counts).toEqual({ passed: 1, failed: 1, skipped: 0, faults: [] });
+    expect(counts).toEqual({ passed: 1, failed: 1, skipped: 0, faults: ["failed: b"] });
+  });
+
+  test("a failure is told with the head of its message, however long that is", () => {
+    const lines = Array.from({ length: 100 }, (_, line) => `line ${line} ${"x".repeat(1_000)}`);
+    const failed = { fullName: "b", status: "failed", failureMessages: [lines.join("\n")] };
+    const counts = countReport(
+      { testResults: [{ name: "a.test.ts", status: "failed", assertionResults: [failed] }] },
+      { stage: "units", exitCode: 1, lacks: nothing },
+    );
+    expect(counts.faults).toHaveLength(1);
+    expect(counts.faults[0]).toMatch(/^failed: b\n {4}line 0 x+\n {4}line 1 /u);
+    expect(counts.faults[0]?.length).toBeLessThan(12_000);
   });
 
   test("a file that broke before its first test is one failure", () => {
