@@ -11,7 +11,7 @@ import type { Room } from "../rooms/room.ts";
 import { chunkFormat, encodeSeal, type SealReason, sealReasons } from "../rooms/seal.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import type { Engine, EngineEffect } from "../topology/engine.ts";
-import { Batch } from "./batch.ts";
+import { Batch, type Origin } from "./batch.ts";
 import type { Calendar } from "./calendar.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { LogClock } from "./log-clock.ts";
@@ -25,6 +25,8 @@ export interface CommitListener {
   changed(event: RoomEvent): void;
   /** A post could not be decided from state alone: its record must be looked up and proposed again. */
   recheck(origin: Batch["origins"][number], request: Batch["requests"][number], record: Uint8Array): void;
+  /** Whether what the post at `offset` follows is itself to be proposed again, so that `order` is not its answer yet. */
+  holdsPrev(origin: Origin, bytes: Uint8Array, offset: number): boolean;
   /** A seal was applied, and nothing behind it: the state can be kept as a snapshot that joins its chunk. */
   atSeal(): void;
   turnEnded(): void;
@@ -350,7 +352,10 @@ class Sink implements ApplySink {
     const origin = batch.origins[position]!;
     if (origin === null) return;
     const offset = batch.offsets[position]!;
-    if (code === outcomes.recheck) {
+    if (
+      code === outcomes.recheck ||
+      (code === outcomes.order && this.#listener.holdsPrev(origin, this.#bytes, offset))
+    ) {
       const end = batch.offsets[position + 1] ?? batch.length;
       this.#listener.recheck(origin, batch.requests[position]!, this.#bytes.slice(offset, end));
       return;

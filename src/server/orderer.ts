@@ -26,12 +26,13 @@ import type { Origin, PostSource } from "./batch.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { History } from "./history.ts";
 import type { MemoryLog } from "./memory-log.ts";
+import { RecheckChains } from "./recheck-chains.ts";
 
 /** Whether a post was taken: proposed at once, proposed once something was looked up, or not now. */
 export type Taken =
   | { type: "proposed" }
   /** It is proposed when `done` settles; whoever cares for the order of sends waits with the next. */
-  | { type: "lookingUp"; done: Promise<void> }
+  | { type: "lookingUp"; done: Promise<unknown> }
   /** The room's ring is full of messages that wait for the disk: ask again when `again` is called. */
   | { type: "full"; again: (task: () => void) => void }
   | { type: "refused"; code: ErrorCode; message: string; retryAfterMs: number | null };
@@ -48,6 +49,7 @@ export class Orderer {
   readonly #memory: MemoryLog;
   readonly #history: History;
   readonly #limits: Limits;
+  readonly #chains: RecheckChains;
   #closed: { code: ErrorCode; message: string } | null = null;
   #ended: { code: ErrorCode; message: string } | null = null;
 
@@ -56,6 +58,11 @@ export class Orderer {
     this.#memory = options.memory;
     this.#history = options.history;
     this.#limits = options.limits;
+    this.#chains = new RecheckChains((post) => {
+      const room = this.#driver.state.room(textOf(post.record, 0));
+      if (room === undefined) throw new Fault("not_found", "the room is gone");
+      return this.#lookUpAndPropose(post, 0, room, post.record, post.follows);
+    });
   }
 
   /** Nothing is ever taken again: the server stops, or its journal failed. The first reason is the one that is told. */
@@ -135,22 +142,25 @@ export class Orderer {
   /** A post came back undecided: something must be looked up that was not needed when it was proposed. */
   again(origin: Origin, request: RequestId, record: Uint8Array): void {
     const room = this.#driver.state.room(textOf(record, 0));
-    if (room === undefined) {
-      origin.undecided(request);
-      return;
-    }
-    // It was applied in its place: what `prev` names is stored by now, or was not before it.
-    this.#lookUpAndPropose(origin, request, room, record, false).catch(() => origin.undecided(request));
+    if (room === undefined) origin.undecided(request);
+    else this.#chains.add(origin, request, room, record);
   }
 
-  // Whoever is looked up may be stored meanwhile, or leave the window meanwhile: after each look the state is asked again.
+  /** Whether the `prev` of a post that was answered `order` is itself to be proposed again: then so is the post. */
+  holdsPrev(origin: Origin, record: Uint8Array, offset: number): boolean {
+    const room = this.#driver.state.room(textOf(record, 0, offset));
+    return room !== undefined && this.#chains.holdsPrev(origin, room, record, offset);
+  }
+
+  // Settles with whether it was proposed; else the origin was told. Whoever is looked up may be stored meanwhile, or
+  // leave the window meanwhile: after each look the state is asked again.
   async #lookUpAndPropose(
     origin: Origin,
     request: RequestId,
     room: Room,
     record: Uint8Array,
     follows: boolean,
-  ): Promise<void> {
+  ): Promise<boolean> {
     let parts = partsOf(record);
     if (recordRef(record, 0) !== 0) {
       const referred = await this.#history.message(room, recordRef(record, 0));
@@ -172,7 +182,7 @@ export class Orderer {
         const live = this.#memory.live(room);
         batch.keep(bytes.length, origin, request, live.ring.order() ? live : null);
         this.#driver.gathered();
-        return;
+        return true;
       }
       parts = { ...parts };
       if (needed.id !== null) {
@@ -183,7 +193,7 @@ export class Orderer {
           const code = sameMessage(found.bytes, found.offset, bytes) ? outcomes.repeat : outcomes.conflict;
           const { bytes: first, offset } = found;
           origin.decided(request, code, found.seq, recordTs(first, offset), recordEpoch(first, offset), bytes, 0);
-          return;
+          return false;
         }
       }
       parts.checked = Math.max(parts.checked, needed.checked);
@@ -192,7 +202,7 @@ export class Orderer {
         const found = await this.#history.find(room, parts.from, parts.prev, from, to);
         if (found === null) {
           origin.decided(request, outcomes.order, 0, 0, 0, bytes, 0);
-          return;
+          return false;
         }
         parts.prevSeq = found.seq;
       }

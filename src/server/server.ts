@@ -357,6 +357,10 @@ export class Server implements SessionHost, CommitListener {
     if (origin !== null && origin !== undefined) this.orderer.again(origin, request, record);
   }
 
+  holdsPrev(...[origin, bytes, offset]: Parameters<CommitListener["holdsPrev"]>): boolean {
+    return this.orderer.holdsPrev(origin, bytes, offset);
+  }
+
   atSeal(): void {
     this.sealer.atSeal();
   }

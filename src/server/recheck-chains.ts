@@ -1,0 +1,146 @@
+import { AssertionFailure } from "../base/assert.ts";
+import { equalBytes } from "../base/compare-bytes.ts";
+import type { RequestId } from "../protocol/schema.ts";
+import { textLength, textStart } from "../rooms/message-record.ts";
+import type { OutcomeCode } from "../rooms/outcome.ts";
+import type { Room } from "../rooms/room.ts";
+import type { Origin } from "./batch.ts";
+
+const cidText = 2;
+const prevText = 4;
+
+/** A post that came back undecided, until it is decided: asked for by its origin, proposed again under its own. */
+export interface Rechecked extends Origin {
+  readonly record: Uint8Array;
+  /** Whether what its `prev` names was proposed again and is not decided: then only `apply` can tell if it is stored. */
+  readonly follows: boolean;
+}
+
+/** How a post is looked up and proposed again. Settles with whether it was proposed; else its origin was told. */
+export type ProposeAgain = (post: Rechecked) => Promise<boolean>;
+
+/**
+ * Posts that came back undecided, one chain for each sender's connection and room.
+ *
+ * 1. they are looked up and proposed again in the order they came back, which is the order they were sent in
+ * 2. a post whose `prev` is in the chain is not refused for it before that one is decided
+ * 3. a chain is gone once all of it is decided; it is no longer than the sender's posts that are not answered
+ */
+export class RecheckChains {
+  readonly #propose: ProposeAgain;
+  readonly #chains = new Map<Origin, Map<Room, Chain>>();
+
+  constructor(propose: ProposeAgain) {
+    this.#propose = propose;
+  }
+
+  /** Takes a post that came back, for the first time or once more. */
+  add(origin: Origin, request: RequestId, room: Room, record: Uint8Array): void {
+    if (origin instanceof ChainedPost) {
+      origin.chain.queue(origin, this.#propose);
+      return;
+    }
+    let chains = this.#chains.get(origin);
+    if (chains === undefined) {
+      chains = new Map();
+      this.#chains.set(origin, chains);
+    }
+    let chain = chains.get(room);
+    if (chain === undefined) {
+      chain = new Chain(() => this.#forget(origin, room));
+      chains.set(room, chain);
+    }
+    const post = new ChainedPost({ chain, origin, request, record });
+    chain.posts.push(post);
+    chain.queue(post, this.#propose);
+  }
+
+  /** Whether what `prev` of this record names came back and is not decided: then `order` is not its last word. */
+  holdsPrev(origin: Origin, room: Room, b: Uint8Array, o: number): boolean {
+    if (this.#chains.size === 0) return false;
+    const chain = origin instanceof ChainedPost ? origin.chain : this.#chains.get(origin)?.get(room);
+    return chain !== undefined && chain.find(textAt(b, o, prevText)) !== undefined;
+  }
+
+  #forget(origin: Origin, room: Room): void {
+    const chains = this.#chains.get(origin);
+    chains?.delete(room);
+    if (chains?.size === 0) this.#chains.delete(origin);
+  }
+}
+
+class Chain {
+  /** Not decided, in the order they were sent. */
+  readonly posts: ChainedPost[] = [];
+  readonly #ended: () => void;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(ended: () => void) {
+    this.#ended = ended;
+  }
+
+  queue(post: ChainedPost, propose: ProposeAgain): void {
+    post.isProposed = false;
+    this.#last = this.#last.then(async () => {
+      try {
+        post.isProposed = await propose(post);
+      } catch (cause) {
+        if (cause instanceof AssertionFailure) throw cause;
+        // It was proposed once and can't be now: whether it will be stored is for the sender's next attempt to find out.
+        post.undecided();
+      }
+    });
+  }
+
+  find(cid: Uint8Array): ChainedPost | undefined {
+    return cid.length === 0 ? undefined : this.posts.find((post) => equalBytes(textAt(post.record, 0, cidText), cid));
+  }
+
+  remove(post: ChainedPost): void {
+    const at = this.posts.indexOf(post);
+    if (at >= 0) this.posts.splice(at, 1);
+    if (this.posts.length === 0) this.#ended();
+  }
+}
+
+class ChainedPost implements Rechecked {
+  readonly chain: Chain;
+  readonly record: Uint8Array;
+  isProposed = false;
+  readonly #origin: Origin;
+  readonly #request: RequestId;
+
+  constructor(options: { chain: Chain; origin: Origin; request: RequestId; record: Uint8Array }) {
+    this.chain = options.chain;
+    this.record = options.record;
+    this.#origin = options.origin;
+    this.#request = options.request;
+  }
+
+  get follows(): boolean {
+    return this.chain.find(textAt(this.record, 0, prevText))?.isProposed === true;
+  }
+
+  decided(
+    _request: RequestId,
+    code: OutcomeCode,
+    seq: number,
+    ts: number,
+    epoch: number,
+    memory: Uint8Array,
+    offset: number,
+  ): void {
+    this.chain.remove(this);
+    this.#origin.decided(this.#request, code, seq, ts, epoch, memory, offset);
+  }
+
+  undecided(): void {
+    this.chain.remove(this);
+    this.#origin.undecided(this.#request);
+  }
+}
+
+function textAt(record: Uint8Array, offset: number, which: number): Uint8Array {
+  const start = textStart(record, offset, which);
+  return record.subarray(start, start + textLength(record, offset, which));
+}
