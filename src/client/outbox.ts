@@ -6,6 +6,7 @@ import type { Millis } from "../base/units.ts";
 import { SendRefused, SendUnknown } from "./outcome.ts";
 import type { AttemptError, Outcome, Stored } from "./outcome.ts";
 import type { SavedSend } from "./ports.ts";
+import { SendWindow } from "./send-window.ts";
 
 /**
  * What was given to `send` and has no outcome yet, one lane for each room.
@@ -16,7 +17,8 @@ import type { SavedSend } from "./ports.ts";
  * 3. `prev` names the entry before, or, where that was refused for good, the one before that.
  * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing, or
  *    when the cid belongs to another body.
- * 5. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
+ * 5. No more is out than the server has shown to take (send-window.ts).
+ * 6. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
  */
 export interface OutboxEntry {
   /** Who is told of the outcome; the outbox itself tells nobody. */
@@ -78,6 +80,8 @@ const goesAlone = (entry: OutboxEntry): boolean => entry.step === "lookup" || en
 
 /** How often a server may say that the preceding message is not there, before it is believed to be gone for good. */
 const ordersMax = 3;
+/** What a server answers that takes fewer at once than were sent. */
+const hasTooMuch: ReadonlySet<string> = new Set(["overloaded", "rate_limited"]);
 const retryMs = 100;
 const retryMsMax = 5_000;
 /** Lanes without an entry that are remembered for `prev` alone. */
@@ -93,6 +97,7 @@ export class Outbox {
   /** Ids of attempts in the order they went out, answered ones included until they are the oldest. */
   readonly #attempts: number[] = [];
   #oldest = 0;
+  readonly #window = new SendWindow();
   #messages = 0;
   #bytes = 0;
 
@@ -211,10 +216,11 @@ export class Outbox {
    */
   take(now: Millis, options: { inFlightMax: number; budget: number; nextId: () => number }, into: OutboxEntry[]): void {
     let budget = options.budget;
+    const inFlightMax = this.#window.size(options.inFlightMax);
     for (const lane of this.#active) {
-      if (this.#inFlight.size >= options.inFlightMax || budget <= 0) return;
+      if (this.#inFlight.size >= inFlightMax || budget <= 0) return;
       if (lane.rewinding || now < lane.blockedUntil) continue;
-      while (lane.next < lane.entries.length && this.#inFlight.size < options.inFlightMax && budget > 0) {
+      while (lane.next < lane.entries.length && this.#inFlight.size < inFlightMax && budget > 0) {
         const entry = lane.entries[lane.next]!;
         if (entry.saving || (lane.next > 0 && (goesAlone(entry) || goesAlone(lane.entries[0]!)))) break;
         entry.request = options.nextId();
@@ -239,6 +245,7 @@ export class Outbox {
   stored(entry: OutboxEntry, stored: Stored): void {
     const lane = this.#answered(entry);
     lane.failures = 0;
+    this.#window.stored();
     this.#remove(lane, entry);
     entry.outcome = { state: "stored", stored };
     this.#rewound(lane);
@@ -262,6 +269,9 @@ export class Outbox {
    * in a row its room had to wait.
    */
   failed(entry: OutboxEntry, error: AttemptError, now: Millis): number {
+    if (hasTooMuch.has(error.code)) {
+      this.#window.refused(entry.request, this.#attempts.at(-1)!, this.#inFlight.size);
+    }
     const lane = this.#answered(entry);
     const { cid } = entry.send;
     if (entry.step === "lookup") {
@@ -308,6 +318,7 @@ export class Outbox {
     this.#inFlight.clear();
     this.#attempts.length = 0;
     this.#oldest = 0;
+    this.#window.forget();
     for (const lane of this.#active) {
       lane.inFlight = 0;
       this.#rewound(lane, true);
