@@ -368,7 +368,9 @@ export class Driver {
         requests.answered(id, ok);
         return;
       }
-      outbox.lookedUp(entry, ok.seq);
+      // Behind that place it would have been stored, and part of what stood there is not kept any more.
+      const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.#timelines.get(ok.room)) + 1;
+      outbox.lookedUp(entry, ok.seq, isPartGone);
       this.#parts.answered(entry);
     }
   }
@@ -560,11 +562,15 @@ function sendFrame(entry: OutboxEntry, timeline: Timeline | undefined): ClientFr
     kind: send.kind ?? undefined,
     ref: send.ref ?? undefined,
     // A head of another line says nothing about this one: then the server must look through all of it.
-    since: send.line !== null && timeline?.line === send.line ? send.since : (0 as Seq),
+    since: sinceOf(entry, timeline),
     prev: entry.prev ?? undefined,
     body: send.body,
   };
 }
+
+/** A head of another line says nothing about this one: then the message may stand anywhere. */
+const sinceOf = ({ send }: OutboxEntry, timeline: Timeline | undefined): Seq =>
+  send.line !== null && timeline?.line === send.line ? send.since : (0 as Seq);
 
 const errorOf = (frame: ServerFrameOf<"err">): ChatError =>
   new ChatError(frame.code, frame.message, frame.retryable, frame.retryAfterMs ?? null);

@@ -15,8 +15,8 @@ import { SendWindow } from "./send-window.ts";
  *    that are still out and goes out again from its first entry (go-back-N); no later entry overtakes an earlier one.
  * 2. The cid, the body and `since` of an entry never change.
  * 3. `prev` names the entry before, or, where that was refused for good, the one before that.
- * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing, or
- *    when the cid belongs to another body.
+ * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing
+ *    where it would stand, all of which is still kept, or when the cid belongs to another body.
  * 5. No more is out than the server has shown to take (send-window.ts).
  * 6. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
  */
@@ -251,14 +251,19 @@ export class Outbox {
     this.#rewound(lane);
   }
 
-  /** `ok` to a lookup. */
-  lookedUp(entry: OutboxEntry, seq: Seq | null): void {
+  /** `ok` to a lookup; `isPartGone` says that the room no longer keeps all the places where it might have stood. */
+  lookedUp(entry: OutboxEntry, seq: Seq | null, isPartGone: boolean): void {
     const { room, cid } = entry.send;
     if (seq !== null) {
       this.stored(entry, { room, cid, seq, ts: null, dup: true, epoch: null, line: null, leader: null, node: null });
       return;
     }
     const lane = this.#answered(entry);
+    if (isPartGone) {
+      this.#leftUnknown(lane, entry, "what was stored since it was made is not kept any more");
+      this.#rewound(lane);
+      return;
+    }
     const code = entry.refusal === null ? "aborted" : entry.refusal.code;
     this.#refuse(lane, entry, new SendRefused(cid, code, entry.refusal?.message ?? "given up, and not stored"));
     this.#rewound(lane);
@@ -276,15 +281,7 @@ export class Outbox {
     const { cid } = entry.send;
     if (entry.step === "lookup") {
       if (error.retryable) this.#wait(lane, error, now);
-      else {
-        // It cannot even be asked for. What follows is linked past it, or it would wait for ever.
-        this.#remove(lane, entry);
-        this.#link(lane, entry);
-        entry.outcome = {
-          state: "unknown",
-          error: new SendUnknown(cid, `${error.message}; whether it is stored cannot be asked`),
-        };
-      }
+      else this.#leftUnknown(lane, entry, `${error.message}; whether it is stored cannot be asked`);
     } else {
       if (!error.definite) entry.uncertain = true;
       if (error.code === "id_conflict" || (!entry.uncertain && (entry.abandoned || !error.retryable))) {
@@ -400,6 +397,13 @@ export class Outbox {
     this.#link(lane, entry);
     entry.outcome = { state: "refused", error };
     return entry.outcome;
+  }
+
+  /** Nobody can tell any more. What follows is linked past it, or it would wait for ever. */
+  #leftUnknown(lane: Lane, entry: OutboxEntry, why: string): void {
+    this.#remove(lane, entry);
+    this.#link(lane, entry);
+    entry.outcome = { state: "unknown", error: new SendUnknown(entry.send.cid, why) };
   }
 
   /** Links anew what follows an entry that is not stored. */

@@ -140,7 +140,11 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
     const answer = withoutFrame(await ask(context, "lookup", { room, from, cid }));
     if (answer["seq"] !== null) return json(answer);
     const fault = new Fault("not_found", "no message with this id is stored up to the head");
-    return json({ ...problemOf(fault), room, cid, head: answer["head"] }, 404, problemHeaders(fault));
+    return json(
+      { ...problemOf(fault), room, cid, head: answer["head"], first: answer["first"] },
+      404,
+      problemHeaders(fault),
+    );
   });
 
   app.get("/v1/rooms/:room/digest", async (context) => {

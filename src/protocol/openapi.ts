@@ -212,7 +212,7 @@ function paths(): Readonly<Record<string, JsonSchema>> {
         ],
         responses: {
           "200": answer("There.", ref("found")),
-          "404": { ...problemResponse, description: "Not stored up to `head`, which is told; or not for this user." },
+          "404": { ...problemResponse, description: "Not stored from `first` to `head`, which are told; or not for this user." },
           ...failed,
         },
       },

@@ -353,8 +353,14 @@ export const serverFrames = {
     fields: {
       room,
       cid,
-      seq: { ...seq, nullable: true, doc: "`null`: not stored up to `head`" },
+      seq: { ...seq, nullable: true, doc: "`null`: not stored from `first` to `head`" },
       head: seq,
+      first: {
+        ...seq,
+        min: 1,
+        optional: true,
+        doc: "the oldest `seq` still kept: what was stored before it is not found",
+      },
     },
     doc: "Where the message is.",
   },

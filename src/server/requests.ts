@@ -207,6 +207,8 @@ export class Requests {
       cid: frame.cid,
       seq: found === null ? null : seq(found),
       head: seq(Math.max(head, found ?? 0)),
+      // As it is after the search: what retention took meanwhile was not found either.
+      first: seq(room.first),
     };
   }
 

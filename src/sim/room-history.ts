@@ -271,8 +271,9 @@ export class RoomHistory {
     this.#checkContents(known, entry ?? null);
     const eligible = this.#eligible(known);
     if (eligible.length === 0) {
-      // Who asks after retention has removed it is told that it is not there, and can't know that it was.
-      if (entry !== undefined && place >= this.removableBelow)
+      // A conflict is with whatever has the id now: what had it before may be removed.
+      const mayBeAnother = place < this.removableBelow && known.sends.some(({ conflict }) => conflict);
+      if (entry !== undefined && !mayBeAnother)
         this.#add("aborted read", `${name} stands at ${place}, and every send of it was refused`);
       return;
     }

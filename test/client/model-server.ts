@@ -138,12 +138,14 @@ export class ModelServer implements Dial {
             this.clock.after(1 as Millis, answer);
             return;
           }
-          const { log } = this.room(frame.room);
-          const found = log.find((message) => message.cid === frame.cid && message.from === (frame.from ?? link.user));
-          const head = log.length as Seq;
-          link.say([
-            { t: "ok", of: "lookup", id: frame.id, room: frame.room, cid: frame.cid, seq: found?.seq ?? null, head },
-          ]);
+          const { room: name, cid } = frame;
+          const { log, first: oldest } = this.room(name);
+          const from = frame.from ?? link.user;
+          const found = log.find(
+            (message) => message.cid === cid && message.from === from && (message.seq ?? 0) >= oldest,
+          );
+          const [head, first] = [log.length as Seq, oldest as Seq];
+          link.say([{ t: "ok", of: "lookup", id: frame.id, room: name, cid, seq: found?.seq ?? null, head, first }]);
         };
         return answer();
       }

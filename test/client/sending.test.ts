@@ -143,6 +143,33 @@ describe("sending", () => {
     expect(told).toEqual(["a", "a", "b", "?", "b"]);
   });
 
+  test("[SDK20] what may have been stored and removed since is unknown; what follows goes on", async () => {
+    const { clock, server, chat } = world();
+    const room = chat().room("lobby");
+    room.send("first");
+    await clock.advance(20);
+    server.fates = ["store, then cut", "forbidden"];
+    const sent = room.send("a");
+    const next = room.send("b");
+    await clock.advance(15);
+    expect(server.bodies("lobby")).toContain("a");
+    server.room("lobby").first = 3;
+    await clock.advance(2_000);
+    expect([tell(sent), tell(next)]).toEqual(["unknown", "stored 3"]);
+  });
+
+  test("[SDK20] what was removed before it was made says nothing of it", async () => {
+    const { clock, server, chat } = world();
+    const room = chat().room("lobby");
+    room.send("first");
+    await clock.advance(20);
+    server.fates = ["cut", "forbidden"];
+    server.room("lobby").first = 2;
+    const sent = room.send("a");
+    await clock.advance(2_000);
+    expect(tell(sent)).toBe("refused forbidden");
+  });
+
   test("[SDK20] an error that is not definite is never told as a refusal", async () => {
     const { clock, server, chat } = world();
     server.fates = ["no_quorum, stored"];
@@ -162,6 +189,35 @@ describe("sending", () => {
     await clock.advance(20);
     expect(tell(sent)).toBe("refused id_conflict");
     expect(server.bodies("lobby")).toEqual(["a"]);
+  });
+
+  test("[SDK17] every change of state is told: out, waiting again, stored", async () => {
+    const { clock, server, chat } = world();
+    server.fates = ["overloaded", "store, then cut"];
+    const client = chat();
+    const told: string[] = [];
+    client.on("send", (message) => told.push(tell(message)));
+    client.room("lobby").send("a");
+    await clock.advance(2_000);
+    expect(told).toEqual(["sending", "queued", "sending", "queued", "sending", "stored 1"]);
+  });
+
+  test("[SDK21] given up without a signal: as with one", async () => {
+    const { clock, server, chat } = world();
+    server.down.add("*");
+    const client = chat();
+    const [first, second] = ["a", "b"].map((body) => client.room("lobby").send(body));
+    first!.giveUp();
+    expect(tell(first!)).toBe("refused aborted");
+    server.down.clear();
+    client.reconnect();
+    await clock.advance(2_000);
+    expect(tell(second!)).toBe("stored 1");
+    // What has an outcome keeps it, and what is stored is not to be dismissed.
+    second!.giveUp();
+    second!.dismiss();
+    expect(tell(second!)).toBe("stored 1");
+    expect(server.bodies("lobby")).toEqual(["b"]);
   });
 
   test("[SDK21] given up before any attempt: refused, and never sent", async () => {
@@ -215,7 +271,7 @@ describe("sending", () => {
     await clock.advance(50);
     process.off("unhandledRejection", listen);
     expect(unhandled).toEqual([]);
-    expect(told).toEqual(["refused forbidden"]);
+    expect(told).toEqual(["sending", "refused forbidden"]);
   });
 
   test("[SDK23] what cannot be queued is refused at once, with its code", async () => {

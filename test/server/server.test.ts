@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-
+import { utf8 } from "../../src/protocol/utf8.ts";
+import { commandTypes } from "../../src/rooms/commands.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
 test("a message is stored, answered and delivered", async () => {
@@ -140,5 +141,17 @@ test("a page around a place has no hole, though the room grows between its two h
   const { records } = await page;
   const seqs = records.map(({ seq }) => seq);
   expect(seqs).toEqual(seqs.map((_, i) => seqs[0]! + i));
+  await server.stop(0);
+});
+
+test("a lookup that finds nothing names the oldest place that is kept", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  const look = (cid: string) => alice.ask({ t: "lookup", room: "lobby", cid });
+  for (let i = 1; i <= 3; i++) await alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: "x" });
+  expect(await look("c2")).toMatchObject({ seq: 2, head: 3, first: 1 });
+  await server.requests.command({ type: commandTypes.trim, room: utf8("lobby"), first: 3 });
+  expect(await look("c2")).toMatchObject({ seq: null, head: 3, first: 3 });
+  expect(await look("c3")).toMatchObject({ seq: 3, head: 3, first: 3 });
   await server.stop(0);
 });
