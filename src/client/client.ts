@@ -32,12 +32,16 @@ import type {
   SendOptions,
 } from "./room.ts";
 import { SentMessage } from "./sent-message.ts";
+import type { SentContent, SentMessageOwner } from "./sent-message.ts";
 
 /** What `connect` needs; the platforms give the ports, and leave the rest to the caller. */
 export interface ChatOptions {
   /** Who speaks. */
   readonly user: string;
-  /** Asked before every greeting, so that it may give a fresh one each time. A rejection is tried again later. */
+  /**
+   * Asked before every greeting, so that it may give a fresh one each time. A rejection is tried again later. One that
+   * was refused is not sent again: the state is `unauthorized` then, until `refreshToken` or `reconnect`.
+   */
   readonly token?: (() => Promise<string>) | undefined;
   readonly dial: Dial;
   readonly clock: Clock;
@@ -101,6 +105,12 @@ export class Chat {
   #loaded: Promise<void> = Promise.resolve();
   /** Numbers of saved sends go on above those of earlier lives. */
   #numberBase = 0;
+  /** Refused ones that the store keeps. */
+  readonly #refused = new Set<SentMessage>();
+  readonly #owner: SentMessageOwner = {
+    giveUp: (entry) => this.#giveUp(entry),
+    dismiss: (sent) => this.#dismiss(sent),
+  };
   #sent = 0;
   #stopDirectEvents: (() => void) | null = null;
   #directListeners = 0;
@@ -135,7 +145,7 @@ export class Chat {
       outbox: this.#outbox,
       requests: this.#requests,
       events: this.#events,
-      answered: (entry) => this.#answered(entry),
+      changed: (entry) => this.#changed(entry),
       directRoom: (room) => this.#direct.learn(room),
       directMessage: (room, seq) => this.#direct.heard(room, seq),
       welcomed: (welcome) => this.#welcomed(welcome),
@@ -207,10 +217,24 @@ export class Chat {
     return rooms;
   }
 
-  /** Gives the server a new token before the old one expires. */
+  /** Asks for a new token and gives it to the server: before the old one expires, or after it was refused. */
   async refreshToken(options: RequestOptions = {}): Promise<void> {
     const token = await this.#options.token?.();
+    if (this.state.name === "unauthorized") this.#driver.retry();
     if (token !== undefined) await this.#request<"okDone">((id) => ({ t: "refresh", id, token }), options);
+  }
+
+  /**
+   * Tries now: dials when there is no link, with a token that was refused too, and asks whether the server is still
+   * there when there is one. Does nothing while a link opens, or after the end.
+   */
+  reconnect(): void {
+    this.#driver.retry();
+  }
+
+  /** With an outbox store: messages that were refused and not dismissed, those of an earlier life included. */
+  refused(): readonly SentMessage[] {
+    return [...this.#refused];
   }
 
   /** Messages without an outcome, in their order within each room; those of an earlier life included. */
@@ -274,24 +298,32 @@ export class Chat {
       ({ sends, positions }) => {
         if (this.#closed) return;
         this.#direct.restore(positions);
-        for (const send of sends) {
-          this.#numberBase = Math.max(this.#numberBase, send.number);
-          const entry = this.#outbox.restore(send, Math.max(utf8Length(send.body), 0));
-          const sent = new SentMessage(send, entry, null);
-          entry.waiter = sent;
-          this.#events.emit("send", sent);
-        }
+        for (const send of sends) this.#restoreOne(send);
         start();
       },
       (error: unknown) => {
-        const why = error instanceof Error ? error.message : String(error);
         this.#events.emit("error", {
           code: "unavailable",
-          message: `the outbox of an earlier life cannot be read: ${why}`,
+          message: `the outbox of an earlier life cannot be read: ${messageOf(error)}`,
         });
         start();
       },
     );
+  }
+
+  #restoreOne(send: SavedSend): void {
+    this.#numberBase = Math.max(this.#numberBase, send.number);
+    let sent: SentMessage;
+    if (send.refusal === undefined) {
+      const entry = this.#outbox.restore(send, Math.max(utf8Length(send.body), 0));
+      if (send.isGivenUp === true) this.#outbox.abandon(entry);
+      sent = new SentMessage(this.#owner, send, { entry, outcome: entry.outcome });
+      entry.waiter = sent;
+    } else {
+      sent = this.#refusedNow(send, send.refusal.code, send.refusal.message);
+      this.#keepRefused(sent);
+    }
+    this.#events.emit("send", sent);
   }
 
   #welcomed(welcome: ServerFrameOf<"welcome">): void {
@@ -299,22 +331,69 @@ export class Chat {
     for (const entry of Array.from(this.#outbox.entries())) {
       if (entry.bytes > welcome.limits.bodyBytesMax && !entry.saving) {
         this.#outbox.refuse(entry, "too_large", tooLarge(entry.bytes, welcome));
-        this.#answered(entry);
+        this.#changed(entry);
       }
     }
     this.#direct.refresh();
   }
 
-  /** An attempt of this entry was answered, or it was given up. */
-  #answered(entry: OutboxEntry): void {
-    const { outcome, waiter } = entry;
-    if (entry.gone) void this.#options.outbox?.remove(entry.send).catch(() => undefined);
-    if (outcome === null || waiter === null) return;
-    const sent = waiter as SentMessage;
-    if (sent.outcome === outcome) return;
-    sent.settled(outcome);
-    this.#events.emit("send", sent);
+  /** The state of this entry may be another one than before. */
+  #changed(entry: OutboxEntry): void {
+    const { outcome } = entry;
+    const sent = entry.waiter as SentMessage;
+    if (this.#closed) return;
+    if (outcome !== null && sent.outcome !== outcome) {
+      sent.settled(outcome);
+      this.#saveOutcome(entry);
+    }
+    if (sent.hasChanged()) this.#events.emit("send", sent);
     if (this.#outbox.size === 0) this.#drained?.();
+  }
+
+  /** Tells the store what it must know of an outcome. */
+  #saveOutcome(entry: OutboxEntry): void {
+    const store = this.#options.outbox;
+    const { outcome, send } = entry;
+    // While it is being saved for the first time, the end of that comes back here.
+    if (store === undefined || outcome === null || entry.saving) return;
+    let done: Promise<void>;
+    if (outcome.state === "refused") {
+      this.#keepRefused(entry.waiter as SentMessage);
+      const { code, message } = outcome.error;
+      done = store.save({ ...send, refusal: { code, message } });
+    } else done = entry.gone ? store.remove(send) : store.save({ ...send, isGivenUp: true });
+    this.#note(done);
+  }
+
+  /** What the store failed to note does no harm but to those who look for it after a reload. */
+  #note(done: Promise<void>): void {
+    done.catch((error: unknown) => {
+      this.#events.emit("error", { code: "storage_full", message: `the outcome cannot be saved: ${messageOf(error)}` });
+    });
+  }
+
+  #keepRefused(sent: SentMessage): void {
+    this.#refused.add(sent);
+    const [oldest] = this.#refused;
+    if (this.#refused.size > refusedMax && oldest !== undefined) this.#dismiss(oldest);
+  }
+
+  #dismiss(sent: SentMessage): void {
+    if (!this.#refused.delete(sent)) return;
+    const { room, cid } = sent;
+    void this.#options.outbox?.remove({ room, cid }).catch(() => undefined);
+  }
+
+  #giveUp(entry: OutboxEntry): void {
+    if (entry.outcome !== null || this.#closed) return;
+    this.#outbox.abandon(entry);
+    this.#changed(entry);
+    this.#driver.wake();
+  }
+
+  #refusedNow(content: SentContent, code: string, message: string): SentMessage {
+    const error = new SendRefused(content.cid, code, message);
+    return new SentMessage(this.#owner, content, { entry: null, outcome: { state: "refused", error } });
   }
 
   #send(room: RoomName, to: UserName | null, body: string, options: SendOptions): SentMessage {
@@ -338,22 +417,31 @@ export class Chat {
       const { kind, ref } = pending.send;
       // What is on its way already is the same message; two entries of one id could overtake each other.
       if (pending.send.body === body && kind === send.kind && ref === send.ref) return pending.waiter;
-      const error = new SendRefused(cid, "id_conflict", "another message with this id is on its way");
-      return new SentMessage(send, null, { state: "refused", error });
+      return this.#refusedNow(send, "id_conflict", "another message with this id is on its way");
     }
+    // Its place in the store is this one's now.
+    for (const sent of this.#refused) if (sent.cid === cid && sent.room === room) this.#refused.delete(sent);
     const bytes = utf8Length(body);
     const refusal = this.#refusalOf(send, bytes, options.signal);
-    if (refusal !== null) {
-      const [code, message] = refusal;
-      return new SentMessage(send, null, { state: "refused", error: new SendRefused(cid, code, message) });
-    }
+    if (refusal !== null) return this.#refuseAtOnce(send, refusal);
     const store = this.#options.outbox;
     const entry = this.#outbox.add(send, bytes, store !== undefined);
-    const sent = new SentMessage(send, entry, null);
+    const sent = new SentMessage(this.#owner, send, { entry, outcome: null });
     entry.waiter = sent;
     if (store === undefined) this.#driver.wake();
     else this.#save(store, entry);
     if (options.signal !== undefined) this.#abortBy(options.signal, entry, sent);
+    return sent;
+  }
+
+  /** What cannot be queued is kept for its sender too, under an id of our own, which nothing else can have. */
+  #refuseAtOnce(send: Omit<SavedSend, "prev">, [code, message]: readonly [string, string]): SentMessage {
+    const sent = this.#refusedNow(send, code, message);
+    const store = this.#options.outbox;
+    if (store === undefined || code === "aborted" || !send.cid.startsWith(this.#cidPrefix)) return sent;
+    if (send.body.length > refusedUnitsMax) return sent;
+    this.#keepRefused(sent);
+    this.#note(store.save({ ...send, prev: null, refusal: { code, message } }));
     return sent;
   }
 
@@ -375,33 +463,29 @@ export class Chat {
   }
 
   #save(store: OutboxStore, entry: OutboxEntry): void {
-    const save = (): Promise<void> =>
-      store.save({ ...entry.send, number: this.#numberBase + entry.send.number, prev: entry.prev });
+    const save = (): Promise<void> => {
+      entry.send = { ...entry.send, number: this.#numberBase + entry.send.number, prev: entry.prev };
+      return store.save(entry.send);
+    };
     this.#loaded.then(save).then(
       () => {
         entry.saving = false;
-        // Given up meanwhile: what has just been saved must not come back.
-        if (entry.gone) void store.remove(entry.send).catch(() => undefined);
+        // Given up meanwhile: what has just been saved must not come back as something to send.
+        this.#saveOutcome(entry);
         this.#driver.wake();
       },
       (error: unknown) => {
         entry.saving = false;
         if (entry.gone || this.#closed) return;
-        const why = error instanceof Error ? error.message : String(error);
-        this.#outbox.refuse(entry, "storage_full", `cannot be saved on this device: ${why}`);
-        this.#answered(entry);
+        this.#outbox.refuse(entry, "storage_full", `cannot be saved on this device: ${messageOf(error)}`);
+        this.#changed(entry);
         this.#driver.wake();
       },
     );
   }
 
   #abortBy(signal: AbortSignal, entry: OutboxEntry, sent: SentMessage): void {
-    const abort = (): void => {
-      if (entry.outcome !== null || this.#closed) return;
-      this.#outbox.abandon(entry);
-      this.#answered(entry);
-      this.#driver.wake();
-    };
+    const abort = (): void => this.#giveUp(entry);
     signal.addEventListener("abort", abort, { once: true });
     sent.whenSettled(() => signal.removeEventListener("abort", abort));
   }
@@ -463,6 +547,7 @@ export class Chat {
     const { signal } = options;
     if (this.#closed) return Promise.reject(new ChatError("unavailable", "the client is closed", true));
     if (signal?.aborted === true) return Promise.reject(new ChatError("unavailable", "given up", true));
+    if (this.state.name === "unauthorized") return Promise.reject(new ChatError("unauthorized", this.state.reason));
     return new Promise((resolve, reject) => {
       const settle = (answer: ServerFrame | ChatError): void => {
         signal?.removeEventListener("abort", abort);
@@ -520,6 +605,13 @@ export class Chat {
     };
   }
 }
+
+/** Refused messages that are kept for their sender to look at. */
+const refusedMax = 200;
+/** Longer than this, in UTF-16 units, a text that cannot be queued is not kept. */
+const refusedUnitsMax = 1024 * 1024;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const tooLarge = (bytes: number, welcome: ServerFrameOf<"welcome">): string =>
   `the body has ${bytes} bytes; at most ${welcome.limits.bodyBytesMax} are taken`;

@@ -9,6 +9,7 @@ import type { Millis } from "../base/units.ts";
  * 1. At most one link at a time; what an earlier link still reports is void (`attempt` tells them apart).
  * 2. Between two failures lies a random time below a bound that doubles from 500 ms to 20 s; 10 s online reset it.
  * 3. Every change of state has a reason, and `closed` is final.
+ * 4. `unauthorized` tries nothing by itself: only `retry`, somebody's word that things are different now, ends it.
  */
 export type ConnectionState =
   | { readonly name: "idle" }
@@ -22,6 +23,8 @@ export type ConnectionState =
       readonly heartbeatMs: number;
     }
   | { readonly name: "offline"; readonly reason: string; readonly retryAt: Millis }
+  /** No token that could be had was accepted. */
+  | { readonly name: "unauthorized"; readonly reason: string }
   | { readonly name: "closed"; readonly reason: string };
 
 export type ConnectionEvent =
@@ -37,8 +40,12 @@ export type ConnectionEvent =
   | { readonly type: "lost"; readonly now: Millis; readonly reason: string }
   /** Another server is wanted, this one if it is known by the hint. Ignored when there is no other. */
   | { readonly type: "move"; readonly now: Millis; readonly reason: string; readonly hint: string | null }
+  /** The token was refused, and there is no better one. */
+  | { readonly type: "refused"; readonly reason: string }
   /** The machine believes that a try is worth while. */
   | { readonly type: "hint"; readonly now: Millis }
+  /** Somebody wants a try now. */
+  | { readonly type: "retry"; readonly now: Millis }
   | { readonly type: "due"; readonly now: Millis }
   | { readonly type: "close"; readonly reason: string };
 
@@ -107,6 +114,7 @@ export class Connection {
     const state = this.state;
     switch (state.name) {
       case "idle":
+      case "unauthorized":
       case "closed":
         return null;
       case "connecting":
@@ -152,10 +160,17 @@ export class Connection {
         this.#settle(state.since, event.now);
         return [drop, this.#dial(event.now, hint ? event.hint : null)];
       }
+      case "refused":
+        if (state.name !== "connecting" && state.name !== "online") return none;
+        this.state = { name: "unauthorized", reason: event.reason };
+        return [{ type: "drop", reason: event.reason }];
       case "hint":
+      case "retry":
         // The network may be another one than the link was made on: ask now instead of at the next heartbeat.
         if (state.name === "online") return this.#pinging() ? none : [this.#ping(event.now)];
-        return state.name === "offline" ? [this.#dial(event.now)] : none;
+        return state.name === "offline" || (state.name === "unauthorized" && event.type === "retry")
+          ? [this.#dial(event.now)]
+          : none;
       case "due":
         return this.#due(event.now);
       case "close":

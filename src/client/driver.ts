@@ -33,8 +33,8 @@ export interface DriverParts {
   readonly outbox: Outbox;
   readonly requests: Requests;
   readonly events: Emitter<ChatEvents>;
-  /** Called when an attempt, or its loss, may have given entries of the outbox an outcome. */
-  readonly answered: (entry: OutboxEntry) => void;
+  /** The state of an entry of the outbox may be another one: it went out, was answered, or lost its link. */
+  readonly changed: (entry: OutboxEntry) => void;
   readonly directRoom: (room: ServerFrameOf<"room">) => void;
   /** A message came from a direct room that nobody reads. */
   readonly directMessage: (room: RoomName, seq: Seq) => void;
@@ -64,6 +64,8 @@ const bytesPerUnitMax = 6;
 const answerWithinMs = 10_000 as Millis;
 /** Failures in a row after which another server may do better. */
 const failuresBeforeMove = 2;
+/** Tokens refused in a row, each another one, after which a new one is not believed to be better. */
+const tokensRefusedMax = 3;
 const timelinesMax = 4_096;
 
 export class Driver {
@@ -78,6 +80,10 @@ export class Driver {
   #timer: Timer | null = null;
   #timerAt = Infinity;
   #pumpAsked = false;
+  /** The token of the present link, the last one that was refused, and how many were since the last welcome. */
+  #token: string | null = null;
+  #refusedToken: string | null = null;
+  #tokensRefused = 0;
   #state: ChatState = { name: "idle" };
 
   constructor(parts: DriverParts) {
@@ -144,6 +150,12 @@ export class Driver {
     if (this.#parts.connection.state.name === "online") this.#write([frame]);
   }
 
+  /** Tries at once, also with a token that was refused: somebody says that things are different now. */
+  retry(): void {
+    this.#forgetRefusals();
+    this.step({ type: "retry", now: this.#parts.clock.now() });
+  }
+
   /** Something may have to be written: at the end of this turn. */
   wake(): void {
     if (this.#pumpAsked || this.#state.name === "closed") return;
@@ -180,12 +192,13 @@ export class Driver {
     const open = this.#open;
     this.#open = null;
     open?.link.close(1000, reason);
-    this.#parts.outbox.lost();
+    const out = this.#parts.outbox.lost();
     this.#parts.requests.lost();
     for (const timeline of this.#timelines.values()) {
       timeline.lost();
       if (timeline.readers.size > 0) this.#unsettled.add(timeline);
     }
+    for (const entry of out) this.#parts.changed(entry);
   }
 
   #dial(url: string, attempt: number): void {
@@ -196,13 +209,16 @@ export class Driver {
     }
     token().then(
       (text) => {
-        if (this.#isCurrent(attempt)) this.#connect(url, attempt, text);
+        if (!this.#isCurrent(attempt)) return;
+        if (text === this.#refusedToken) this.#unauthorized("the server refused this token, and there is no other");
+        else this.#connect(url, attempt, text);
       },
       (error: unknown) => this.#lose(attempt, `token: ${error instanceof Error ? error.message : String(error)}`),
     );
   }
 
   #connect(url: string, attempt: number, token: string | null): void {
+    this.#token = token;
     const link = this.#parts.dial.connect(url, {
       opened: () => {
         const open = this.#open;
@@ -244,9 +260,28 @@ export class Driver {
 
   /** The greeting was refused. Ends the client, unless the next token or server may be accepted. */
   #refusedFor(error: ChatError): void {
-    const again = error.retryable || (error.code === "unauthorized" && this.#parts.token !== null);
-    if (again) this.step({ type: "lost", now: this.#parts.clock.now(), reason: error.code });
-    else this.#parts.closed(error.code, error);
+    const again = error.retryable;
+    if (!again && (error.code !== "unauthorized" || this.#parts.token === null)) {
+      this.#parts.closed(error.code, error);
+      return;
+    }
+    if (!again) {
+      this.#refusedToken = this.#token;
+      this.#tokensRefused++;
+    }
+    if (this.#tokensRefused >= tokensRefusedMax) this.#unauthorized(error.message);
+    else this.step({ type: "lost", now: this.#parts.clock.now(), reason: error.code });
+  }
+
+  /** No token is accepted: nothing is tried any more, and nobody waits for answers. What is to be sent stays. */
+  #unauthorized(reason: string): void {
+    this.step({ type: "refused", reason });
+    this.#parts.requests.endAll(new ChatError("unauthorized", reason));
+  }
+
+  #forgetRefusals(): void {
+    this.#refusedToken = null;
+    this.#tokensRefused = 0;
   }
 
   #received(attempt: number, data: string | Uint8Array): void {
@@ -334,6 +369,7 @@ export class Driver {
       for (const timeline of this.#timelines.values()) timeline.reset(null);
       this.#parts.events.emit("reset", { room: null });
     }
+    this.#forgetRefusals();
     this.#cluster = welcome.cluster;
     this.#welcome = welcome;
     const { heartbeatMs, servers } = welcome;
@@ -357,7 +393,7 @@ export class Driver {
       if (entry === null) return;
       if (ok.seq !== null) this.timeline(entry.send.room).wrote(ok.line, ok.seq);
       outbox.stored(entry, ok);
-      this.#parts.answered(entry);
+      this.#parts.changed(entry);
     } else if (ok.of === "sub") {
       const timeline = this.#timelines.get(ok.room);
       timeline?.subscribed(ok);
@@ -371,7 +407,7 @@ export class Driver {
       // Behind that place it would have been stored, and part of what stood there is not kept any more.
       const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.#timelines.get(ok.room)) + 1;
       outbox.lookedUp(entry, ok.seq, isPartGone);
-      this.#parts.answered(entry);
+      this.#parts.changed(entry);
     }
   }
 
@@ -388,7 +424,7 @@ export class Driver {
     let failures: number | null = null;
     if (entry !== null) {
       failures = outbox.failed(entry, { ...frame, retryAfterMs: frame.retryAfterMs ?? null }, now);
-      this.#parts.answered(entry);
+      this.#parts.changed(entry);
     } else {
       failures = requests.failed(id, error, frame.retryable, now);
       for (const timeline of this.#unsettled) {
@@ -429,6 +465,7 @@ export class Driver {
     outbox.take(now, { inFlightMax, budget, nextId: this.#id }, entries);
     for (const entry of entries) frames.push(sendFrame(entry, this.#timelines.get(entry.send.room)));
     this.#write(frames);
+    for (const entry of entries) this.#parts.changed(entry);
   }
 
   #write(frames: readonly ClientFrame[]): void {
@@ -537,9 +574,10 @@ export class Driver {
           retryAt: timestamp(clock.wall() + Math.max(Math.ceil(state.retryAt - clock.now()), 0)),
         };
         break;
+      case "unauthorized":
       case "closed":
-        if (shown.name === "closed") return;
-        next = { name: "closed", reason: state.reason };
+        if (shown.name === state.name) return;
+        next = { name: state.name, reason: state.reason };
         break;
       default:
         return unreachable(state);

@@ -11,6 +11,8 @@ export type ChatState =
   | { readonly name: "online"; readonly url: string; readonly node: string; readonly session: string }
   /** Tries again by itself at `retryAt`, a time of the wall clock. */
   | { readonly name: "offline"; readonly reason: string; readonly retryAt: Timestamp }
+  /** The token was refused, and asking for another gave none that is accepted. Waits for `refreshToken` or `reconnect`. */
+  | { readonly name: "unauthorized"; readonly reason: string }
   | { readonly name: "closed"; readonly reason: string };
 
 export interface DirectRoomNews {
@@ -23,7 +25,10 @@ export interface DirectRoomNews {
 
 export interface ChatEvents {
   state: ChatState;
-  /** The state of a message on its way changed: it was stored, refused, or given up. */
+  /**
+   * The state of a message changed: it went out, waits again because the link broke or the server asked for patience,
+   * was stored, refused, or given up. Also for each message that an earlier life left, once it has been read.
+   */
   send: SentMessage;
   /** A direct room has news, or is new. */
   room: DirectRoomNews;

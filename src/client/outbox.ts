@@ -25,7 +25,8 @@ export interface OutboxEntry {
   waiter: Waiter | null;
   /** It has left the outbox. */
   gone: boolean;
-  readonly send: SavedSend;
+  /** As it was given to `add` or `restore`; replaced by what was saved of it. */
+  send: SavedSend;
   readonly bytes: number;
   prev: Cid | null;
   /** The store has not confirmed it yet: not sent, and nothing behind it is. */
@@ -303,9 +304,10 @@ export class Outbox {
     return lane.failures;
   }
 
-  /** The link is gone, and with it the answers to all that was out. */
-  lost(): void {
-    for (const entry of this.#inFlight.values()) {
+  /** The link is gone, and with it the answers to all that was out, which it answers with. */
+  lost(): readonly OutboxEntry[] {
+    const out = [...this.#inFlight.values()];
+    for (const entry of out) {
       if (entry.step === "send") {
         entry.uncertain = true;
         if (entry.abandoned) entry.step = "lookup";
@@ -320,6 +322,7 @@ export class Outbox {
       lane.inFlight = 0;
       this.#rewound(lane, true);
     }
+    return out;
   }
 
   /** The cluster is another one: no message of the earlier one is there to follow. */

@@ -54,7 +54,7 @@ export class ProtocolViolation extends Error {
   override readonly name = "ProtocolViolation";
 }
 
-/** A message that was accepted by `send` and has no definite outcome yet. Plain data. */
+/** A message that was accepted by `send` and has no definite outcome yet, or was refused. Plain data. */
 export interface SavedSend {
   /** Rises with every send of one page or process; entries of one room are restored in this order. */
   readonly number: number;
@@ -71,6 +71,10 @@ export interface SavedSend {
   readonly mayBeRepeat?: boolean | undefined;
   readonly line: Line | null;
   readonly prev: Cid | null;
+  /** Its sender gave it up after an attempt: it is asked about and not sent again. */
+  readonly isGivenUp?: boolean | undefined;
+  /** It is not stored and will not be; kept for its sender to look at. */
+  readonly refusal?: { readonly code: string; readonly message: string } | undefined;
 }
 
 /** How far direct messages of a room were handed out. */
@@ -93,10 +97,13 @@ export interface SavedState {
 export interface OutboxStore {
   /** Everything saved and not removed; called once. A rejection means the content is unknown: nothing is restored. */
   load(): Promise<SavedState>;
-  /** Settles when the send would survive a reload. A rejection means it would not, and the send is refused. */
+  /**
+   * Settles when the send would survive a reload. A rejection means it would not, and the send is refused. Saved again
+   * when more is known of it, in place of what was saved under its room and cid, whoever saved that.
+   */
   save(send: SavedSend): Promise<void>;
   /** Settles when it will not come back. A rejection is harmless: the same cid is answered with the first `seq`. */
-  remove(send: SavedSend): Promise<void>;
+  remove(send: Pick<SavedSend, "room" | "cid">): Promise<void>;
   /** The last one saved for a room counts. A rejection is harmless: direct messages may be handed out again. */
   savePosition(position: SavedPosition): Promise<void>;
 }

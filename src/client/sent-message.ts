@@ -13,13 +13,21 @@ export interface SentContent {
   readonly body: string;
 }
 
+/** Who acts on what a sender wants of a message: the client. */
+export interface SentMessageOwner {
+  giveUp(entry: OutboxEntry): void;
+  dismiss(sent: SentMessage): void;
+}
+
 /**
  * A message on its way. Awaiting it gives its place once it is stored, or throws `SendRefused` or `SendUnknown`; not
  * awaiting it is fine too. After `SendUnknown` the `state` may still become `stored` or `refused`, when that is learnt.
  */
 export class SentMessage implements PromiseLike<Stored>, Waiter {
   readonly content: SentContent;
+  readonly #owner: SentMessageOwner;
   readonly #entry: OutboxEntry | null;
+  #told: SentState;
   #outcome: Outcome | null;
   /** The first outcome: what those who await get. */
   #first: Outcome | null;
@@ -28,11 +36,18 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
   #cleanup: (() => void) | null = null;
 
   /** Made by the client: with an entry of the outbox, or with the outcome of what never got there. */
-  constructor(content: SentContent, entry: OutboxEntry | null, outcome: Outcome | null) {
+  constructor(
+    owner: SentMessageOwner,
+    content: SentContent,
+    options: { readonly entry: OutboxEntry | null; readonly outcome: Outcome | null },
+  ) {
+    const { entry, outcome } = options;
+    this.#owner = owner;
     this.content = content;
     this.#entry = entry;
     this.#outcome = outcome;
     this.#first = outcome;
+    this.#told = this.state;
   }
 
   get cid(): Cid {
@@ -51,6 +66,19 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
   /** Where it is stored, why it was refused, or why nobody knows; null while it is on its way. */
   get outcome(): Outcome | null {
     return this.#outcome;
+  }
+
+  /**
+   * Gives up: refused with `aborted` when it was never attempted, else unknown until it is known whether it was stored.
+   * Does nothing to what has an outcome. With an outbox store, a message of an earlier life can be given up too.
+   */
+  giveUp(): void {
+    if (this.#entry !== null) this.#owner.giveUp(this.#entry);
+  }
+
+  /** A refused message need not be kept any longer: with an outbox store, it would come back with the next page. */
+  dismiss(): void {
+    if (this.state === "refused") this.#owner.dismiss(this);
   }
 
   // A promise would have to be made for every message, and would report an unhandled rejection for those that nobody
@@ -78,6 +106,14 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
     this.#settle?.(outcome);
     this.#cleanup?.();
     this.#cleanup = null;
+  }
+
+  /** Called by the client: says whether the state is another one than the last time it was asked. */
+  hasChanged(): boolean {
+    const { state } = this;
+    if (state === this.#told) return false;
+    this.#told = state;
+    return true;
   }
 
   /** Called by the client: what to do once nobody waits any more. */

@@ -186,6 +186,51 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     await carol.close();
   });
 
+  test("what was refused stands there after a reload, until it is removed; what an earlier page left can be given up [needs chromium]", async () => {
+    const dora = await Person.enter(browser, { url: server.url, name: "dora" });
+    const long = `too long ${"x".repeat(70_000)}`;
+    await dora.say(long);
+    await dora.page.waitForSelector('.row.pending [data-state="refused"]:has-text("it is too long")');
+    await server.kill();
+    await dora.page.waitForSelector(".banner[data-connection=offline]");
+    await dora.say("second thoughts");
+    await dora.page.waitForFunction(() => document.querySelectorAll(".row.pending").length === 2);
+    await server.start();
+
+    // The page comes again, its link does not.
+    let reachable = false;
+    await dora.page.routeWebSocket(/\/v1\/ws$/, async (socket) => {
+      if (reachable) socket.connectToServer();
+      else await socket.close({ code: 1013, reason: "not now" });
+    });
+    await dora.page.reload();
+    await dora.page.waitForFunction(() => document.querySelectorAll(".row.pending").length === 2);
+    const rows = await dora.rows();
+    expect(rows.map(({ body, state }) => [body.slice(0, 15), state])).toEqual([
+      [long.slice(0, 15), "refused"],
+      ["second thoughts", "queued"],
+    ]);
+    await dora.page.click('.row.pending:has([data-state="queued"]) button:has-text("Give up")');
+    await dora.page.waitForSelector('.row.pending [data-state="unknown"]');
+    await dora.page.click('.row.pending:has([data-state="refused"]) button:has-text("Remove")');
+    await dora.page.waitForFunction(() => document.querySelectorAll(".row.pending").length === 1);
+
+    // In the next page too it is given up: asked about, and not sent.
+    reachable = true;
+    await dora.page.reload();
+    await dora.page.waitForSelector('.row.pending [data-state="refused"]:has-text("given up, and not stored")');
+    expect((await dora.rows()).filter((row) => row.state !== null && row.seq === null)).toHaveLength(1);
+    await dora.page.click('.row.pending button:has-text("Remove")');
+    await dora.settled();
+    await dora.page.reload();
+    await dora.online();
+    await dora.page.waitForSelector(".row[data-seq]");
+    expect(await dora.page.locator(".row.pending").count()).toBe(0);
+    expect((await dora.rows()).map((row) => row.body)).not.toContain("second thoughts");
+    await dora.close();
+    await Promise.all([alice.reconnected(), bob.reconnected()]);
+  });
+
   test("another server at the same address: nothing of the old one is shown as if it were there [needs chromium]", async () => {
     await server.replace();
     await Promise.all([alice.reconnected(), bob.reconnected()]);

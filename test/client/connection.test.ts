@@ -16,10 +16,11 @@ function connectionIn(state: StateName): Connection {
   const connection = new Connection(["a", "b"], seededRandom(1));
   if (state === "idle") return connection;
   connection.step({ type: "start", now: at(0) });
-  if (state === "online" || state === "offline" || state === "closed") {
+  if (state === "online" || state === "offline" || state === "unauthorized" || state === "closed") {
     connection.step({ type: "welcome", now: at(0), heartbeatMs: 25_000, servers: [] });
   }
   if (state === "offline") connection.step({ type: "lost", now: at(0), reason: "test" });
+  if (state === "unauthorized") connection.step({ type: "refused", reason: "test" });
   if (state === "closed") connection.step({ type: "close", reason: "test" });
   return connection;
 }
@@ -29,7 +30,9 @@ const events: Record<EventType, ConnectionEvent> = {
   welcome: { type: "welcome", now: at(20_000), heartbeatMs: 25_000, servers: [] },
   lost: { type: "lost", now: at(20_000), reason: "test" },
   move: { type: "move", now: at(20_000), reason: "behind", hint: "b" },
+  refused: { type: "refused", reason: "test" },
   hint: { type: "hint", now: at(20_000) },
+  retry: { type: "retry", now: at(20_000) },
   due: { type: "due", now: at(60_000) },
   close: { type: "close", reason: "test" },
 };
@@ -41,7 +44,9 @@ const table: Record<StateName, Record<EventType, string>> = {
     welcome: "idle",
     lost: "idle",
     move: "idle",
+    refused: "idle",
     hint: "idle",
+    retry: "idle",
     due: "idle",
     close: "closed",
   },
@@ -50,7 +55,9 @@ const table: Record<StateName, Record<EventType, string>> = {
     welcome: "online",
     lost: "offline drop",
     move: "connecting",
+    refused: "unauthorized drop",
     hint: "connecting",
+    retry: "connecting",
     due: "offline drop",
     close: "closed drop",
   },
@@ -59,7 +66,9 @@ const table: Record<StateName, Record<EventType, string>> = {
     welcome: "online",
     lost: "offline drop",
     move: "connecting drop dial",
+    refused: "unauthorized drop",
     hint: "online ping",
+    retry: "online ping",
     due: "online ping",
     close: "closed drop",
   },
@@ -68,8 +77,21 @@ const table: Record<StateName, Record<EventType, string>> = {
     welcome: "offline",
     lost: "offline",
     move: "offline",
+    refused: "offline",
     hint: "connecting dial",
+    retry: "connecting dial",
     due: "connecting dial",
+    close: "closed",
+  },
+  unauthorized: {
+    start: "unauthorized",
+    welcome: "unauthorized",
+    lost: "unauthorized",
+    move: "unauthorized",
+    refused: "unauthorized",
+    hint: "unauthorized",
+    retry: "connecting dial",
+    due: "unauthorized",
     close: "closed",
   },
   closed: {
@@ -77,7 +99,9 @@ const table: Record<StateName, Record<EventType, string>> = {
     welcome: "closed",
     lost: "closed",
     move: "closed",
+    refused: "closed",
     hint: "closed",
+    retry: "closed",
     due: "closed",
     close: "closed",
   },
@@ -267,6 +291,83 @@ describe("the connection", () => {
     await clock.advance(10_000);
     expect(client.state.name).toBe("online");
     expect(server.frames("hello").map(({ token }) => token)).toEqual(["token 1", "token 2", "token 3"]);
+  });
+
+  test("[SDK6] a refused token is not sent again: the client says so, keeps what is to be sent, and goes on with another", async () => {
+    const { clock, server, chat } = world();
+    let token = "old";
+    server.intercept = (frame) =>
+      frame.t === "hello" && frame.token !== "new"
+        ? [{ ...error(0, "unauthorized", true, false), id: undefined } as never]
+        : null;
+    const client = chat({ token: () => Promise.resolve(token) });
+    const sent = client.room("lobby").send("a");
+    const asked = client.rooms().catch((failure: unknown) => failure);
+    await clock.advance(60_000);
+    expect(client.state).toMatchObject({ name: "unauthorized" });
+    expect(server.frames("hello")).toHaveLength(1);
+    expect(clock.timers).toBe(0);
+    expect(sent.state).toBe("queued");
+    expect(await asked).toMatchObject({ code: "unauthorized" });
+    await expect(client.rooms()).rejects.toMatchObject({ code: "unauthorized" });
+    // Somebody wants another try with it: one.
+    client.reconnect();
+    await clock.advance(60_000);
+    expect(server.frames("hello")).toHaveLength(2);
+    token = "new";
+    const refreshed = client.refreshToken();
+    await clock.advance(100);
+    await refreshed;
+    expect(client.state.name).toBe("online");
+    expect(await sent).toMatchObject({ seq: 1 });
+  });
+
+  test("[SDK6] tokens that are all refused are not asked for for ever", async () => {
+    const { clock, server, chat } = world();
+    let asked = 0;
+    server.intercept = (frame) =>
+      frame.t === "hello" ? [{ ...error(0, "unauthorized", true, false), id: undefined } as never] : null;
+    const client = chat({ token: () => Promise.resolve(`token ${++asked}`) });
+    await clock.advance(600_000);
+    expect(client.state.name).toBe("unauthorized");
+    expect(asked).toBe(3);
+  });
+
+  test("[SDK6] a token that ran out ends the link; the next one that is given goes on", async () => {
+    const { clock, server, chat } = world();
+    let token = "old";
+    const client = chat({ token: () => Promise.resolve(token) });
+    await clock.advance(10);
+    for (const link of server.links) link.cut("the token is no longer valid", 4401);
+    await clock.advance(60_000);
+    expect(client.state.name).toBe("unauthorized");
+    const late = client.room("lobby").send("said meanwhile");
+    await clock.advance(100);
+    token = "new";
+    client.reconnect();
+    await clock.advance(100);
+    expect(server.frames("hello").map((hello) => hello.token)).toEqual(["old", "new"]);
+    expect(await late).toMatchObject({ seq: 1 });
+  });
+
+  test("[SDK5] `reconnect` dials at once, and asks a link that is there whether it lives", async () => {
+    const { clock, server, chat } = world();
+    server.down.add("*");
+    const client = chat();
+    await clock.advance(60_000);
+    while (client.state.name !== "offline") await clock.advance(1);
+    server.down.clear();
+    client.reconnect();
+    await clock.advance(5);
+    expect(client.state.name).toBe("online");
+    expect(server.frames("ping")).toHaveLength(0);
+    client.reconnect();
+    await clock.advance(5);
+    expect(server.frames("ping")).toHaveLength(1);
+    await client.close();
+    client.reconnect();
+    await clock.advance(100);
+    expect(client.state).toEqual({ name: "closed", reason: "closed" });
   });
 
   test("[SDK6] a token that cannot be had is a reason to be offline, not to end", async () => {

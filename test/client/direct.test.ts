@@ -151,7 +151,16 @@ describe("the outbox over a reload", () => {
     await clock.advance(100);
     expect(server.bodies("lobby")).toEqual(["a", "b", "c"]);
     expect(server.cids("lobby")).toEqual([...sent, late].map(({ cid }) => cid));
-    expect(told).toEqual(["a queued", "b queued", "a stored 1", "b stored 2", "c stored 3"]);
+    expect(told).toEqual([
+      "a queued",
+      "b queued",
+      "a sending",
+      "b sending",
+      "c sending",
+      "a stored 1",
+      "b stored 2",
+      "c stored 3",
+    ]);
     expect(second.pending()).toEqual([]);
     expect(outbox.sends.size).toBe(0);
   });
@@ -168,7 +177,7 @@ describe("the outbox over a reload", () => {
     const told: string[] = [];
     second.on("send", (message) => told.push(tell(message)));
     await clock.advance(100);
-    expect(told).toEqual(["queued", "stored 1"]);
+    expect(told).toEqual(["queued", "sending", "queued", "sending", "stored 1"]);
   });
 
   test("[SDK28] what cannot be saved is refused, and what follows is sent", async () => {
@@ -197,5 +206,99 @@ describe("the outbox over a reload", () => {
     await clock.advance(50);
     expect(tell(sent)).toBe("stored 1");
     expect(errors).toEqual(["the outbox of an earlier life cannot be read: damaged"]);
+  });
+
+  test("[SDK29] what was refused comes back with every life until it is dismissed", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const first = chat({ outbox });
+    server.fates = ["forbidden"];
+    const sent = first.room("lobby").send("a");
+    await clock.advance(50);
+    expect(tell(sent)).toBe("refused forbidden");
+    await first.close();
+
+    const second = chat({ outbox });
+    const told: string[] = [];
+    second.on("send", (message) => told.push(`${message.content.body} ${tell(message)}`));
+    await clock.advance(50);
+    expect(told).toEqual(["a refused forbidden"]);
+    const [back] = second.refused();
+    expect(back).toMatchObject({ cid: sent.cid, room: "lobby" });
+    expect(server.frames("send")).toHaveLength(1);
+    await expect(Promise.resolve(back)).rejects.toMatchObject({ name: "SendRefused", code: "forbidden" });
+    back!.dismiss();
+    expect(second.refused()).toEqual([]);
+    await clock.advance(50);
+    await second.close();
+    expect(outbox.sends.size).toBe(0);
+  });
+
+  test("[SDK29] what was too large to be queued is kept too, and never sent", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const first = chat({ outbox });
+    await clock.advance(20);
+    first.room("lobby").send("x".repeat(70_000));
+    first.room("lobby").send("x".repeat(2_000_000));
+    first.room("lobby").send("x", { signal: AbortSignal.abort() });
+    await clock.advance(20);
+    await first.close();
+    const second = chat({ outbox });
+    await clock.advance(20);
+    expect(second.refused().map(tell)).toEqual(["refused too_large"]);
+    expect(server.frames("send")).toEqual([]);
+  });
+
+  test("[SDK29] refused messages that nobody dismisses are bounded, and a new one under the same id takes the place", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const client = chat({ outbox });
+    const room = client.room("lobby");
+    server.fates = Array.from({ length: 203 }, () => "forbidden" as const);
+    for (let n = 0; n < 203; n++) room.send(`m${n}`, { cid: `c${n}` });
+    await clock.advance(20_000);
+    expect(client.refused().map(({ content }) => content.body)).toEqual(
+      Array.from({ length: 200 }, (_, at) => `m${at + 3}`),
+    );
+    expect(outbox.sends.size).toBe(200);
+    const again = room.send("m7 once more", { cid: "c7" });
+    await clock.advance(100);
+    expect(tell(again)).toBe("stored 1");
+    expect(client.refused()).toHaveLength(199);
+    expect(outbox.sends.size).toBe(199);
+  });
+
+  test("[SDK17] what an earlier life left can be given up: it is asked about, never sent, in later lives too", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const first = chat({ outbox });
+    await clock.advance(20);
+    server.fates = ["cut"];
+    server.down.add("*");
+    first.room("lobby").send("a");
+    await clock.advance(100);
+    await first.close();
+
+    const second = chat({ outbox });
+    await clock.advance(10);
+    const [left] = second.pending();
+    left!.giveUp();
+    left!.giveUp();
+    expect(left!.state).toBe("unknown");
+    await clock.advance(10);
+    await second.close();
+
+    const third = chat({ outbox });
+    await clock.advance(10);
+    expect(third.pending().map(tell)).toEqual(["unknown"]);
+    server.down.clear();
+    third.reconnect();
+    await clock.advance(1_000);
+    expect(third.pending()).toEqual([]);
+    expect(server.bodies("lobby")).toEqual([]);
+    expect(server.frames("send").map(({ body }) => body)).toEqual(["a"]);
+    // Asked about and not there: refused, as everything given up that was never stored.
+    expect(third.refused().map(tell)).toEqual(["refused aborted"]);
   });
 });

@@ -9,6 +9,7 @@ export type ChatInput =
   | { readonly type: "direct"; readonly user: string; readonly text: string | null }
   | { readonly type: "who" }
   | { readonly type: "history"; readonly count: number }
+  | { readonly type: "reconnect" }
   | { readonly type: "help" }
   | { readonly type: "quit" }
   /** Not understood; says why. */
@@ -24,6 +25,7 @@ export const chatHelp: readonly string[] = [
   "/dm USER [TEXT]   say something to one person, or talk to them from now on",
   "/who              who is here",
   "/history [N]      the last N messages here (20)",
+  "/reconnect        try to reach a server now, with the token as it is in its file now",
   "/quit             leave, once everything is stored; so do Ctrl-C and Ctrl-D",
   "//text            says /text",
 ];
@@ -52,6 +54,8 @@ export function parseInput(line: string): ChatInput {
       return { type: "who" };
     case "history":
       return historyOf(rest.trim());
+    case "reconnect":
+      return { type: "reconnect" };
     case "help":
     case "?":
       return { type: "help" };

@@ -131,6 +131,9 @@ export class ChatSession {
       case "history":
         this.#askRoom((room) => this.#history(room, input.count));
         return;
+      case "reconnect":
+        this.#chat.reconnect();
+        return;
       case "help":
         this.#screen.print(chatHelp.map((line) => this.#colours.dim(`  ${line}`)));
         return;
@@ -426,8 +429,12 @@ export class ChatSession {
           this.#note(`no connection (${reasonOf(state.reason)}); trying again, and keeping what you say`);
         this.#lost = true;
         break;
-      case "closed":
-        return;
+      case "unauthorized":
+        this.#note(
+          `no connection: ${state.reason}; what you say is kept. Renew the token in its file, then /reconnect`,
+        );
+        this.#lost = true;
+        break;
       default:
         return;
     }

@@ -60,7 +60,7 @@ async function atTerminal(client: OpenClient, command: ChatCommand): Promise<voi
   const session = new ChatSession({ chat: me, screen, colours, marksRead: true, json: null, onQuit: leave });
   for (const name of ["SIGTERM", "SIGHUP"] as const) process.once(name, () => left?.());
   me.on("state", ({ name }) => {
-    if (name === "closed") left?.();
+    if (name === "closed" || (name === "unauthorized" && !client.canRenewToken)) left?.();
   });
   try {
     screen.note([colours.dim("Type to speak; /help lists the commands.")]);
@@ -69,7 +69,8 @@ async function atTerminal(client: OpenClient, command: ChatCommand): Promise<voi
   } finally {
     screen.close();
   }
-  if (me.state.name === "closed" && me.state.reason !== "closed") throw refusal(me);
+  const isRefused = me.state.name === "unauthorized" || (me.state.name === "closed" && me.state.reason !== "closed");
+  if (isRefused) throw refusal(me, session.unsettledCount);
   const lost = session.unsettledCount + session.tally.unknown;
   if (lost > 0) {
     throw new CommandFailed(
@@ -140,7 +141,7 @@ class Patience {
   async wait(): Promise<void> {
     const { chat: me, urls } = this.#client;
     const { state } = me;
-    if (state.name === "closed") throw refusal(me);
+    if (state.name === "closed" || state.name === "unauthorized") throw refusal(me);
     if (state.name === "online") this.#lastOnline = performance.now();
     const why = state.name === "offline" ? state.reason : "";
     if (performance.now() - this.#lastOnline > this.#withinMs) throw unreachable(urls, why);

@@ -21,6 +21,8 @@ export interface ClientOptions {
 export interface OpenClient {
   readonly chat: Chat;
   readonly urls: readonly string[];
+  /** The token is in a file, where another one can be put. */
+  readonly canRenewToken: boolean;
   /** Lets the process end. */
   release(): void;
 }
@@ -45,7 +47,7 @@ export async function openClient(
       // A server of this machine that was restarted is back within a second or two.
       timing: { retryMsMax: 2_000 },
     });
-    return { chat, urls, release: () => clearInterval(alive) };
+    return { chat, urls, canRenewToken: options.tokenFile !== null, release: () => clearInterval(alive) };
   } catch (cause) {
     clearInterval(alive);
     if (!(cause instanceof ChatError)) throw cause;
@@ -117,8 +119,7 @@ export function online(client: OpenClient, withinMs: number): Promise<void> {
     const look = (): void => {
       const { state } = chat;
       if (state.name === "offline") why = state.reason;
-      // The SDK asks for a token before every greeting, and hopes for a better one; here nobody makes one meanwhile.
-      const isRefused = state.name === "closed" || (state.name === "offline" && state.reason === "unauthorized");
+      const isRefused = state.name === "closed" || state.name === "unauthorized";
       if (state.name !== "online" && !isRefused) return;
       if (timer !== null) clearTimeout(timer);
       off?.();
@@ -134,12 +135,14 @@ export function online(client: OpenClient, withinMs: number): Promise<void> {
   });
 }
 
-/** The server does not want this user. */
-export function refusal(chat: Chat): CommandFailed {
+/** The server does not want this user, who has said so many messages that have no outcome. */
+export function refusal(chat: Chat, unsettled = 0): CommandFailed {
   const { state, user } = chat;
-  const reason = state.name === "closed" || state.name === "offline" ? state.reason : "unavailable";
+  const reason = state.name === "closed" ? state.reason : state.name;
   const next = reason === "unauthorized" ? "; it takes a token for this name, by SYNOD_TOKEN or --token-file" : "";
-  return new CommandFailed(exitCodes.refused, `the server refused ${user} (${reason})${next}`);
+  const lost =
+    unsettled === 0 ? "" : `; not known to be stored: ${unsettled === 1 ? "1 message" : `${unsettled} messages`}`;
+  return new CommandFailed(exitCodes.refused, `the server refused ${user} (${reason})${next}${lost}`);
 }
 
 /** Nobody answered; says whom was asked, and what to do. */

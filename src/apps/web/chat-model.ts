@@ -39,12 +39,8 @@ export class ChatModel {
   #typedAt = -typingEveryMs;
   #settledIn = false;
 
-  /** Tries to reach a server at once instead of at `retryAt`. */
-  readonly tryNow: () => void;
-
-  constructor(chat: Chat, options: { tryNow: () => void }) {
+  constructor(chat: Chat) {
     this.chat = chat;
-    this.tryNow = options.tryNow;
     this.rooms = new JoinedRooms({ chat, changed: () => this.#tell() });
     chat.on("state", (state) => this.#stateChanged(state));
     chat.on("send", (sent) => this.#outcome(sent));
@@ -123,9 +119,8 @@ export class ChatModel {
   }
 
   send(room: Room, body: string, options: { kind?: string; ref?: number } = {}): void {
-    const ending = new AbortController();
-    const sent = room.send(body, { ...options, signal: ending.signal });
-    this.sends.add({ sent, room, giveUp: () => ending.abort(), asked: null });
+    const sent = room.send(body, options);
+    this.sends.add({ sent, room, asked: null });
     // What is typed next is another message.
     this.#typedAt = -typingEveryMs;
     this.#tell();
@@ -134,11 +129,13 @@ export class ChatModel {
   /** A refused message once more: a new one, at the end. */
   retry({ sent, room }: OwnSend): void {
     const { kind, ref, body } = sent.content;
+    sent.dismiss();
     this.sends.remove(sent.room, sent.cid);
     this.send(room, body, { ...(kind === null ? {} : { kind }), ...(ref === null ? {} : { ref }) });
   }
 
   dismiss({ sent }: OwnSend): void {
+    sent.dismiss();
     this.sends.remove(sent.room, sent.cid);
     this.#tell();
   }
@@ -239,12 +236,12 @@ export class ChatModel {
 
   #outcome(sent: SentMessage): void {
     const shown = this.open?.room.name === sent.room;
-    if (sent.outcome === null) {
-      // Restored from an earlier life of the page.
-      this.sends.add({ sent, room: this.#roomOf(sent.room), giveUp: null, asked: null });
-    } else if (sent.state === "stored" && !shown) {
+    if (sent.state !== "stored") {
+      // What an earlier life of the page left is news here.
+      if (!this.sends.knows(sent)) this.sends.add({ sent, room: this.#roomOf(sent.room), asked: null });
+    } else if (!shown) {
       this.sends.remove(sent.room, sent.cid);
-    } else if (sent.state === "stored" && this.open !== null && this.open.phase.name === "absent") {
+    } else if (this.open !== null && this.open.phase.name === "absent") {
       this.open.online();
     }
     if (sent.state === "stored" && sent.room.startsWith("@") && this.rooms.get(sent.room) === undefined) {

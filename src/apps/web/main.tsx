@@ -1,7 +1,6 @@
 import { render } from "preact";
 import { ChatError } from "../../client/outcome.ts";
-import type { Hints } from "../../client/ports.ts";
-import { browserHints, browserRandom } from "../../platform/browser/browser-ports.ts";
+import { browserRandom } from "../../platform/browser/browser-ports.ts";
 import { connect } from "../../platform/browser/connect.ts";
 import { indexedDbOutbox } from "../../platform/browser/indexed-db-outbox.ts";
 import { ChatModel } from "./chat-model.ts";
@@ -28,36 +27,16 @@ let language: Language =
   remembered === "en" || remembered === "zh" ? remembered : preferredLanguage(navigator.languages);
 let stage: Stage = begin(rememberedSignIn());
 
-/** What the browser guesses, and the visitor's own word that a try is worth while. */
-function hintsWith(askedByHand: Set<() => void>): Hints {
-  const guesses = browserHints();
-  return {
-    listen: (better) => {
-      const stop = guesses.listen(better);
-      askedByHand.add(better);
-      return () => {
-        stop();
-        askedByHand.delete(better);
-      };
-    },
-  };
-}
-
 function begin(signIn: SignIn): Stage {
   const { name, token } = signIn;
   if (name === "") return { name: "asking", refusal: null };
-  const askedByHand = new Set<() => void>();
   try {
     const chat = connect(location.origin, {
       user: name,
-      hints: hintsWith(askedByHand),
       outbox: indexedDbOutbox({ user: name, random: browserRandom() }),
       ...(token === null ? {} : { token: () => Promise.resolve(token) }),
     });
-    return {
-      name: "chatting",
-      model: new ChatModel(chat, { tryNow: () => askedByHand.forEach((better) => better()) }),
-    };
+    return { name: "chatting", model: new ChatModel(chat) };
   } catch (error) {
     if (!(error instanceof ChatError)) throw error;
     return { name: "asking", refusal: error.code };

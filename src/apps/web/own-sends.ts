@@ -6,8 +6,6 @@ import type { SentMessage } from "../../client/sent-message.ts";
 export interface OwnSend {
   readonly sent: SentMessage;
   readonly room: Room;
-  /** Gives up; null for one that an earlier page began. */
-  readonly giveUp: (() => void) | null;
   /** What came of asking the server whether it is stored. */
   asked: Asked | null;
 }
@@ -21,13 +19,15 @@ export type Asked =
 const endedMax = 200;
 
 /**
- * What this page sends, by room and in the order of sending. A message leaves when the room's order shows it, and a
- * failed one when its sender takes it away.
+ * What this page sends, and what earlier ones left, by room and in the order of sending. A message leaves when the
+ * room's order shows it, and a failed one when its sender takes it away.
  */
 export class OwnSends {
   readonly #rooms = new Map<RoomName, OwnSend[]>();
+  readonly #known = new WeakSet<SentMessage>();
 
   add(own: OwnSend): void {
+    this.#known.add(own.sent);
     const list = this.of(own.sent.room);
     const ended = list.filter(({ sent }) => sent.state === "refused");
     const surplus = ended.length >= endedMax ? ended[0] : undefined;
@@ -36,6 +36,11 @@ export class OwnSends {
 
   of(room: RoomName): readonly OwnSend[] {
     return this.#rooms.get(room) ?? [];
+  }
+
+  /** Says whether it was ever added, also when it has left since. */
+  knows(sent: SentMessage): boolean {
+    return this.#known.has(sent);
   }
 
   /** Takes one away: it is shown elsewhere, or nobody wants to see it. */

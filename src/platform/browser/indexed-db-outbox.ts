@@ -55,8 +55,9 @@ export function indexedDbOutbox(options: {
       return { sends: adopted.map((row) => row.send), positions };
     },
     save: async (send) => {
-      const row: SendRow = { owner, user, send };
-      await write(await database(), "sends", (store) => store.put(row, [owner, user, send.room, send.cid]));
+      const by = ownerOf.get(send.cid) ?? owner;
+      const row: SendRow = { owner: by, user, send };
+      await write(await database(), "sends", (store) => store.put(row, [by, user, send.room, send.cid]));
     },
     remove: async (send) => {
       const by = ownerOf.get(send.cid) ?? owner;

@@ -47,14 +47,20 @@ export function App(props: {
   }, [unread, place]);
 
   const { state } = model;
-  if (state.name === "closed" && mendable.has(state.reason)) {
+  const refusal =
+    state.name === "unauthorized"
+      ? "unauthorized"
+      : state.name === "closed" && mendable.has(state.reason)
+        ? state.reason
+        : null;
+  if (refusal !== null) {
     return (
       <SignInForm
         texts={texts}
         language={language}
         name={model.chat.user}
-        wantsToken={state.reason === "unauthorized"}
-        refusal={state.reason}
+        wantsToken={refusal === "unauthorized"}
+        refusal={refusal}
         onEnter={props.onEnter}
         onLanguage={props.onLanguage}
       />
@@ -136,9 +142,9 @@ function useModel(model: ChatModel): void {
       else setTimeout(drawNow, 100);
     };
     const stop = model.subscribe(drawSoon);
-    // Seconds until the next try, and messages that go from waiting to sending, are told by no event.
+    // Seconds until the next try are told by no event.
     const timer = setInterval(() => {
-      if (model.state.name === "offline" || model.sends.waiting > 0) drawSoon();
+      if (model.state.name === "offline") drawSoon();
     }, 250);
     drawSoon();
     return () => {

@@ -9,6 +9,8 @@ export function ConnectionBanner(props: { model: ChatModel; texts: Texts; onSign
   const { waiting } = model.sends;
   switch (state.name) {
     case "online":
+    case "unauthorized":
+      // There, the whole page asks for another token.
       return null;
     case "closed":
       return (
@@ -39,7 +41,7 @@ export function ConnectionBanner(props: { model: ChatModel; texts: Texts; onSign
             <span aria-hidden="true">{seconds > 0 ? texts.reconnectIn(seconds) : texts.reconnectNow}</span>
           )}
           {state.name === "offline" && (
-            <button type="button" onClick={model.tryNow}>
+            <button type="button" onClick={() => model.chat.reconnect()}>
               {texts.tryNow}
             </button>
           )}

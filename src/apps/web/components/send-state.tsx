@@ -14,11 +14,9 @@ export function SendState({ own, model, texts }: { own: OwnSend; model: ChatMode
       return (
         <span class={`state ${state}`} data-state={state}>
           {state === "queued" ? `◷ ${texts.stateQueued}` : `◌ ${texts.stateSending}`}
-          {own.giveUp !== null && (
-            <button type="button" class="link" onClick={own.giveUp}>
-              {texts.giveUp}
-            </button>
-          )}
+          <button type="button" class="link" onClick={() => sent.giveUp()}>
+            {texts.giveUp}
+          </button>
         </span>
       );
     case "stored": {
