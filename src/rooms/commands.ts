@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { getU32, getU48, putU32, putU48 } from "../base/byte-order.ts";
+import { type DigestStep, isDigestStep } from "./kept-digests.ts";
 import { isRecord, postType, recordHeaderBytes, textLength } from "./message-record.ts";
 
 /**
@@ -13,9 +14,10 @@ import { isRecord, postType, recordHeaderBytes, textLength } from "./message-rec
  *  5 u8  detail      join: 1 = private; role: the role; notice: the kind; else 0
  *  6 u8  roomLength, userLength, byLength, 0
  * 10 u48 first       read mark: seq; trim: first; notice, notice acknowledged: number; retention: age in ms
- * 16 u48 second      retention: messages
- * 22 u48 third       retention: bytes
+ * 16 u48 second      retention: messages; trim: the message through which digests were kept before
+ * 22 u48 third       retention: bytes; trim: bytes of digests
  * 28     room, user, by   (UTF-8 bytes)
+ *        trim: whole links, 32 bytes each, then the link half-way (kept-digests.ts); or nothing
  * ```
  * `by` is who asks, checked by `apply` against the room's roles; empty is the cluster itself (retention, an operator),
  * which may do anything. What is not used is 0 or empty.
@@ -36,7 +38,7 @@ export const commandTypes = {
   readMark: 7,
   /** What the room keeps: age in ms, messages, bytes; 0 = no bound of that kind. */
   retention: 8,
-  /** Messages before `first` are removed. Raises, never lowers. */
+  /** Messages before `first` are removed, and their digests kept. Raises, never lowers. */
   trim: 9,
   /** The room, its messages and its members are removed. Its numbering stays. */
   deleteRoom: 10,
@@ -73,7 +75,8 @@ export type Command =
       messages: number;
       bytes: number;
     }
-  | { type: typeof commandTypes.trim; room: Uint8Array; first: number }
+  /** Without digests when some message can't be read: from there on the room has none. */
+  | { type: typeof commandTypes.trim; room: Uint8Array; first: number; digests?: DigestStep | null }
   | { type: typeof commandTypes.deleteRoom; room: Uint8Array; by: Uint8Array }
   | { type: typeof commandTypes.notice; room: Uint8Array; user: Uint8Array; kind: NoticeKind; number: number }
   | { type: typeof commandTypes.noticeAcknowledged; room: Uint8Array; user: Uint8Array; number: number };
@@ -110,9 +113,15 @@ function firstOf(command: Command): number {
   }
 }
 
+const digestsOf = (command: Command): DigestStep | null =>
+  command.type === commandTypes.trim ? (command.digests ?? null) : null;
+
 /** Bytes that a command takes. */
-export const commandBytes = (command: Command): number =>
-  commandHeaderBytes + command.room.length + userOf(command).length + byOf(command).length;
+export function commandBytes(command: Command): number {
+  const digests = digestsOf(command);
+  const digestBytes = digests === null ? 0 : digests.links.length + digests.saved.length;
+  return commandHeaderBytes + command.room.length + userOf(command).length + byOf(command).length + digestBytes;
+}
 
 /** Writes a command at `o` and answers the offset behind it. The caller has made room: `commandBytes(command)`. */
 export function putCommand(b: Uint8Array, o: number, command: Command): number {
@@ -128,8 +137,14 @@ export function putCommand(b: Uint8Array, o: number, command: Command): number {
   b[o + 8] = by.length;
   b[o + 9] = 0;
   putU48(b, o + 10, firstOf(command));
-  putU48(b, o + 16, command.type === commandTypes.retention ? command.messages : 0);
+  const digests = digestsOf(command);
+  putU48(b, o + 16, command.type === commandTypes.retention ? command.messages : (digests?.base ?? 0));
   putU48(b, o + 22, command.type === commandTypes.retention ? command.bytes : 0);
+  if (digests !== null) {
+    putU48(b, o + 22, digests.links.length + digests.saved.length);
+    b.set(digests.links, o + length - digests.saved.length - digests.links.length);
+    b.set(digests.saved, o + length - digests.saved.length);
+  }
   b.set(command.room, o + commandHeaderBytes);
   b.set(user, o + commandHeaderBytes + command.room.length);
   b.set(by, o + commandHeaderBytes + command.room.length + user.length);
@@ -160,6 +175,12 @@ export function commandUser(b: Uint8Array, o: number): Uint8Array {
 export function commandBy(b: Uint8Array, o: number): Uint8Array {
   const start = o + commandHeaderBytes + b[o + 6]! + b[o + 7]!;
   return b.subarray(start, start + b[o + 8]!);
+}
+
+/** The digests of a trim; empty when it has none. */
+export function commandDigests(b: Uint8Array, o: number): Uint8Array {
+  const end = o + commandLength(b, o);
+  return b.subarray(end - commandThird(b, o), end);
 }
 
 /** Which of detail, user, by and the three numbers a type uses; what it does not use must be 0 or empty. */
@@ -199,9 +220,14 @@ export function isCommand(b: Uint8Array, o: number, end: number): boolean {
   const shape = shapes[b[o + 4]!];
   if (shape === undefined) return false;
   const length = getU32(b, o);
-  if (o + length > end || length !== commandHeaderBytes + b[o + 6]! + b[o + 7]! + b[o + 8]!) return false;
+  const digestBytes = b[o + 4] === commandTypes.trim ? commandThird(b, o) : 0;
+  if (o + length > end || length !== commandHeaderBytes + b[o + 6]! + b[o + 7]! + b[o + 8]! + digestBytes) return false;
   if (b[o + 5]! < shape.detailMin || b[o + 5]! > shape.detailMax || b[o + 9] !== 0) return false;
   if (b[o + 6] === 0 || b[o + 7]! > 0 !== shape.user || (b[o + 8]! > 0 && !shape.by)) return false;
+  if (digestBytes > 0) {
+    const through = commandFirst(b, o) - 1;
+    return isDigestStep(b, o + length - digestBytes, digestBytes, commandSecond(b, o), through);
+  }
   if (shape.numbers < 1 && commandFirst(b, o) !== 0) return false;
   return shape.numbers === 3 || (commandSecond(b, o) === 0 && commandThird(b, o) === 0);
 }

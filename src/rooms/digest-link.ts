@@ -1,5 +1,3 @@
-import { createHash, type Hash } from "node:crypto";
-
 import {
   bodyStart,
   recordBodyLength,
@@ -9,14 +7,19 @@ import {
   textLength,
   textStart,
 } from "./message-record.ts";
+import { Sha256 } from "./sha256.ts";
 
 const from = 1;
 const cid = 2;
 const kind = 3;
 const text = new TextEncoder().encode("text");
 
+/** Messages of one link of the chain. */
+export const linkMessages = 1_024;
+export const linkBytes = 32;
+
 /** What the chain of a room's digests begins with: 32 zero bytes. */
-export const noDigest: Uint8Array = new Uint8Array(32);
+export const noDigest: Uint8Array = new Uint8Array(linkBytes);
 
 /**
  * One link of the chain of hashes over a room's messages: SHA-256 over the link before and the messages of this one, in
@@ -25,10 +28,24 @@ export const noDigest: Uint8Array = new Uint8Array(32);
  * another cluster has the same digest.
  */
 export class DigestLink {
-  readonly #hash: Hash;
+  readonly #hash: Sha256;
+  readonly #number = new Uint8Array(8);
+  readonly #view = new DataView(this.#number.buffer);
 
-  constructor(before: Uint8Array) {
-    this.#hash = createHash("sha256").update(before);
+  private constructor(hash: Sha256) {
+    this.#hash = hash;
+  }
+
+  /** A link behind the link `before`. */
+  static behind(before: Uint8Array): DigestLink {
+    const hash = new Sha256();
+    hash.add(before, 0, before.length);
+    return new DigestLink(hash);
+  }
+
+  /** The link that `save` put aside. */
+  static resume(saved: Uint8Array): DigestLink {
+    return new DigestLink(Sha256.resume(saved));
   }
 
   /** Adds the message whose record stands at `offset`. */
@@ -44,20 +61,25 @@ export class DigestLink {
     this.#text(bytes, bodyStart(bytes, offset), recordBodyLength(bytes, offset));
   }
 
+  /** The link. Nothing may be added after. */
   end(): Uint8Array {
-    return this.#hash.digest();
+    return this.#hash.end();
+  }
+
+  /** What `resume` goes on from. */
+  save(): Uint8Array {
+    return this.#hash.save();
   }
 
   #whole(value: number): void {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setUint32(0, Math.floor(value / 0x1_0000_0000));
-    new DataView(bytes.buffer).setUint32(4, value % 0x1_0000_0000);
-    this.#hash.update(bytes);
+    this.#view.setUint32(0, Math.floor(value / 0x1_0000_0000));
+    this.#view.setUint32(4, value % 0x1_0000_0000);
+    this.#hash.add(this.#number, 0, 8);
   }
 
   #text(bytes: Uint8Array, start: number, length: number): void {
-    const size = new Uint8Array(4);
-    new DataView(size.buffer).setUint32(0, length);
-    this.#hash.update(size).update(bytes.subarray(start, start + length));
+    this.#view.setUint32(0, length);
+    this.#hash.add(this.#number, 0, 4);
+    this.#hash.add(bytes, start, length);
   }
 }

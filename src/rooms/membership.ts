@@ -5,6 +5,7 @@ import type { Chunks } from "./chunks.ts";
 import {
   commandBy,
   commandDetail,
+  commandDigests,
   commandFirst,
   commandRoom,
   commandSecond,
@@ -15,6 +16,7 @@ import {
   type Role,
   roles,
 } from "./commands.ts";
+import { withDigestStep } from "./kept-digests.ts";
 import { tell } from "./notices.ts";
 import { type OutcomeCode, outcomes } from "./outcome.ts";
 import { isDirectName, isOneOfTwo, type Member, noRetention, type Room } from "./room.ts";
@@ -61,8 +63,7 @@ export class Membership {
         return outcomes.done;
       }
       case commandTypes.trim:
-        this.#trim(room, commandFirst(b, o), sink);
-        return outcomes.done;
+        return this.#trim(room, commandFirst(b, o), commandSecond(b, o), commandDigests(b, o), sink);
       default:
         return this.#deleteRoom(room, by, sink);
     }
@@ -182,13 +183,19 @@ export class Membership {
     return outcomes.done;
   }
 
-  #trim(room: Room, first: number, sink: ApplySink): void {
+  #trim(room: Room, first: number, base: number, digests: Uint8Array, sink: ApplySink): OutcomeCode {
     const from = room.first;
     const raised = Math.min(first, room.head + 1);
-    if (raised <= from) return;
+    if (raised <= from) return outcomes.done;
+    if (digests.length > 0) {
+      // Another trim came first, and kept what these do not go on from. Nothing is removed without its digest for that.
+      if (base !== room.digests.through || raised !== first) return outcomes.overloaded;
+      room.digests = withDigestStep(room.digests, raised - 1, digests);
+    }
     room.first = raised;
     sink.changed({ type: "trimmed", room, from, to: raised - 1 });
     this.#chunks.dropRuns(room, sink);
+    return outcomes.done;
   }
 
   #deleteRoom(room: Room, by: Uint8Array, sink: ApplySink): OutcomeCode {

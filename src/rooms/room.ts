@@ -1,6 +1,7 @@
 import type { Line, RoomName, Slot, UserName } from "../base/ids.ts";
 import type { ByteHash } from "./byte-hash.ts";
 import { type NoticeKind, type Role, roles } from "./commands.ts";
+import { type KeptDigests, noKeptDigests } from "./kept-digests.ts";
 import { NameTable, type Named } from "./name-table.ts";
 import { Runs } from "./runs.ts";
 import { slotOf } from "./slot.ts";
@@ -59,6 +60,8 @@ export class Room implements Named {
   /** Read marks of those who read an open room without being members. */
   readonly visitorMarks = new Map<string, number>();
   readonly runs = new Runs();
+  /** Digests of what is no longer kept. */
+  digests: KeptDigests = noKeptDigests;
   /** First seq of this room in the open chunk; 0 = none. */
   openFirst = 0;
   /** Bytes of this room in the open chunk. */

@@ -69,7 +69,10 @@ export class SnapshotReader {
   }
   /** A view of the text; copy what is kept. */
   text(): Uint8Array {
-    const length = this.u8();
+    return this.raw(this.u8());
+  }
+  /** A view of so many bytes; copy what is kept. */
+  raw(length: number): Uint8Array {
     const start = this.#take(length);
     return this.#bytes.subarray(start, start + length);
   }

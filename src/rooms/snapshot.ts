@@ -4,6 +4,7 @@ import type { Day, Timestamp } from "../base/units.ts";
 import { userName } from "./aggregates.ts";
 import type { NoticeKind, Role } from "./commands.ts";
 import type { LiveChunk } from "./chunks.ts";
+import { linkBytes } from "./digest-link.ts";
 import type { IdWindow } from "./id-window.ts";
 import { setTold } from "./notices.ts";
 import type { Room } from "./room.ts";
@@ -19,12 +20,13 @@ import type { User } from "./user.ts";
  * that no two of them can be from different moments.
  *
  * ```
- * "SYNR", u32 format = 1, u32 group, text cluster, u8 number of bounds, u48 each
+ * "SYNR", u32 format = 2, u32 group, text cluster, u8 number of bounds, u48 each
  * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, text time zone, u48 retention days
  * u48 last chunk, open from, open messages, open bytes
  * u32 live chunks, each: u48 chunk, from, to, u32 day, u8 format, reason, u48 messages, bytes, sealedAt, generation
  * u32 rooms, each:       text name, u8 exists | private << 1, u48 head, first, floor, lastTs, ageMs, messages, bytes,
- *                        openFirst, openBytes, noticeNumber
+ *                        openFirst, openBytes, noticeNumber, digested; if digested > 0: u32 links, 32 bytes each,
+ *                        and the link half-way as a text (kept-digests.ts)
  *                        u32 members: text name, u8 role, u48 read;  u32 marks: text name, u48 seq
  *                        u32 runs: u48 chunk, first, last, bytes, ts;  u32 outbox: u48 number, u8 kind, text user
  * u32 users, each:       text name, u32 told: text room, u8 kind, u48 number, u48 index
@@ -34,7 +36,7 @@ import type { User } from "./user.ts";
  * A text is one byte of length and UTF-8 bytes.
  */
 const magic = 0x524e_5953;
-const format = 1;
+const format = 2;
 const digestBytes = 32;
 const utf8 = new TextEncoder();
 
@@ -102,6 +104,13 @@ function writeRoom(out: SnapshotWriter, room: Room): void {
   out.u48(room.openFirst);
   out.u48(room.openBytes);
   out.u48(room.noticeNumber);
+  const { through, links, saved } = room.digests;
+  out.u48(through);
+  if (through > 0) {
+    out.u32(links.length / linkBytes);
+    out.raw(links);
+    out.text(saved);
+  }
   out.u32(room.members.size);
   for (const member of room.members.sorted()) {
     out.text(member.nameBytes);
@@ -233,6 +242,9 @@ function readRoom(from: SnapshotReader, { all, chunks, membership }: StateParts)
   room.openBytes = from.u48();
   if (room.openFirst > 0) chunks.touched.push(room);
   room.noticeNumber = from.u48();
+  const through = from.u48();
+  if (through > 0)
+    room.digests = { through, links: from.raw(from.u32() * linkBytes).slice(), saved: from.text().slice() };
   for (let count = from.u32(); count > 0; count--) {
     room.members.add(membership.newMember(from.text(), from.u8() as Role, from.u48()));
   }

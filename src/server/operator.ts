@@ -15,15 +15,13 @@ export type Operation =
 
 const nobody = new Uint8Array(0);
 
-function commandOf(operation: Operation): Command {
+function commandOf(operation: Exclude<Operation, { type: "trim" }>): Command {
   const room = utf8(operation.room);
   switch (operation.type) {
     case "retention": {
       const { ageMs, messages, bytes } = operation;
       return { type: commandTypes.retention, room, by: nobody, ageMs, messages, bytes };
     }
-    case "trim":
-      return { type: commandTypes.trim, room, first: operation.first };
     case "delete":
       return { type: commandTypes.deleteRoom, room, by: nobody };
     case "kick":
@@ -45,8 +43,10 @@ function commandOf(operation: Operation): Command {
 
 /** Has an operation done, in the name of the cluster. Settles once it is in order and durable; rejects with a Fault. */
 export async function operate(server: Server, operation: Operation): Promise<void> {
-  if (server.state.room(operation.room)?.exists !== true) throw new Fault("not_found", "there is no such room");
-  await server.requests.command(commandOf(operation));
+  const room = server.state.room(operation.room);
+  if (room?.exists !== true) throw new Fault("not_found", "there is no such room");
+  if (operation.type === "trim") await server.trimmer.trim(room, operation.first);
+  else await server.requests.command(commandOf(operation));
 }
 
 /** Who is connected: by which door, in which rooms. At most `limit` of them. */

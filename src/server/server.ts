@@ -40,6 +40,7 @@ import type { ServerSettings } from "./server-settings.ts";
 import { SendRates } from "./send-rates.ts";
 import { Session } from "./session.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
+import { Trimmer } from "./trimmer.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** In rooms with more members, a read mark is told to its owner only. */
@@ -70,6 +71,7 @@ export class Server implements SessionHost, CommitListener {
   readonly scratch: Uint8Array;
   readonly history: History;
   readonly digests: Digests;
+  readonly trimmer: Trimmer;
   readonly logClock: LogClock;
   ok: OkSendRanges;
 
@@ -105,7 +107,7 @@ export class Server implements SessionHost, CommitListener {
     this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
     this.memory = new MemoryLog(limits, state.appliedIndex);
     this.history = new History({ memory: this.memory, chunks });
-    this.digests = new Digests(this.history);
+    this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.rates = new SendRates(limits);
     this.online = new Online(state);
@@ -153,6 +155,7 @@ export class Server implements SessionHost, CommitListener {
       chunkBytes: limits.chunkBytes,
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
     });
+    this.trimmer = new Trimmer({ requests: this.requests, digests: this.digests, log });
     this.upkeep = new Upkeep({
       clock,
       limits,
@@ -160,6 +163,7 @@ export class Server implements SessionHost, CommitListener {
       driver: this.driver,
       orderer: this.orderer,
       sealer: this.sealer,
+      trimmer: this.trimmer,
       log,
       sessions: () => this.#sessions,
       waitsForSpace: () => journal.stats().waitsForSpace,

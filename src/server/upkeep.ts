@@ -2,7 +2,6 @@ import type { Clock } from "../base/clock.ts";
 import { entryTypes } from "../base/entry.ts";
 import type { Limits } from "../base/limits.ts";
 import { millis } from "../base/units.ts";
-import { commandTypes, encodeCommand } from "../rooms/commands.ts";
 import { firstKept, keptFromDay } from "../rooms/retention.ts";
 import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
 import type { Disk } from "../storage/disk.ts";
@@ -12,6 +11,7 @@ import type { Orderer } from "./orderer.ts";
 import type { Scrub } from "../storage/scrub.ts";
 import type { Sealer } from "./sealer.ts";
 import type { Session } from "./session.ts";
+import type { Trimmer } from "./trimmer.ts";
 
 const tickMs = 1_000;
 /** Every how many ticks retention is looked at. */
@@ -34,6 +34,7 @@ export class Upkeep {
   readonly #driver: GroupDriver;
   readonly #orderer: Orderer;
   readonly #sealer: Sealer;
+  readonly #trimmer: Trimmer;
   readonly #log: Log;
   readonly #sessions: () => Iterable<Session>;
   readonly #waitsForSpace: () => boolean;
@@ -56,6 +57,7 @@ export class Upkeep {
     driver: GroupDriver;
     orderer: Orderer;
     sealer: Sealer;
+    trimmer: Trimmer;
     log: Log;
     sessions: () => Iterable<Session>;
     waitsForSpace: () => boolean;
@@ -67,6 +69,7 @@ export class Upkeep {
     this.#driver = options.driver;
     this.#orderer = options.orderer;
     this.#sealer = options.sealer;
+    this.#trimmer = options.trimmer;
     this.#log = options.log;
     this.#sessions = options.sessions;
     this.#waitsForSpace = options.waitsForSpace;
@@ -168,7 +171,7 @@ export class Upkeep {
       const room = next.value;
       const first = firstKept(room, cluster);
       if (first > room.first) {
-        this.#orderer.command(encodeCommand({ type: commandTypes.trim, room: room.nameBytes, first }), null, 0);
+        this.#trimmer.want(room, first);
       }
     }
   }
