@@ -14,7 +14,7 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-const place = { host: "127.0.0.1", rooms: ["bench"], token: null, serverPids: [], nullServer: true };
+const place = { host: "127.0.0.1", rooms: ["bench"], proof: null, serverPids: [], nullServer: true };
 
 async function nullServerFor(name: WireName): Promise<number> {
   const wire = makePublishWire(name, place, { client: 0, clients: 4, bodyBytes: 128 });

@@ -9,7 +9,7 @@ import { FanOutLoad } from "../../src/apps/bench/fan-out-load.ts";
 import { IdleLoad } from "../../src/apps/bench/idle-load.ts";
 import type { PublishJob } from "../../src/apps/bench/job.ts";
 import { PublishLoad } from "../../src/apps/bench/publish-load.ts";
-import { synodGreeting, synodHead, synodNewest } from "../../src/apps/bench/wires/synod.ts";
+import { synodGreeting, synodHead, synodNewest } from "../../src/apps/bench/wires/synod-greeting.ts";
 import { defaultLimits } from "../../src/base/limits.ts";
 import { decodeBinary, encodeBinary } from "../../src/protocol/binary-codec.ts";
 import { decodeJson } from "../../src/protocol/json-codec.ts";
@@ -172,7 +172,7 @@ async function webSocketDoor(town: Town): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-const base = { host: "127.0.0.1", rooms: ["bench"], token: null, serverPids: [], nullServer: false } as const;
+const base = { host: "127.0.0.1", rooms: ["bench"], proof: null, serverPids: [], nullServer: false } as const;
 const publishJob = (port: number, changed: Partial<PublishJob>): PublishJob => ({
   kind: "publish",
   wire: "synod-binary",

@@ -86,7 +86,7 @@ test("Socket.IO: what our publisher emits is what our reader reads", async () =>
     server.listen(0, "127.0.0.1", resolve);
   });
   const { port } = server.address() as AddressInfo;
-  const target = { host: "127.0.0.1", rooms: ["bench"], token: null };
+  const target = { host: "127.0.0.1", rooms: ["bench"], proof: null };
   const reader = makeReaderWire("socket-io", target, { reader: 0, rooms: ["bench"], bodyBytes: 200 });
   const publisher = makePublishWire("socket-io", target, { client: 0, clients: 4, bodyBytes: 200 });
   const readerConnection = await open(port);

@@ -6,7 +6,7 @@ import type { ReaderWire, WireName } from "../../src/apps/bench/wires/wire.ts";
 import { decodeBinary } from "../../src/protocol/binary-codec.ts";
 import { decodeJson } from "../../src/protocol/json-codec.ts";
 
-const target = { host: "127.0.0.1", rooms: ["bench"], token: null };
+const target = { host: "127.0.0.1", rooms: ["bench"], proof: null };
 const sentAt = Buffer.from("1234567890123456");
 const answering: WireName[] = ["redis-stream", "redis-pubsub", "nats-jetstream", "synod-binary", "synod-json"];
 const reading: WireName[] = ["redis-pubsub", "nats-core", "synod-binary", "synod-websocket", "socket-io"];

@@ -192,4 +192,18 @@ test("with tokens, a name is what the token says", async () => {
   });
   expect(other.code).toBe(4);
   expect(server.errors).not.toContain(token);
+
+  // A load proves itself too: each connection as a user of its own, or all as the one that a token is for.
+  const tcp = `tcp://127.0.0.1:${server.ports.tcpPort}`;
+  const load = ["bench", "--url", tcp, "--clients", "2", "--window", "4", "--seconds", "0.2", "-o", "json"];
+  const many = await run([...load, "--auth-secret-file", secretFile]);
+  expect([many.errors, many.code]).toEqual(["", 0]);
+  expect(JSON.parse(many.output)).toMatchObject({ clients: 2, errors: 0 });
+  const one = await run([...load, "--encoding", "json"], { variables: { SYNOD_TOKEN: token } });
+  expect([one.errors, one.code]).toEqual(["", 0]);
+  const none = await run(load);
+  expect(none.code).toBe(4);
+  expect(none.errors).toContain("--auth-secret-file");
+  const wrong = await run([...load, "--auth-secret-file", secretFile, "--auth-audience", "others"]);
+  expect(wrong.code).toBe(4);
 });

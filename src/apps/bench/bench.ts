@@ -1,3 +1,4 @@
+import type { Proof } from "./identity.ts";
 import { runJobs } from "./generator-processes.ts";
 import type { PublishJob, PublishResult } from "./job.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
@@ -9,7 +10,8 @@ export interface BenchOptions {
   readonly host: string;
   /** The server's TCP port. */
   readonly tcpPort: number;
-  readonly token: string | null;
+  /** How the clients prove who they are; `null` where names are believed. */
+  readonly proof: Proof | null;
   /** Connections that publish. @defaultValue 4 */
   readonly clients?: number;
   /** Requests of one connection that are not answered yet. @defaultValue 1000 */
@@ -84,7 +86,7 @@ export async function benchOutcome(options: BenchOptions): Promise<BenchOutcome>
       host: options.host,
       port: options.tcpPort,
       rooms: options.rooms ?? ["bench"],
-      token: options.token,
+      proof: options.proof,
       // One process reads the servers' CPU; all measure the same seconds.
       serverPids: place === 0 ? serverPids : [],
       nullServer: false,

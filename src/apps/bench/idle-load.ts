@@ -5,7 +5,7 @@ import { nowMs } from "./load-clock.ts";
 import { makeReaderWire } from "./make-wire.ts";
 import { bodyBytesMin } from "./message-body.ts";
 import { residentBytesOf } from "./process-usage.ts";
-import { pingMessage } from "./wires/synod.ts";
+import { pingMessage } from "./wires/synod-read.ts";
 
 const openingAtOnce = 100;
 /** Well below the time after which a server closes a silent connection. */

@@ -1,4 +1,5 @@
 import type { HistogramCounts } from "./latency-histogram.ts";
+import type { Proof } from "./identity.ts";
 import type { WireName } from "./wires/wire.ts";
 
 /** What a generator process is told to do, and what it answers; both travel as JSON between processes. */
@@ -11,7 +12,8 @@ export interface Target {
   readonly port: number;
   /** Rooms, streams or subjects; client i uses number i modulo their count, or its share of them. */
   readonly rooms: readonly string[];
-  readonly token: string | null;
+  /** `null` where names are believed. */
+  readonly proof: Proof | null;
   /** The server's processes, where they run on this machine: their CPU is read beside the load. */
   readonly serverPids: readonly number[];
   /** The peer is a server that answers without working: nobody greets. */

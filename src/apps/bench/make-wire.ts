@@ -1,12 +1,15 @@
 import { Fault } from "../../base/error-codes.ts";
+import { identityOf } from "./identity.ts";
 import type { Target } from "./job.ts";
 import { NatsPublishWire, NatsReaderWire } from "./wires/nats.ts";
 import { RespPublishWire, RespReaderWire } from "./wires/resp.ts";
 import { SocketIoPublishWire, SocketIoReaderWire } from "./wires/socket-io.ts";
-import { SynodJsonPublishWire, SynodPublishWire, SynodReaderWire, SynodWebSocketReaderWire } from "./wires/synod.ts";
+import { SynodJsonPublishWire } from "./wires/synod-json.ts";
+import { SynodPublishWire } from "./wires/synod-publish.ts";
+import { SynodReaderWire, SynodWebSocketReaderWire } from "./wires/synod-read.ts";
 import type { PublishWire, ReaderWire, WireName } from "./wires/wire.ts";
 
-type WireTarget = Pick<Target, "host" | "rooms" | "token">;
+type WireTarget = Pick<Target, "host" | "rooms" | "proof">;
 
 /**
  * The publishing half of a wire for client number `client` of `clients`. With more rooms than clients each gets its share
@@ -20,7 +23,7 @@ export function makePublishWire(
   const { client, clients, bodyBytes } = options;
   const room = target.rooms[client % target.rooms.length] ?? "bench";
   const share = target.rooms.filter((_, place) => place % clients === client % clients);
-  const place = { user: `bench-${process.pid}-${client}`, room, token: target.token };
+  const place = { ...identityOf(target.proof, `bench-${process.pid}-${client}`), room };
   switch (wire) {
     case "redis-stream":
       return new RespPublishWire({ command: "XADD", room, bodyBytes });
@@ -49,7 +52,7 @@ export function makeReaderWire(
 ): ReaderWire {
   const { bodyBytes } = options;
   const room = options.rooms[0] ?? "bench";
-  const user = `reader-${process.pid}-${options.reader}`;
+  const user = identityOf(target.proof, `reader-${process.pid}-${options.reader}`);
   switch (wire) {
     case "redis-pubsub":
       return new RespReaderWire({ room, bodyBytes });
@@ -57,10 +60,10 @@ export function makeReaderWire(
       return new NatsReaderWire({ subject: room, bodyBytes });
     case "synod-binary":
     case "synod-json":
-      return new SynodReaderWire({ place: { user, room, token: target.token }, bodyBytes });
+      return new SynodReaderWire({ place: { ...user, room }, bodyBytes });
     case "synod-websocket":
       return new SynodWebSocketReaderWire({
-        place: { user, token: target.token },
+        place: user,
         rooms: options.rooms,
         host: target.host,
         bodyBytes,

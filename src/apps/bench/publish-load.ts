@@ -7,7 +7,8 @@ import { nowMs, putSentAt } from "./load-clock.ts";
 import { makePublishWire, makeReaderWire } from "./make-wire.ts";
 import { bodyAt, getDigits, sentAtDigits } from "./message-body.ts";
 import { cpuSecondsOf } from "./process-usage.ts";
-import { SynodJsonPublishWire, SynodPublishWire } from "./wires/synod.ts";
+import { SynodJsonPublishWire } from "./wires/synod-json.ts";
+import { SynodPublishWire } from "./wires/synod-publish.ts";
 import type { AnswerSink, DeliverySink, PublishWire } from "./wires/wire.ts";
 
 /** How long unanswered requests may still be answered after the last one was sent. */

@@ -117,8 +117,8 @@ async function keyOf(auth: AuthSettings, algorithm: NonNullable<AuthSettings["al
     throw new CommandFailed(exitCodes.usage, `auth.algorithm ${algorithm} needs ${names}, and no other key`);
   }
   const file = auth[name]!;
-  const bytes = await bytesOf(file, name === "secretFile");
-  if (name === "secretFile") return secretOf(file, bytes);
+  if (name === "secretFile") return secretIn(file);
+  const bytes = await bytesOf(file, false);
   try {
     if (name === "jwksFile") return keySetOf(bytes, algorithm);
     return publicKeyOf(bytes, algorithm);
@@ -146,6 +146,11 @@ async function bytesOf(file: string, isSecret: boolean): Promise<Buffer> {
   return bytes;
 }
 
+/** The secret of this file, which nobody else may read. Throws `CommandFailed`. */
+export async function secretIn(file: string): Promise<Uint8Array> {
+  return secretOf(file, await bytesOf(file, true));
+}
+
 /** The bytes of the file, without the line end that an editor puts there. */
 function secretOf(file: string, bytes: Buffer): Uint8Array {
   let end = bytes.length;
@@ -168,7 +173,7 @@ export async function adminTokenOf(configuration: {
 }): Promise<string | null> {
   const { adminHost, adminTokenFile } = configuration;
   if (adminTokenFile !== null) {
-    return Buffer.from(secretOf(adminTokenFile, await bytesOf(adminTokenFile, true))).toString("utf8");
+    return Buffer.from(await secretIn(adminTokenFile)).toString("utf8");
   }
   if (isLoopback(adminHost)) return null;
   throw new CommandFailed(

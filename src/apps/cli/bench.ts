@@ -1,6 +1,10 @@
+import { errorCodes } from "../../base/error-codes.ts";
 import { type BenchReport, benchOutcome } from "../bench/bench.ts";
+import type { Proof } from "../bench/identity.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
+import { subjectOf, tokenOf } from "../terminal/open-client.ts";
 import { visibleText } from "../terminal/visible-text.ts";
+import { secretIn } from "./authenticate.ts";
 import { portsOf } from "./ports-file.ts";
 
 export interface BenchCommand {
@@ -8,6 +12,12 @@ export interface BenchCommand {
   readonly url: string | null;
   /** null: the usual one. */
   readonly data: string | null;
+  /** The token that every connection shows. */
+  readonly tokenFile: string | null;
+  /** What makes a token for each connection, as the server's `auth.secretFile`, `auth.audience` and `auth.issuer`. */
+  readonly secretFile: string | null;
+  readonly audience: string;
+  readonly issuer: string | null;
   readonly clients: number;
   readonly window: number;
   readonly body: number;
@@ -25,10 +35,11 @@ export async function bench(command: BenchCommand): Promise<0 | 1> {
   const { host, port } = addressOf(command.url, ports?.tcpPort ?? 7403);
   // Its CPU is read only where it is known to be the one that is loaded.
   const serverPids = command.url === null && ports !== null ? [ports.pid] : [];
+  const proof = await proofOf(command, process.env["SYNOD_TOKEN"] ?? null);
   const { report, firstError } = await benchOutcome({
     host,
     tcpPort: port,
-    token: process.env["SYNOD_TOKEN"] ?? null,
+    proof,
     clients: command.clients,
     window: command.window,
     bodyBytes: command.body,
@@ -46,6 +57,22 @@ export async function bench(command: BenchCommand): Promise<0 | 1> {
   return report.errors === 0 ? exitCodes.ok : exitCodes.failed;
 }
 
+async function proofOf(command: BenchCommand, variable: string | null): Promise<Proof | null> {
+  const { tokenFile, secretFile, audience, issuer } = command;
+  if (secretFile !== null) {
+    if (tokenFile !== null)
+      throw new CommandFailed(exitCodes.usage, "--token-file and --auth-secret-file don't go together");
+    const secretBase64 = Buffer.from(await secretIn(secretFile)).toString("base64");
+    return { type: "secret", secretBase64, audience, issuer };
+  }
+  const token = await tokenOf(tokenFile, variable);
+  if (token === null) return null;
+  const user = subjectOf(token);
+  if (user === null)
+    throw new CommandFailed(exitCodes.usage, "the token names nobody: it is no JSON Web Token with sub");
+  return { type: "token", user, token };
+}
+
 function addressOf(url: string | null, port: number): { host: string; port: number } {
   if (url === null) return { host: "127.0.0.1", port };
   const whole = url.includes("://") ? url : `tcp://${url}`;
@@ -61,6 +88,12 @@ function failure(cause: unknown, where: string): CommandFailed {
   const text = cause instanceof Error ? cause.message : String(cause);
   const why = text.split("\n")[0]!.replace(/^(?:\w*Error: )+/, "");
   if (cause instanceof RangeError) return new CommandFailed(exitCodes.usage, why, { cause });
+  const code = /^(\w+): /.exec(why)?.[1] ?? "";
+  if (Object.hasOwn(errorCodes, code)) {
+    const proof =
+      code === "unauthorized" ? "; it asks for tokens: --auth-secret-file, --token-file or SYNOD_TOKEN" : "";
+    return new CommandFailed(exitCodes.refused, `the server at ${where} refused: ${why}${proof}`, { cause });
+  }
   const next = "start a server with: synod serve";
   return new CommandFailed(exitCodes.unreachable, `the server at ${where} could not be loaded: ${why}; ${next}`, {
     cause,

@@ -236,6 +236,10 @@ function benchCommand(ended: (code: ExitCode) => void): Command {
     .description("load a server, and measure what it does")
     .option("--url <url>", "TCP port of the server: tcp://HOST:PORT")
     .addOption(dataOption())
+    .option("--token-file <file>", "token that every connection shows (or SYNOD_TOKEN)")
+    .option("--auth-secret-file <file>", "the server's own: each connection is a user with a token made from it")
+    .option("--auth-audience <name>", "who those tokens are for, as the server has it", "synod")
+    .option("--auth-issuer <name>", "who made them, as the server has it")
     .addOption(new Option("--clients <n>", "connections that publish").argParser(whole).default(4))
     .addOption(
       new Option("--window <n>", "messages of one connection without an answer").argParser(whole).default(1_000),
@@ -256,19 +260,26 @@ Examples:
   synod bench
   synod bench --clients 64 --window 1
   synod bench --rate 5000 --seconds 30 -o json
+  synod bench --auth-secret-file secret           against a server that asks for tokens
 
-It speaks as users bench-… in rooms bench…, which the server must believe: it has no tokens for them.`,
+It speaks as users bench-… in rooms bench…, or with one token as the one user it is for.`,
     )
     .action(async (flags: BenchFlags) => {
       const { bench } = await import("./bench.ts");
       const { url = null, data = null, rate = null, output, ...rest } = flags;
-      ended(await bench({ ...rest, url, data, rate, json: output === "json" }));
+      const { tokenFile = null, authSecretFile: secretFile = null, authIssuer: issuer = null } = flags;
+      const proof = { tokenFile, secretFile, audience: flags.authAudience, issuer };
+      ended(await bench({ ...rest, ...proof, url, data, rate, json: output === "json" }));
     });
 }
 
 interface BenchFlags {
   readonly url?: string;
   readonly data?: string;
+  readonly tokenFile?: string;
+  readonly authSecretFile?: string;
+  readonly authAudience: string;
+  readonly authIssuer?: string;
   readonly clients: number;
   readonly window: number;
   readonly body: number;

@@ -80,7 +80,7 @@ function serverUrl(text: string, tcp: boolean): string {
 }
 
 // A token on a command line could be read by every user of the machine, so there is no flag for it.
-async function tokenOf(file: string | null, text: string | null): Promise<string | null> {
+export async function tokenOf(file: string | null, text: string | null): Promise<string | null> {
   if (file === null) return text === null || text === "" ? null : text;
   try {
     return (await readFile(file, "utf8")).trim();

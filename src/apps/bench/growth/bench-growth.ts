@@ -14,7 +14,7 @@ import type { StartedProcess } from "../peers/server-process.ts";
 import { startSynod, synodCommand } from "../peers/systems.ts";
 import type { SynodPorts, World } from "../peers/systems.ts";
 import { residentBytesOf } from "../process-usage.ts";
-import { synodGreeting, synodHead, synodNewest } from "../wires/synod.ts";
+import { synodGreeting, synodHead, synodNewest } from "../wires/synod-greeting.ts";
 import { growthMarkdown, growthRow } from "./growth-report.ts";
 import type { GrowthRow } from "./growth-report.ts";
 
@@ -53,7 +53,7 @@ const quickSizes: Sizes = {
 
 const bodyBytes = 128;
 const room = "bench";
-const base = { host: "127.0.0.1", token: null, nullServer: false } as const;
+const base = { host: "127.0.0.1", proof: null, nullServer: false } as const;
 
 /** A server of ours and the folder it can be started in again. */
 interface Server {

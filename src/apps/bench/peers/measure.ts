@@ -31,7 +31,7 @@ export interface IdleRun {
   readonly firstError: string | null;
 }
 
-const base = { host: "127.0.0.1", rooms: [room], token: null };
+const base = { host: "127.0.0.1", rooms: [room], proof: null };
 /** Rooms that idle connections are spread over. */
 const idleRooms = Array.from({ length: 1_000 }, (_, place) => `room-${place}`);
 

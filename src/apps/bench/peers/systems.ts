@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Connection } from "../connection.ts";
 import { natsRequest } from "../wires/nats.ts";
 import { endOfLine, respCommand } from "../wires/resp.ts";
-import { synodGreeting, synodHead } from "../wires/synod.ts";
+import { synodGreeting, synodHead } from "../wires/synod-greeting.ts";
 import type { WireName } from "../wires/wire.ts";
 import { freePort, listens, untilReady } from "./server-process.ts";
 import type { ServerProcesses, StartedProcess } from "./server-process.ts";
