@@ -57,16 +57,17 @@ export class DirectMessages {
   }
 
   open(): MessageStream {
+    const { timelines } = this.#driver;
     const readers = new Map<RoomName, Reader>();
     const stream = new MessageStream({
       ...this.#limits,
       drained: () => {
-        for (const room of readers.keys()) this.#driver.touch(this.#driver.timeline(room));
+        for (const room of readers.keys()) timelines.touch(room);
       },
       handed: (item) => this.#note(item),
       ended: () => {
         this.#consumers.delete(consumer);
-        for (const [room, reader] of readers) this.#driver.stopReading(room, reader);
+        for (const [room, reader] of readers) timelines.stopReading(room, reader);
       },
     });
     const consumer: Consumer = { stream, readers };
@@ -114,13 +115,14 @@ export class DirectMessages {
   }
 
   learn(known: KnownRoom): void {
-    if (known.line !== null) this.#driver.known(known.room)?.learn(known.line, known.head);
+    const { timelines } = this.#driver;
+    if (known.line !== null) timelines.known(known.room)?.learn(known.line, known.head);
     for (const { stream, readers } of this.#consumers) {
       if (readers.has(known.room)) continue;
       const reader = new Reader(this.#startOf(known), stream);
       readers.set(known.room, reader);
-      this.#driver.timeline(known.room).line ??= known.line;
-      this.#driver.read(known.room, reader);
+      timelines.of(known.room).line ??= known.line;
+      timelines.read(known.room, reader);
     }
   }
 
@@ -137,7 +139,7 @@ export class DirectMessages {
   }
 
   #note(item: TimelineItem): void {
-    const line = this.#driver.known(item.room)?.line ?? null;
+    const line = this.#driver.timelines.known(item.room)?.line ?? null;
     const cluster = this.#driver.cluster;
     const seq = item.gap === undefined ? item.seq : item.gap.to;
     if (line === null || cluster === null || item.gap?.reason === "reset") return;

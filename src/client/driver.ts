@@ -1,7 +1,6 @@
 import { unreachable } from "../base/assert.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { ClusterId, RoomName, Seq } from "../base/ids.ts";
-import { timestamp } from "../base/units.ts";
 import type { Millis } from "../base/units.ts";
 import { isDirect } from "../protocol/names.ts";
 import type { ClientFrame, ServerFrame, ServerFrameOf } from "../protocol/schema.ts";
@@ -10,11 +9,15 @@ import type { Emitter } from "./emitter.ts";
 import type { ChatEvents, ChatState } from "./events.ts";
 import type { Outbox, OutboxEntry } from "./outbox.ts";
 import { ChatError } from "./outcome.ts";
+import { GreetingToken } from "./greeting-token.ts";
+import { OpenLink } from "./open-link.ts";
 import { ProtocolViolation } from "./ports.ts";
-import type { Decoder, Dial, Encoding, Link, WireFormat } from "./ports.ts";
-import type { Reader, RoomMessage } from "./reader.ts";
+import type { Dial, Encoding, Link, WireFormat } from "./ports.ts";
+import type { RoomMessage } from "./reader.ts";
 import type { Requests } from "./requests.ts";
-import { Timeline } from "./timeline.ts";
+import { shownState } from "./shown-state.ts";
+import type { Timeline } from "./timeline.ts";
+import { Timelines } from "./timelines.ts";
 
 /**
  * Joins the deciding parts to the outside: one link, one timer, and one write at the end of a turn.
@@ -42,52 +45,36 @@ export interface DriverParts {
   readonly closed: (reason: string, error: ChatError | null) => void;
 }
 
-/** What is in hand of one link. */
-interface Open {
-  readonly attempt: number;
+/** The link of one attempt, and what is spoken on it once it is open. */
+interface Attempt {
+  readonly number: number;
   readonly link: Link;
-  encoding: Encoding | null;
-  decoder: Decoder | null;
+  open: OpenLink | null;
 }
 
 /** Bytes in the link's buffer beyond which nothing is added. */
 const bufferedBytesMax = 256 * 1024;
 const bufferedRetryMs = 20;
-/** Frames of one write, and their bytes at most; less where the server takes less at once. */
-const framesPerWriteMax = 256;
-const writeBytesMax = 192 * 1024;
-/** What a frame takes besides a body, in any encoding: names, ids and their fields. */
-const frameBesidesBytesMax = 512;
-/** A UTF-16 unit of a body: three bytes of UTF-8, or six where JSON escapes it. */
-const bytesPerUnitMax = 6;
 /** Every request is answered within this, says the protocol; a link that does not is given up. */
 const answerWithinMs = 10_000 as Millis;
 /** Failures in a row after which another server may do better. */
 const failuresBeforeMove = 2;
-/** Tokens refused in a row, each another one, after which a new one is not believed to be better. */
-const tokensRefusedMax = 3;
-const timelinesMax = 4_096;
-
 export class Driver {
   readonly #parts: DriverParts;
-  readonly #timelines = new Map<RoomName, Timeline>();
-  /** Timelines whose subscription may have to change, is not answered, or waits to be asked for again. */
-  readonly #unsettled = new Set<Timeline>();
-  #open: Open | null = null;
+  readonly #token: GreetingToken;
+  readonly timelines = new Timelines(() => this.wake());
+  #attempt: Attempt | null = null;
   #welcome: ServerFrameOf<"welcome"> | null = null;
   #cluster: ClusterId | null = null;
   #nextId = 1;
   #timer: Timer | null = null;
   #timerAt = Infinity;
   #pumpAsked = false;
-  /** The token of the present link, the last one that was refused, and how many were since the last welcome. */
-  #token: string | null = null;
-  #refusedToken: string | null = null;
-  #tokensRefused = 0;
   #state: ChatState = { name: "idle" };
 
   constructor(parts: DriverParts) {
     this.#parts = parts;
+    this.#token = new GreetingToken(parts.token);
   }
 
   get state(): ChatState {
@@ -105,40 +92,6 @@ export class Driver {
 
   readonly #id = (): number => this.#nextId++;
 
-  timeline(room: RoomName): Timeline {
-    let timeline = this.#timelines.get(room);
-    if (timeline === undefined) {
-      if (this.#timelines.size >= timelinesMax) {
-        for (const [name, other] of this.#timelines) if (other.idle) this.#timelines.delete(name);
-      }
-      timeline = new Timeline(room);
-      this.#timelines.set(room, timeline);
-    }
-    return timeline;
-  }
-
-  /** What is known of a room, without beginning to know it. */
-  known(room: RoomName): Timeline | undefined {
-    return this.#timelines.get(room);
-  }
-
-  read(room: RoomName, reader: Reader): void {
-    const timeline = this.timeline(room);
-    timeline.readers.add(reader);
-    this.touch(timeline);
-  }
-
-  stopReading(room: RoomName, reader: Reader): void {
-    const timeline = this.#timelines.get(room);
-    if (timeline?.readers.delete(reader) === true) this.touch(timeline);
-  }
-
-  /** The readers of this room may want something else now. */
-  touch(timeline: Timeline): void {
-    this.#unsettled.add(timeline);
-    this.wake();
-  }
-
   step(event: ConnectionEvent): void {
     for (const effect of this.#parts.connection.step(event)) this.#perform(effect);
     this.#showState();
@@ -152,7 +105,7 @@ export class Driver {
 
   /** Tries at once, also with a token that was refused: somebody says that things are different now. */
   retry(): void {
-    this.#forgetRefusals();
+    this.#token.forgive();
     this.step({ type: "retry", now: this.#parts.clock.now() });
   }
 
@@ -171,8 +124,7 @@ export class Driver {
     this.step({ type: "close", reason });
     this.#timer?.cancel();
     this.#timer = null;
-    this.#unsettled.clear();
-    this.#timelines.clear();
+    this.timelines.clear();
   }
 
   #perform(effect: ConnectionEffect): void {
@@ -189,54 +141,44 @@ export class Driver {
   }
 
   #drop(reason: string): void {
-    const open = this.#open;
-    this.#open = null;
-    open?.link.close(1000, reason);
-    const out = this.#parts.outbox.lost();
-    this.#parts.requests.lost();
-    for (const timeline of this.#timelines.values()) {
-      timeline.lost();
-      if (timeline.readers.size > 0) this.#unsettled.add(timeline);
-    }
+    const { outbox, requests } = this.#parts;
+    this.#attempt?.link.close(1000, reason);
+    this.#attempt = null;
+    const out = outbox.lost();
+    requests.lost();
+    this.timelines.lost();
     for (const entry of out) this.#parts.changed(entry);
   }
 
-  #dial(url: string, attempt: number): void {
-    const { token } = this.#parts;
-    if (token === null) {
-      this.#connect(url, attempt, null);
-      return;
-    }
-    token().then(
-      (text) => {
-        if (!this.#isCurrent(attempt)) return;
-        if (text === this.#refusedToken) this.#unauthorized("the server refused this token, and there is no other");
-        else this.#connect(url, attempt, text);
+  #dial(url: string, number: number): void {
+    this.#token.ask(
+      (token) => {
+        if (!this.#isCurrent(number)) return;
+        if (this.#token.isRefused(token)) {
+          this.#unauthorized("the server refused this token, and there is no other");
+        } else this.#connect(url, number, token);
       },
-      (error: unknown) => this.#lose(attempt, `token: ${error instanceof Error ? error.message : String(error)}`),
+      (reason) => this.#lose(number, `token: ${reason}`),
     );
   }
 
-  #connect(url: string, attempt: number, token: string | null): void {
-    this.#token = token;
-    const link = this.#parts.dial.connect(url, {
+  #connect(url: string, number: number, token: string | null): void {
+    const { user, dial, encodings } = this.#parts;
+    const link = dial.connect(url, {
       opened: () => {
-        const open = this.#open;
-        if (open?.attempt !== attempt) return;
-        const encoding = this.#parts.encodings[link.format];
+        if (this.#attempt?.number !== number) return;
+        const encoding = encodings[link.format];
         if (encoding === undefined) {
-          this.#lose(attempt, `no encoding for ${link.format}`);
+          this.#lose(number, `no encoding for ${link.format}`);
           return;
         }
-        open.encoding = encoding;
-        open.decoder = encoding.decoder();
-        if (encoding.opening !== null) link.send(encoding.opening);
-        this.#write([{ t: "hello", v: 1, user: this.#parts.user, token: token ?? undefined } as ClientFrame]);
+        this.#attempt.open = new OpenLink(link, encoding);
+        this.#write([{ t: "hello", v: 1, user, token: token ?? undefined } as ClientFrame]);
       },
-      message: (data) => this.#received(attempt, data),
-      closed: (code, reason) => this.#linkClosed(attempt, code, reason),
+      message: (data) => this.#received(number, data),
+      closed: (code, reason) => this.#linkClosed(number, code, reason),
     });
-    this.#open = { attempt, link, encoding: null, decoder: null };
+    this.#attempt = { number, link, open: null };
   }
 
   #isCurrent(attempt: number): boolean {
@@ -260,16 +202,9 @@ export class Driver {
 
   /** The greeting was refused. Ends the client, unless the next token or server may be accepted. */
   #refusedFor(error: ChatError): void {
-    const again = error.retryable;
-    if (!again && (error.code !== "unauthorized" || this.#parts.token === null)) {
-      this.#parts.closed(error.code, error);
-      return;
-    }
-    if (!again) {
-      this.#refusedToken = this.#token;
-      this.#tokensRefused++;
-    }
-    if (this.#tokensRefused >= tokensRefusedMax) this.#unauthorized(error.message);
+    const isOfToken = error.code === "unauthorized" && !error.retryable;
+    if (!error.retryable && !(isOfToken && this.#token.canRenew)) this.#parts.closed(error.code, error);
+    else if (isOfToken && !this.#token.refused()) this.#unauthorized(error.message);
     else this.step({ type: "lost", now: this.#parts.clock.now(), reason: error.code });
   }
 
@@ -279,31 +214,36 @@ export class Driver {
     this.#parts.requests.endAll(new ChatError("unauthorized", reason));
   }
 
-  #forgetRefusals(): void {
-    this.#refusedToken = null;
-    this.#tokensRefused = 0;
-  }
-
-  #received(attempt: number, data: string | Uint8Array): void {
-    const open = this.#open;
-    if (open?.attempt !== attempt || open.decoder === null) return;
+  #received(number: number, data: string | Uint8Array): void {
+    const attempt = this.#attempt;
+    if (attempt?.number !== number || attempt.open === null) return;
     this.#parts.connection.heard(this.#parts.clock.now());
     let frames: readonly ServerFrame[];
     try {
-      frames = open.decoder.push(data);
+      frames = attempt.open.received(data);
     } catch (error) {
       if (!(error instanceof ProtocolViolation)) throw error;
-      this.#lose(attempt, `protocol: ${error.message}`);
+      this.#violated(error.message);
       return;
     }
     for (const frame of frames) {
-      if (this.#open !== open) return;
-      this.#frame(frame, open);
+      if (this.#attempt !== attempt) return;
+      this.#frame(frame);
     }
     this.wake();
   }
 
-  #frame(frame: ServerFrame, open: Open): void {
+  /** Of the present link only. */
+  #loseLink(reason: string): void {
+    this.step({ type: "lost", now: this.#parts.clock.now(), reason });
+  }
+
+  /** What no server may send: the next link continues from the positions. */
+  #violated(what: string): void {
+    this.#loseLink(`protocol: ${what}`);
+  }
+
+  #frame(frame: ServerFrame): void {
     const { connection, requests, events } = this.#parts;
     if (connection.state.name === "connecting") {
       if (frame.t === "welcome") this.#welcomed(frame);
@@ -312,7 +252,7 @@ export class Driver {
     }
     switch (frame.t) {
       case "msg":
-        if (frame.seq !== null) this.#message(frame as RoomMessage, open);
+        if (frame.seq !== null) this.#message(frame as RoomMessage);
         return;
       case "ok":
         this.#ok(frame);
@@ -321,15 +261,14 @@ export class Driver {
         this.#err(frame);
         return;
       case "gap":
-        if (this.#timelines.get(frame.room)?.gap(frame) === false)
-          this.#lose(open.attempt, "protocol: a gap out of place");
+        if (this.timelines.known(frame.room)?.gap(frame) === false) this.#violated("a gap out of place");
         if (frame.reason === "reset") {
           events.emit("reset", { room: frame.room });
-          this.#touchRoom(frame.room);
+          this.timelines.touch(frame.room);
         }
         return;
       case "room":
-        this.#timelines.get(frame.room)?.learn(frame.line, frame.head);
+        this.timelines.known(frame.room)?.learn(frame.line, frame.head);
         this.#parts.directRoom(frame);
         events.emit("room", frame);
         return;
@@ -340,12 +279,12 @@ export class Driver {
         return;
       case "drain":
         // With nowhere else to go, what is on its way is still answered here.
-        if (connection.hasOther()) this.#lose(open.attempt, "drain");
+        if (connection.hasOther()) this.#loseLink("drain");
         return;
       case "settled":
         // What a mesh showed as provisional has its place now: read on from the last settled one.
-        this.#timelines.get(frame.room)?.again();
-        this.#touchRoom(frame.room);
+        this.timelines.known(frame.room)?.again();
+        this.timelines.touch(frame.room);
         return;
       case "pong":
         requests.answered(Number(frame.id), frame);
@@ -358,18 +297,13 @@ export class Driver {
     }
   }
 
-  #touchRoom(room: RoomName): void {
-    const timeline = this.#timelines.get(room);
-    if (timeline !== undefined) this.touch(timeline);
-  }
-
   #welcomed(welcome: ServerFrameOf<"welcome">): void {
     if (this.#cluster !== null && this.#cluster !== welcome.cluster) {
       this.#parts.outbox.forgetPrevious();
-      for (const timeline of this.#timelines.values()) timeline.reset(null);
+      this.timelines.reset();
       this.#parts.events.emit("reset", { room: null });
     }
-    this.#forgetRefusals();
+    this.#token.forgive();
     this.#cluster = welcome.cluster;
     this.#welcome = welcome;
     const { heartbeatMs, servers } = welcome;
@@ -377,11 +311,11 @@ export class Driver {
     this.#parts.welcomed(welcome);
   }
 
-  #message(message: RoomMessage, open: Open): void {
-    const timeline = this.#timelines.get(message.room);
+  #message(message: RoomMessage): void {
+    const timeline = this.timelines.known(message.room);
     if (timeline !== undefined && timeline.readers.size > 0) {
-      if (!timeline.message(message)) this.#lose(open.attempt, "protocol: a message out of place");
-      else if (timeline.stalled) this.#unsettled.add(timeline);
+      if (!timeline.message(message)) this.#violated("a message out of place");
+      else if (timeline.stalled) this.timelines.touch(message.room);
     } else if (isDirect(message.room)) this.#parts.directMessage(message.room, message.seq);
   }
 
@@ -391,13 +325,12 @@ export class Driver {
     if (ok.of === "send") {
       const entry = outbox.attempt(id);
       if (entry === null) return;
-      if (ok.seq !== null) this.timeline(entry.send.room).wrote(ok.line, ok.seq);
+      if (ok.seq !== null) this.timelines.of(entry.send.room).wrote(ok.line, ok.seq);
       outbox.stored(entry, ok);
       this.#parts.changed(entry);
     } else if (ok.of === "sub") {
-      const timeline = this.#timelines.get(ok.room);
-      timeline?.subscribed(ok);
-      if (timeline !== undefined) this.#unsettled.add(timeline);
+      this.timelines.known(ok.room)?.subscribed(ok);
+      this.timelines.touch(ok.room);
     } else {
       const entry = ok.of === "lookup" ? outbox.attempt(id) : null;
       if (entry === null || ok.of !== "lookup") {
@@ -405,7 +338,7 @@ export class Driver {
         return;
       }
       // Behind that place it would have been stored, and part of what stood there is not kept any more.
-      const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.#timelines.get(ok.room)) + 1;
+      const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.timelines.known(ok.room)) + 1;
       outbox.lookedUp(entry, ok.seq, isPartGone);
       this.#parts.changed(entry);
     }
@@ -426,10 +359,7 @@ export class Driver {
       failures = outbox.failed(entry, { ...frame, retryAfterMs: frame.retryAfterMs ?? null }, now);
       this.#parts.changed(entry);
     } else {
-      failures = requests.failed(id, error, frame.retryable, now);
-      for (const timeline of this.#unsettled) {
-        if (timeline.asked?.id === id) failures = timeline.failed(id, error, frame.retryable, now);
-      }
+      failures = requests.failed(id, error, frame.retryable, now) ?? this.timelines.failed(id, error, now);
     }
     if (frame.retryable && failures !== null && failures >= failuresBeforeMove) {
       this.step({ type: "move", now, reason: error.code, hint: frame.hint ?? null });
@@ -441,12 +371,11 @@ export class Driver {
     if (this.#state.name === "closed") return;
     const now = clock.now();
     let recheckAt = Infinity;
-    const open = this.#open;
+    const open = this.#attempt?.open ?? null;
     if (connection.state.name === "online" && open !== null) {
-      const buffered = open.link.bufferedBytes();
+      const buffered = open.bufferedBytes();
       if (buffered < bufferedBytesMax) this.#gather(now, bufferedBytesMax - buffered);
-      if (outbox.size > outbox.inFlight && open.link.bufferedBytes() >= bufferedBytesMax)
-        recheckAt = now + bufferedRetryMs;
+      if (outbox.size > outbox.inFlight && open.bufferedBytes() >= bufferedBytesMax) recheckAt = now + bufferedRetryMs;
     }
     this.#arm(Math.min(recheckAt, this.#dueAt(now), requests.dueAt(now) ?? Infinity));
   }
@@ -454,56 +383,22 @@ export class Driver {
   #gather(now: Millis, budget: number): void {
     const { outbox, requests } = this.#parts;
     const frames: ClientFrame[] = [];
-    for (const timeline of this.#unsettled) {
-      const frame = timeline.next(now, this.#id);
-      if (frame !== null) frames.push(frame);
-      if (timeline.asked === null && timeline.dueAt(now) === null) this.#unsettled.delete(timeline);
-    }
+    this.timelines.take(now, this.#id, frames);
     requests.take(now, this.#id, frames);
     const entries: OutboxEntry[] = [];
     const inFlightMax = this.#welcome?.limits.sendsInFlightMax ?? 1;
     outbox.take(now, { inFlightMax, budget, nextId: this.#id }, entries);
-    for (const entry of entries) frames.push(sendFrame(entry, this.#timelines.get(entry.send.room)));
+    for (const entry of entries) frames.push(sendFrame(entry, this.timelines.known(entry.send.room)));
     this.#write(frames);
     for (const entry of entries) this.#parts.changed(entry);
   }
 
   #write(frames: readonly ClientFrame[]): void {
-    const open = this.#open;
-    if (open === null || open.encoding === null) return;
-    // The server holds a whole write to the bound of one frame, and ends a link that goes beyond it.
-    const bytesMax = Math.min(writeBytesMax, this.#welcome?.limits.frameBytesMax ?? 0);
-    let start = 0;
-    let bytes = 0;
-    for (let i = 0; i < frames.length; i++) {
-      const frame = frames[i]!;
-      const size = frameBesidesBytesMax + (frame.t === "send" ? frame.body.length * bytesPerUnitMax : 0);
-      if (i > start && (i - start >= framesPerWriteMax || bytes + size > bytesMax)) {
-        this.#say(open, open.encoding, frames.slice(start, i));
-        start = i;
-        bytes = 0;
-      }
-      bytes += size;
-    }
-    if (start < frames.length) this.#say(open, open.encoding, frames.slice(start));
-  }
-
-  /** Writes frames; one that has no form in this encoding is answered here as the server would, and harms no other. */
-  #say(open: Open, encoding: Encoding, frames: readonly ClientFrame[]): void {
-    let data: string | Uint8Array;
-    try {
-      data = encoding.encode(frames);
-    } catch (error) {
-      if (!(error instanceof Error) || error.name !== "Fault") throw error;
-      const [frame] = frames;
-      if (frames.length > 1) for (const one of frames) this.#say(open, encoding, [one]);
-      else if (frame !== undefined && "id" in frame) {
-        const { id } = frame;
-        this.#err({ t: "err", id, code: "bad_request", message: error.message, definite: true, retryable: false });
-      } else this.#lose(open.attempt, error.message);
-      return;
-    }
-    open.link.send(data);
+    this.#attempt?.open?.write(frames, this.#welcome?.limits.frameBytesMax ?? 0, (frame, message) => {
+      // As the server would answer it.
+      if (!("id" in frame)) this.#loseLink(message);
+      else this.#err({ t: "err", id: frame.id, code: "bad_request", message, definite: true, retryable: false });
+    });
   }
 
   /** When something on the link is due: a heartbeat, a try, an answer that is late, a wait that is over. */
@@ -514,11 +409,7 @@ export class Driver {
     const oldest = outbox.oldestSentAt();
     if (oldest !== null) due = Math.min(due, oldest + answerWithinMs);
     due = Math.min(due, outbox.dueAt(now) ?? Infinity);
-    for (const timeline of this.#unsettled) {
-      if (timeline.asked !== null) due = Math.min(due, timeline.asked.at + answerWithinMs);
-      due = Math.min(due, timeline.dueAt(now) ?? Infinity);
-    }
-    return due;
+    return Math.min(due, this.timelines.dueAt(now, answerWithinMs));
   }
 
   /** One timer, for whatever is due first. One that fires early only looks again. */
@@ -535,12 +426,11 @@ export class Driver {
 
   #due(now: Millis): void {
     const { connection, outbox, requests } = this.#parts;
-    let late = requests.expire(now, answerWithinMs);
     const oldest = outbox.oldestSentAt();
-    if (oldest !== null && now >= oldest + answerWithinMs) late = true;
-    for (const timeline of this.#unsettled) {
-      if (timeline.asked !== null && now >= timeline.asked.at + answerWithinMs) late = true;
-    }
+    const late =
+      requests.expire(now, answerWithinMs) ||
+      (oldest !== null && now >= oldest + answerWithinMs) ||
+      this.timelines.isLate(now, answerWithinMs);
     if (late && connection.state.name === "online") this.step({ type: "lost", now, reason: "timeout" });
     this.step({ type: "due", now });
   }
@@ -549,41 +439,10 @@ export class Driver {
     const { connection, clock, events } = this.#parts;
     const { state } = connection;
     const shown = this.#state;
-    let next: ChatState;
-    switch (state.name) {
-      case "idle":
-        return;
-      case "connecting":
-        if (shown.name === "connecting" && shown.url === state.url) return;
-        next = { name: "connecting", url: state.url };
-        break;
-      case "online":
-        if (shown.name === "online") return;
-        next = {
-          name: "online",
-          url: state.url,
-          node: this.#welcome?.node ?? "",
-          session: this.#welcome?.session ?? "",
-        };
-        break;
-      case "offline":
-        if (shown.name === "offline") return;
-        next = {
-          name: "offline",
-          reason: state.reason,
-          retryAt: timestamp(clock.wall() + Math.max(Math.ceil(state.retryAt - clock.now()), 0)),
-        };
-        break;
-      case "unauthorized":
-      case "closed":
-        if (shown.name === state.name) return;
-        next = { name: state.name, reason: state.reason };
-        break;
-      default:
-        return unreachable(state);
-    }
-    this.#state = next;
-    events.emit("state", next);
+    if (state.name === shown.name && !(shown.name === "connecting" && "url" in state && state.url !== shown.url))
+      return;
+    this.#state = shownState(state, this.#welcome, clock);
+    events.emit("state", this.#state);
   }
 }
 

@@ -1,8 +1,10 @@
-import type { Line, NodeName, RoomName, Seq, UserName } from "../base/ids.ts";
-import type { Message } from "../protocol/schema.ts";
+import type { Cid, Line, NodeName, RoomName, Seq, UserName } from "../base/ids.ts";
+import type { ClientFrame, Message, ServerFrameOf } from "../protocol/schema.ts";
 import type { ChatEvents, Presence } from "./events.ts";
 import type { MessageStream } from "./message-stream.ts";
+import { ChatError } from "./outcome.ts";
 import type { SentMessage } from "./sent-message.ts";
+import type { Timeline } from "./timeline.ts";
 
 export interface SendOptions {
   /** `text` if not given. */
@@ -65,17 +67,21 @@ export interface Found {
 export interface RoomHost {
   send(room: RoomName, to: UserName | null, body: string, options: SendOptions): SentMessage;
   messages(room: RoomName, options: MessagesOptions): MessageStream;
-  history(room: RoomName, options: HistoryOptions): Promise<HistoryPage>;
-  lookup(room: RoomName, cid: string, from: string | undefined, options: RequestOptions): Promise<Found>;
-  join(room: RoomName, isPrivate: boolean, options: RequestOptions): Promise<{ line: Line; head: Seq }>;
-  simple(
-    frame: { t: "leave"; room: RoomName } | { t: "read"; room: RoomName; seq: Seq },
+  /** Asks, and answers with the `ok` of this name; throws a `ChatError` otherwise. */
+  request<Name extends AnswerName>(
+    frameOf: (id: number) => ClientFrame,
     options: RequestOptions,
-  ): Promise<void>;
-  presence(room: RoomName, options: RequestOptions): Promise<Presence>;
-  typing(room: RoomName): void;
+  ): Promise<ServerFrameOf<Name>>;
+  timeline(room: RoomName): Timeline;
+  /** What the server said of itself, if any has yet. */
+  server(): ServerFrameOf<"welcome"> | null;
+  /** Says something that needs no answer; lost without a link. */
+  say(frame: ClientFrame): void;
   on<Name extends keyof ChatEvents>(name: Name, listener: (event: ChatEvents[Name]) => void): () => void;
 }
+
+/** What requests are answered with. */
+export type AnswerName = "okRooms" | "okHist" | "okLookup" | "okJoin" | "okPresence" | "okDone";
 
 /** One room, or the direct room with one user. Holds nothing but its name; make as many as you like. */
 export class Room {
@@ -105,36 +111,61 @@ export class Room {
     return this.#host.messages(this.name, options);
   }
 
-  history(options: HistoryOptions = {}): Promise<HistoryPage> {
-    return this.#host.history(this.name, options);
+  async history(options: HistoryOptions = {}): Promise<HistoryPage> {
+    const { name: room } = this;
+    const { before, after, around, level } = options;
+    for (const place of [before, after, around, options.limit, options.atLeast]) checkWhole(place);
+    const limitMax = this.#host.server()?.limits.histItemsMax ?? Infinity;
+    const limit = options.limit === undefined ? undefined : Math.min(options.limit, limitMax);
+    const page = await this.#host.request<"okHist">((id) => {
+      // Looked at when it is asked, not when it is queued: what was stored meanwhile must be there.
+      const atLeast = Math.max(this.#host.timeline(room).seen, options.atLeast ?? 0);
+      const place = { before, after, around, limit, level, atLeast: atLeast === 0 ? undefined : atLeast };
+      return { t: "hist", id, room, ...place } as ClientFrame;
+    }, options);
+    this.#host.timeline(room).learn(page.line, page.head);
+    return page;
   }
 
   /** Asks whether a message is stored; linearizable. `from` is oneself if not given. */
-  lookup(cid: string, from?: string, options: RequestOptions = {}): Promise<Found> {
-    return this.#host.lookup(this.name, cid, from, options);
+  async lookup(cid: string, from?: string, options: RequestOptions = {}): Promise<Found> {
+    const place = { room: this.name, cid: cid as Cid, from: from as UserName | undefined };
+    const answer = await this.#host.request<"okLookup">((id) => ({ t: "lookup", id, ...place }), options);
+    const { seq, head } = answer;
+    return { seq, head };
   }
 
   /** Becomes a member; makes the room where that is allowed. */
-  join(options: RequestOptions & { readonly private?: boolean } = {}): Promise<{ line: Line; head: Seq }> {
-    return this.#host.join(this.name, options.private === true, options);
+  async join(options: RequestOptions & { readonly private?: boolean } = {}): Promise<{ line: Line; head: Seq }> {
+    const { name: room } = this;
+    const answer = this.#host.request<"okJoin">(
+      (id) => ({ t: "join", id, room, private: options.private === true ? true : undefined }),
+      options,
+    );
+    const { line, head } = await answer;
+    this.#host.timeline(room).learn(line, head);
+    return { line, head };
   }
 
-  leave(options: RequestOptions = {}): Promise<void> {
-    return this.#host.simple({ t: "leave", room: this.name }, options);
+  async leave(options: RequestOptions = {}): Promise<void> {
+    await this.#host.request<"okDone">((id) => ({ t: "leave", id, room: this.name }), options);
   }
 
   /** Marks everything up to `seq` as read. */
-  markRead(seq: number, options: RequestOptions = {}): Promise<void> {
-    return this.#host.simple({ t: "read", room: this.name, seq: seq as Seq }, options);
+  async markRead(seq: number, options: RequestOptions = {}): Promise<void> {
+    checkWhole(seq);
+    await this.#host.request<"okDone">((id) => ({ t: "read", id, room: this.name, seq: seq as Seq }), options);
   }
 
-  presence(options: RequestOptions = {}): Promise<Presence> {
-    return this.#host.presence(this.name, options);
+  async presence(options: RequestOptions = {}): Promise<Presence> {
+    const { name: room } = this;
+    const { users, count } = await this.#host.request<"okPresence">((id) => ({ t: "presence", id, room }), options);
+    return { room, users, count };
   }
 
   /** Tells the others; lost when there is no link right now. */
   typing(): void {
-    this.#host.typing(this.name);
+    this.#host.say({ t: "typing", room: this.name });
   }
 
   /** What happens in this room: `read`, `typing`, `presence`, `send`. Answers how to stop listening. */
@@ -145,5 +176,11 @@ export class Room {
     return this.#host.on(name, (event) => {
       if (event.room === this.name) listener(event);
     });
+  }
+}
+
+function checkWhole(value: number | undefined): void {
+  if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+    throw new ChatError("bad_request", `${value} is not a place in a room`);
   }
 }
