@@ -76,12 +76,6 @@ export class DirectMessages {
     return stream;
   }
 
-  /** Another cluster: nothing that was handed out says anything about it. */
-  discardPositions(): void {
-    this.#handed.clear();
-    this.#saved = [];
-  }
-
   /** Asks for the list of rooms, if anybody wants direct messages: after each greeting, and when an unknown room speaks. */
   refresh(): void {
     if (this.#consumers.size === 0) return;
@@ -124,10 +118,6 @@ export class DirectMessages {
       timelines.of(known.room).line ??= known.line;
       timelines.read(known.room, reader);
     }
-  }
-
-  closeAll(end: (stream: MessageStream) => void): void {
-    for (const { stream } of this.#consumers) end(stream);
   }
 
   #startOf({ room, line, read, head }: KnownRoom): Seq {

@@ -61,6 +61,11 @@ const answerWithinMs = 10_000 as Millis;
 const failuresBeforeMove = 2;
 export class Driver {
   readonly #parts: DriverParts;
+  readonly #clock: Clock;
+  readonly #connection: Connection;
+  readonly #outbox: Outbox;
+  readonly #requests: Requests;
+  readonly #events: Emitter<ChatEvents>;
   readonly #token: GreetingToken;
   readonly timelines = new Timelines(() => this.wake());
   #attempt: Attempt | null = null;
@@ -74,6 +79,11 @@ export class Driver {
 
   constructor(parts: DriverParts) {
     this.#parts = parts;
+    this.#clock = parts.clock;
+    this.#connection = parts.connection;
+    this.#outbox = parts.outbox;
+    this.#requests = parts.requests;
+    this.#events = parts.events;
     this.#token = new GreetingToken(parts.token);
   }
 
@@ -93,27 +103,27 @@ export class Driver {
   readonly #id = (): number => this.#nextId++;
 
   step(event: ConnectionEvent): void {
-    for (const effect of this.#parts.connection.step(event)) this.#perform(effect);
+    for (const effect of this.#connection.step(event)) this.#perform(effect);
     this.#showState();
     this.wake();
   }
 
   /** Says something that needs no answer; lost when there is no link. */
   say(frame: ClientFrame): void {
-    if (this.#parts.connection.state.name === "online") this.#write([frame]);
+    if (this.#connection.state.name === "online") this.#write([frame]);
   }
 
   /** Tries at once, also with a token that was refused: somebody says that things are different now. */
   retry(): void {
     this.#token.forgive();
-    this.step({ type: "retry", now: this.#parts.clock.now() });
+    this.step({ type: "retry", now: this.#clock.now() });
   }
 
   /** Something may have to be written: at the end of this turn. */
   wake(): void {
     if (this.#pumpAsked || this.#state.name === "closed") return;
     this.#pumpAsked = true;
-    this.#parts.clock.defer(() => {
+    this.#clock.defer(() => {
       this.#pumpAsked = false;
       this.#pump();
     });
@@ -141,11 +151,10 @@ export class Driver {
   }
 
   #drop(reason: string): void {
-    const { outbox, requests } = this.#parts;
     this.#attempt?.link.close(1000, reason);
     this.#attempt = null;
-    const out = outbox.lost();
-    requests.lost();
+    const out = this.#outbox.lost();
+    this.#requests.lost();
     this.timelines.lost();
     for (const entry of out) this.#parts.changed(entry);
   }
@@ -182,12 +191,12 @@ export class Driver {
   }
 
   #isCurrent(attempt: number): boolean {
-    const { state } = this.#parts.connection;
+    const { state } = this.#connection;
     return (state.name === "connecting" || state.name === "online") && state.attempt === attempt;
   }
 
   #lose(attempt: number, reason: string): void {
-    if (this.#isCurrent(attempt)) this.step({ type: "lost", now: this.#parts.clock.now(), reason });
+    if (this.#isCurrent(attempt)) this.#loseLink(reason);
   }
 
   #linkClosed(attempt: number, code: number | null, reason: string): void {
@@ -205,19 +214,19 @@ export class Driver {
     const isOfToken = error.code === "unauthorized" && !error.retryable;
     if (!error.retryable && !(isOfToken && this.#token.canRenew)) this.#parts.closed(error.code, error);
     else if (isOfToken && !this.#token.refused()) this.#unauthorized(error.message);
-    else this.step({ type: "lost", now: this.#parts.clock.now(), reason: error.code });
+    else this.#loseLink(error.code);
   }
 
   /** No token is accepted: nothing is tried any more, and nobody waits for answers. What is to be sent stays. */
   #unauthorized(reason: string): void {
     this.step({ type: "refused", reason });
-    this.#parts.requests.endAll(new ChatError("unauthorized", reason));
+    this.#requests.endAll(new ChatError("unauthorized", reason));
   }
 
   #received(number: number, data: string | Uint8Array): void {
     const attempt = this.#attempt;
     if (attempt?.number !== number || attempt.open === null) return;
-    this.#parts.connection.heard(this.#parts.clock.now());
+    this.#connection.heard(this.#clock.now());
     let frames: readonly ServerFrame[];
     try {
       frames = attempt.open.received(data);
@@ -235,7 +244,7 @@ export class Driver {
 
   /** Of the present link only. */
   #loseLink(reason: string): void {
-    this.step({ type: "lost", now: this.#parts.clock.now(), reason });
+    this.step({ type: "lost", now: this.#clock.now(), reason });
   }
 
   /** What no server may send: the next link continues from the positions. */
@@ -244,8 +253,7 @@ export class Driver {
   }
 
   #frame(frame: ServerFrame): void {
-    const { connection, requests, events } = this.#parts;
-    if (connection.state.name === "connecting") {
+    if (this.#connection.state.name === "connecting") {
       if (frame.t === "welcome") this.#welcomed(frame);
       else if (frame.t === "err") this.#refusedFor(errorOf(frame));
       return;
@@ -263,23 +271,23 @@ export class Driver {
       case "gap":
         if (this.timelines.known(frame.room)?.gap(frame) === false) this.#violated("a gap out of place");
         if (frame.reason === "reset") {
-          events.emit("reset", { room: frame.room });
+          this.#events.emit("reset", { room: frame.room });
           this.timelines.touch(frame.room);
         }
         return;
       case "room":
         this.timelines.known(frame.room)?.learn(frame.line, frame.head);
         this.#parts.directRoom(frame);
-        events.emit("room", frame);
+        this.#events.emit("room", frame);
         return;
       case "read":
       case "typing":
       case "presence":
-        events.emit(frame.t, frame);
+        this.#events.emit(frame.t, frame);
         return;
       case "drain":
         // With nowhere else to go, what is on its way is still answered here.
-        if (connection.hasOther()) this.#loseLink("drain");
+        if (this.#connection.hasOther()) this.#loseLink("drain");
         return;
       case "settled":
         // What a mesh showed as provisional has its place now: read on from the last settled one.
@@ -287,7 +295,7 @@ export class Driver {
         this.timelines.touch(frame.room);
         return;
       case "pong":
-        requests.answered(Number(frame.id), frame);
+        this.#requests.answered(Number(frame.id), frame);
         return;
       case "welcome":
       case "caught-up":
@@ -299,15 +307,15 @@ export class Driver {
 
   #welcomed(welcome: ServerFrameOf<"welcome">): void {
     if (this.#cluster !== null && this.#cluster !== welcome.cluster) {
-      this.#parts.outbox.forgetPrevious();
+      this.#outbox.forgetPrevious();
       this.timelines.reset();
-      this.#parts.events.emit("reset", { room: null });
+      this.#events.emit("reset", { room: null });
     }
     this.#token.forgive();
     this.#cluster = welcome.cluster;
     this.#welcome = welcome;
     const { heartbeatMs, servers } = welcome;
-    this.step({ type: "welcome", now: this.#parts.clock.now(), heartbeatMs, servers });
+    this.step({ type: "welcome", now: this.#clock.now(), heartbeatMs, servers });
     this.#parts.welcomed(welcome);
   }
 
@@ -320,46 +328,44 @@ export class Driver {
   }
 
   #ok(ok: Extract<ServerFrame, { t: "ok" }>): void {
-    const { outbox, requests } = this.#parts;
     const id = Number(ok.id);
     if (ok.of === "send") {
-      const entry = outbox.attempt(id);
+      const entry = this.#outbox.attempt(id);
       if (entry === null) return;
       if (ok.seq !== null) this.timelines.of(entry.send.room).wrote(ok.line, ok.seq);
-      outbox.stored(entry, ok);
+      this.#outbox.stored(entry, ok);
       this.#parts.changed(entry);
     } else if (ok.of === "sub") {
       this.timelines.known(ok.room)?.subscribed(ok);
       this.timelines.touch(ok.room);
     } else {
-      const entry = ok.of === "lookup" ? outbox.attempt(id) : null;
+      const entry = ok.of === "lookup" ? this.#outbox.attempt(id) : null;
       if (entry === null || ok.of !== "lookup") {
-        requests.answered(id, ok);
+        this.#requests.answered(id, ok);
         return;
       }
       // Behind that place it would have been stored, and part of what stood there is not kept any more.
       const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.timelines.known(ok.room)) + 1;
-      outbox.lookedUp(entry, ok.seq, isPartGone);
+      this.#outbox.lookedUp(entry, ok.seq, isPartGone);
       this.#parts.changed(entry);
     }
   }
 
   #err(frame: ServerFrameOf<"err">): void {
-    const { outbox, requests, events, clock } = this.#parts;
     const error = errorOf(frame);
     if (frame.id === undefined) {
-      events.emit("error", { code: error.code, message: error.message });
+      this.#events.emit("error", { code: error.code, message: error.message });
       return;
     }
     const id = Number(frame.id);
-    const now = clock.now();
-    const entry = outbox.attempt(id);
+    const now = this.#clock.now();
+    const entry = this.#outbox.attempt(id);
     let failures: number | null = null;
     if (entry !== null) {
-      failures = outbox.failed(entry, { ...frame, retryAfterMs: frame.retryAfterMs ?? null }, now);
+      failures = this.#outbox.failed(entry, { ...frame, retryAfterMs: frame.retryAfterMs ?? null }, now);
       this.#parts.changed(entry);
     } else {
-      failures = requests.failed(id, error, frame.retryable, now) ?? this.timelines.failed(id, error, now);
+      failures = this.#requests.failed(id, error, frame.retryable, now) ?? this.timelines.failed(id, error, now);
     }
     if (frame.retryable && failures !== null && failures >= failuresBeforeMove) {
       this.step({ type: "move", now, reason: error.code, hint: frame.hint ?? null });
@@ -367,27 +373,26 @@ export class Driver {
   }
 
   #pump(): void {
-    const { connection, outbox, requests, clock } = this.#parts;
     if (this.#state.name === "closed") return;
-    const now = clock.now();
+    const now = this.#clock.now();
     let recheckAt = Infinity;
     const open = this.#attempt?.open ?? null;
-    if (connection.state.name === "online" && open !== null) {
+    if (this.#connection.state.name === "online" && open !== null) {
       const buffered = open.bufferedBytes();
       if (buffered < bufferedBytesMax) this.#gather(now, bufferedBytesMax - buffered);
-      if (outbox.size > outbox.inFlight && open.bufferedBytes() >= bufferedBytesMax) recheckAt = now + bufferedRetryMs;
+      if (this.#outbox.size > this.#outbox.inFlight && open.bufferedBytes() >= bufferedBytesMax)
+        recheckAt = now + bufferedRetryMs;
     }
-    this.#arm(Math.min(recheckAt, this.#dueAt(now), requests.dueAt(now) ?? Infinity));
+    this.#arm(Math.min(recheckAt, this.#dueAt(now), this.#requests.dueAt(now) ?? Infinity));
   }
 
   #gather(now: Millis, budget: number): void {
-    const { outbox, requests } = this.#parts;
     const frames: ClientFrame[] = [];
     this.timelines.take(now, this.#id, frames);
-    requests.take(now, this.#id, frames);
+    this.#requests.take(now, this.#id, frames);
     const entries: OutboxEntry[] = [];
     const inFlightMax = this.#welcome?.limits.sendsInFlightMax ?? 1;
-    outbox.take(now, { inFlightMax, budget, nextId: this.#id }, entries);
+    this.#outbox.take(now, { inFlightMax, budget, nextId: this.#id }, entries);
     for (const entry of entries) frames.push(sendFrame(entry, this.timelines.known(entry.send.room)));
     this.#write(frames);
     for (const entry of entries) this.#parts.changed(entry);
@@ -403,12 +408,11 @@ export class Driver {
 
   /** When something on the link is due: a heartbeat, a try, an answer that is late, a wait that is over. */
   #dueAt(now: Millis): number {
-    const { connection, outbox } = this.#parts;
-    let due: number = connection.dueAt() ?? Infinity;
-    if (connection.state.name !== "online") return due;
-    const oldest = outbox.oldestSentAt();
+    let due: number = this.#connection.dueAt() ?? Infinity;
+    if (this.#connection.state.name !== "online") return due;
+    const oldest = this.#outbox.oldestSentAt();
     if (oldest !== null) due = Math.min(due, oldest + answerWithinMs);
-    due = Math.min(due, outbox.dueAt(now) ?? Infinity);
+    due = Math.min(due, this.#outbox.dueAt(now) ?? Infinity);
     return Math.min(due, this.timelines.dueAt(now, answerWithinMs));
   }
 
@@ -417,32 +421,29 @@ export class Driver {
     if (at === Infinity || (this.#timer !== null && this.#timerAt <= at)) return;
     this.#timer?.cancel();
     this.#timerAt = at;
-    const { clock } = this.#parts;
-    this.#timer = clock.after(Math.max(at - clock.now(), 0) as Millis, () => {
+    this.#timer = this.#clock.after(Math.max(at - this.#clock.now(), 0) as Millis, () => {
       this.#timer = null;
-      this.#due(clock.now());
+      this.#due(this.#clock.now());
     });
   }
 
   #due(now: Millis): void {
-    const { connection, outbox, requests } = this.#parts;
-    const oldest = outbox.oldestSentAt();
+    const oldest = this.#outbox.oldestSentAt();
     const late =
-      requests.expire(now, answerWithinMs) ||
+      this.#requests.expire(now, answerWithinMs) ||
       (oldest !== null && now >= oldest + answerWithinMs) ||
       this.timelines.isLate(now, answerWithinMs);
-    if (late && connection.state.name === "online") this.step({ type: "lost", now, reason: "timeout" });
+    if (late && this.#connection.state.name === "online") this.step({ type: "lost", now, reason: "timeout" });
     this.step({ type: "due", now });
   }
 
   #showState(): void {
-    const { connection, clock, events } = this.#parts;
-    const { state } = connection;
+    const { state } = this.#connection;
     const shown = this.#state;
     if (state.name === shown.name && !(shown.name === "connecting" && "url" in state && state.url !== shown.url))
       return;
-    this.#state = shownState(state, this.#welcome, clock);
-    events.emit("state", this.#state);
+    this.#state = shownState(state, this.#welcome, this.#clock);
+    this.#events.emit("state", this.#state);
   }
 }
 

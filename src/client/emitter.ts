@@ -39,10 +39,6 @@ export class Emitter<Events extends object> {
     }
   }
 
-  listenerCount(name: keyof Events): number {
-    return this.#listeners.get(name)?.size ?? 0;
-  }
-
   clear(): void {
     this.#listeners.clear();
   }

@@ -3,6 +3,7 @@ import type { Cid, RoomName, Seq } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { fraction } from "../base/random.ts";
 import type { Millis } from "../base/units.ts";
+import { backoffMs } from "./backoff.ts";
 import { SendRefused, SendUnknown } from "./outcome.ts";
 import type { AttemptError, Outcome, Stored } from "./outcome.ts";
 import type { SavedSend } from "./ports.ts";
@@ -84,7 +85,6 @@ const ordersMax = 3;
 /** What a server answers that takes fewer at once than were sent. */
 const hasTooMuch: ReadonlySet<string> = new Set(["overloaded", "rate_limited"]);
 const retryMs = 100;
-const retryMsMax = 5_000;
 /** Lanes without an entry that are remembered for `prev` alone. */
 const idleLanesMax = 1_000;
 
@@ -432,7 +432,7 @@ export class Outbox {
   }
 
   #wait(lane: Lane, error: AttemptError, now: Millis): void {
-    const asked = error.retryAfterMs ?? Math.min(retryMs * 2 ** Math.min(lane.failures, 8), retryMsMax);
+    const asked = backoffMs(error.retryAfterMs, retryMs, lane.failures);
     lane.failures++;
     // Never sooner than the server asks, and not all clients at the same moment.
     const delay = asked + fraction(this.#random) * Math.max(asked / 2, 1);

@@ -1,3 +1,4 @@
+import { backoffMs } from "./backoff.ts";
 import { ChatError } from "./outcome.ts";
 import type { Random } from "../base/random.ts";
 import { fraction } from "../base/random.ts";
@@ -24,7 +25,6 @@ export interface PendingRequest {
 const inFlightMax = 32;
 const waitingMax = 1_024;
 const retryMs = 200;
-const retryMsMax = 5_000;
 
 export class Requests {
   readonly #random: Random;
@@ -33,10 +33,6 @@ export class Requests {
 
   constructor(random: Random) {
     this.#random = random;
-  }
-
-  get size(): number {
-    return this.#pending.size;
   }
 
   add(
@@ -81,7 +77,7 @@ export class Requests {
   failed(id: number, fault: ChatError, retryable: boolean, now: Millis): number | null {
     const request = this.#inFlight.get(id);
     if (request === undefined) return null;
-    const asked = fault.retryAfterMs ?? Math.min(retryMs * 2 ** Math.min(request.failures, 8), retryMsMax);
+    const asked = backoffMs(fault.retryAfterMs, retryMs, request.failures);
     const notBefore = now + asked + (fraction(this.#random) * asked) / 2;
     if (!retryable || notBefore >= request.deadline) {
       this.#end(request, fault);

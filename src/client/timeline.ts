@@ -1,3 +1,4 @@
+import { backoffMs } from "./backoff.ts";
 import type { ChatError } from "./outcome.ts";
 import type { Line, RoomName, Seq } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
@@ -19,7 +20,6 @@ type Stream =
   | { readonly state: "live"; position: Seq };
 
 const retryMs = 200;
-const retryMsMax = 5_000;
 
 export class Timeline {
   readonly room: RoomName;
@@ -120,8 +120,7 @@ export class Timeline {
       return null;
     }
     this.#failures++;
-    const asked = fault.retryAfterMs ?? Math.min(retryMs * 2 ** Math.min(this.#failures, 8), retryMsMax);
-    this.#retryAt = now + asked;
+    this.#retryAt = now + backoffMs(fault.retryAfterMs, retryMs, this.#failures);
     return this.#failures;
   }
 

@@ -18,7 +18,7 @@ export const kindCharactersMax = 32;
 export const kindBytesMax = 128;
 
 /** One entry for each ASCII character: 1 = fine in a name, 2 = fine in a cid, 3 = fine in both. */
-const ascii = asciiClasses();
+const ascii = /* @__PURE__ */ asciiClasses();
 
 function asciiClasses(): Uint8Array {
   const classes = new Uint8Array(128);

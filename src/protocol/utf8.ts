@@ -4,8 +4,8 @@ import { Fault } from "../base/error-codes.ts";
  * Text as UTF-8 bytes, both ways, without mending anything: a lone surrogate or an invalid byte is refused, and a
  * leading byte order mark is a character like any other.
  */
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const encoder = /* @__PURE__ */ new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Bytes that `text` takes in UTF-8, or -1 when it holds a lone surrogate and has no UTF-8 form. */
 export function utf8Length(text: string): number {
