@@ -22,6 +22,7 @@ const shapes: Readonly<Record<string, string>> = {
   "ok lookup": "room cid,head,seq",
   "ok rooms": ",,",
   "ok presence": "room,,",
+  "ok members": "room,count,",
   err: "code message,,",
   msg: "room from cid kind body,ts epoch,seq",
   room: "room line,first head read,",
@@ -35,6 +36,7 @@ const shapes: Readonly<Record<string, string>> = {
   settled: "room,,",
 };
 const itemShape = "from cid kind body,ts epoch,seq";
+const memberShape = "user role,,";
 const roomShape = "room line,first head read unread,";
 const limitsShape = ",bodyBytesMax frameBytesMax histItemsMax subsMax roomsMax sendsInFlightMax,";
 
@@ -92,6 +94,7 @@ export function jsonEncoding(carrier: "messages" | "lines"): Encoding {
       }
     }
     if (key === "ok hist") checkList(fields["items"], itemShape);
+    if (key === "ok members") checkList(fields["members"], memberShape);
     if (key === "ok rooms") checkList(fields["rooms"], roomShape);
     into.push(value as ServerFrame);
   };

@@ -61,6 +61,15 @@ export interface Found {
   /** Where it is; null: not stored up to `head`. */
   readonly seq: Seq | null;
   readonly head: Seq;
+  /** The oldest `seq` still kept: what was stored before it and removed is not found. */
+  readonly first?: Seq;
+}
+
+export interface MembersPage {
+  readonly members: readonly { readonly user: UserName; readonly role: "owner" | "moderator" | "member" }[];
+  readonly count: number;
+  /** There are more behind the last of these. */
+  readonly more: boolean;
 }
 
 /** What a room needs of the client it belongs to. */
@@ -81,7 +90,7 @@ export interface RoomHost {
 }
 
 /** What requests are answered with. */
-export type AnswerName = "okRooms" | "okHist" | "okLookup" | "okJoin" | "okPresence" | "okDone";
+export type AnswerName = "okRooms" | "okHist" | "okLookup" | "okJoin" | "okPresence" | "okMembers" | "okDone";
 
 /** One room, or the direct room with one user. Holds nothing but its name; make as many as you like. */
 export class Room {
@@ -131,8 +140,8 @@ export class Room {
   async lookup(cid: string, from?: string, options: RequestOptions = {}): Promise<Found> {
     const place = { room: this.name, cid: cid as Cid, from: from as UserName | undefined };
     const answer = await this.#host.request<"okLookup">((id) => ({ t: "lookup", id, ...place }), options);
-    const { seq, head } = answer;
-    return { seq, head };
+    const { seq, head, first } = answer;
+    return { seq, head, ...(first === undefined ? {} : { first }) };
   }
 
   /** Becomes a member; makes the room where that is allowed. */
@@ -149,6 +158,27 @@ export class Room {
 
   async leave(options: RequestOptions = {}): Promise<void> {
     await this.#host.request<"okDone">((id) => ({ t: "leave", id, room: this.name }), options);
+  }
+
+  /** Makes somebody a member: the way into a private room. For its owner and moderators. */
+  async invite(user: string, options: RequestOptions = {}): Promise<void> {
+    const frame = { t: "invite", room: this.name, user: user as UserName } as const;
+    await this.#host.request<"okDone">((id) => ({ ...frame, id }), options);
+  }
+
+  /** Puts a member out. For the owner; a moderator may put out plain members. */
+  async remove(user: string, options: RequestOptions = {}): Promise<void> {
+    const frame = { t: "remove", room: this.name, user: user as UserName } as const;
+    await this.#host.request<"okDone">((id) => ({ ...frame, id }), options);
+  }
+
+  /** Members behind the name `after`, in the order of the bytes of their names; `count` is of all. */
+  async members(options: RequestOptions & { after?: string; limit?: number } = {}): Promise<MembersPage> {
+    checkWhole(options.limit);
+    const place = { room: this.name, after: options.after as UserName | undefined, limit: options.limit };
+    const answer = await this.#host.request<"okMembers">((id) => ({ t: "members", id, ...place }), options);
+    const { members, count, more } = answer;
+    return { members, count, more };
   }
 
   /** Marks everything up to `seq` as read. */

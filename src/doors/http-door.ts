@@ -20,7 +20,7 @@ import { answerHeaders, json, problemResponse } from "./json-response.ts";
 import { type Page, pageResponse } from "./page.ts";
 import { problemHeaders, problemOf, unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
-import type { RequestPort } from "./server-port.ts";
+import type { AskFrame, RequestPort } from "./server-port.ts";
 import { addressOf } from "./socket-stream.ts";
 import { distrustOf, isForeignFriend, type Trust } from "./trust.ts";
 
@@ -196,6 +196,26 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
     return new Response(null, { status: 204, headers: answerHeaders });
   });
 
+  app.get("/v1/rooms/:room/members", async (context) => {
+    const { after, ...query } = context.req.query();
+    const answer = await ask(context, "members", {
+      room: context.req.param("room"),
+      ...numbersOf(query, ["limit"]),
+      ...(after === undefined ? {} : { after }),
+    });
+    return json(withoutFrame(answer));
+  });
+
+  app.put("/v1/rooms/:room/members/:user", async (context) => {
+    await ask(context, "invite", context.req.param());
+    return new Response(null, { status: 204, headers: answerHeaders });
+  });
+
+  app.delete("/v1/rooms/:room/members/:user", async (context) => {
+    await ask(context, "remove", context.req.param());
+    return new Response(null, { status: 204, headers: answerHeaders });
+  });
+
   app.put("/v1/rooms/:room/read", async (context) => {
     const caller = await callerOf(context);
     const fields = await optionalJson(context);
@@ -279,7 +299,7 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
   };
 }
 
-type AskName = Extract<ClientFrameName, "join" | "leave" | "hist" | "lookup" | "read" | "rooms">;
+type AskName = Extract<ClientFrameName, AskFrame["t"]>;
 
 /** The frame of these fields, checked as if a client had sent it. Throws its Fault. */
 function checked<N extends ClientFrameName>(name: N, fields: JsonObject, limits: Limits): ClientFrameOf<N> {

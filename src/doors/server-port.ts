@@ -16,7 +16,9 @@ export interface ConnectionPort {
 }
 
 /** What an HTTP request may ask besides sending and reading a stream. */
-export type AskFrame = ClientFrameOf<"join" | "leave" | "hist" | "lookup" | "read" | "rooms">;
+export type AskFrame = ClientFrameOf<
+  "join" | "leave" | "invite" | "remove" | "members" | "hist" | "lookup" | "read" | "rooms"
+>;
 
 /** What a room's history amounts to, up to a seq: equal on all servers for equal `upto`. */
 export interface RoomDigest {

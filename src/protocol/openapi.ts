@@ -46,6 +46,7 @@ function schemas(): Readonly<Record<string, JsonSchema>> {
     found: fieldsSchema(serverFrames.okLookup.fields),
     joined: fieldsSchema(serverFrames.okJoin.fields),
     rooms: fieldsSchema(serverFrames.okRooms.fields),
+    members: fieldsSchema(serverFrames.okMembers.fields),
     room: { type: "object", properties: { private: fieldSchema(clientFrames.join.fields.private) } },
     digest: {
       type: "object",
@@ -177,6 +178,28 @@ function paths(): Readonly<Record<string, JsonSchema>> {
       },
       delete: { summary: "Leave a room", responses: { "204": { description: "No member any more." }, ...failed } },
     },
+    "/v1/rooms/{room}/members": {
+      get: {
+        summary: "Who is a member",
+        parameters: [
+          room,
+          inQuery("after", fieldSchema(clientFrames.members.fields.after), "Names behind this one."),
+          inQuery("limit", fieldSchema(clientFrames.members.fields.limit), "At most this many."),
+        ],
+        responses: { "200": answer("A page of them.", ref("members")), ...failed },
+      },
+    },
+    "/v1/rooms/{room}/members/{user}": {
+      parameters: [room, user],
+      put: {
+        summary: "Make somebody a member; for the owner and moderators",
+        responses: { "204": { description: "A member now." }, ...failed },
+      },
+      delete: {
+        summary: "Put a member out; for the owner, and for moderators where it is a plain member",
+        responses: { "204": { description: "No member any more." }, ...failed },
+      },
+    },
     "/v1/rooms/{room}/read": {
       put: {
         summary: "Move my read mark; it never goes back",
@@ -212,7 +235,10 @@ function paths(): Readonly<Record<string, JsonSchema>> {
         ],
         responses: {
           "200": answer("There.", ref("found")),
-          "404": { ...problemResponse, description: "Not stored from `first` to `head`, which are told; or not for this user." },
+          "404": {
+            ...problemResponse,
+            description: "Not stored from `first` to `head`, which are told; or not for this user.",
+          },
           ...failed,
         },
       },

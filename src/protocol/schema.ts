@@ -254,6 +254,31 @@ export const clientFrames = {
   presence: { code: 12, t: "presence", id: "required", fields: { room }, doc: "Who is there." },
   typing: { code: 13, t: "typing", id: "none", fields: { room }, doc: "I am typing. Not answered." },
   ping: { code: 14, t: "ping", id: "required", fields: {}, doc: "Answered by `pong`." },
+  invite: {
+    code: 15,
+    t: "invite",
+    id: "required",
+    fields: { room, user: { ...user, doc: "who becomes a member" } },
+    doc: "Make somebody a member: the way into a private room. For its owner and moderators.",
+  },
+  remove: {
+    code: 16,
+    t: "remove",
+    id: "required",
+    fields: { room, user: { ...user, doc: "who is a member no longer" } },
+    doc: "Put a member out. For the owner; a moderator may put out plain members.",
+  },
+  members: {
+    code: 17,
+    t: "members",
+    id: "required",
+    fields: {
+      room,
+      after: { ...user, optional: true, doc: "names behind this one; from the first if not given" },
+      limit: { ...count, min: 1, optional: true, doc: "at most this many; 100 if not given" },
+    },
+    doc: "Who is a member, in the order of the bytes of the names.",
+  },
 } as const satisfies Record<string, FrameSpec>;
 
 export const serverFrames = {
@@ -291,7 +316,7 @@ export const serverFrames = {
     of: "done",
     id: "required",
     fields: {},
-    doc: "`refresh`, `leave`, `unsub` or `read` is done.",
+    doc: "`refresh`, `leave`, `unsub`, `read`, `invite` or `remove` is done.",
   },
   okSend: {
     code: 131,
@@ -439,7 +464,7 @@ export const serverFrames = {
       room,
       from: { ...seq, doc: "first missing" },
       to: { ...seq, doc: "last missing" },
-      reason: { ...word, doc: "`retention`, `deleted`, `reset`, `unavailable` or another word" },
+      reason: { ...word, doc: "`retention`, `deleted`, `removed`, `reset`, `damaged` or another word" },
       line: { ...line, optional: true, doc: "the line from now on" },
     },
     doc: "These cannot be given.",
@@ -486,6 +511,26 @@ export const serverFrames = {
       },
     },
     doc: "Mesh: the order of these is final.",
+  },
+  okMembers: {
+    code: 149,
+    t: "ok",
+    of: "members",
+    id: "required",
+    fields: {
+      room,
+      count: { ...count, doc: "members in all" },
+      more: { ...flag, doc: "the page ended at a limit" },
+      members: {
+        type: "list",
+        item: {
+          type: "object",
+          fields: { user, role: { ...word, oneOf: ["owner", "moderator", "member"] } },
+        },
+        itemsMax: 10_000,
+      },
+    },
+    doc: "A page of members.",
   },
 } as const satisfies Record<string, FrameSpec>;
 

@@ -6,7 +6,7 @@ import type { Limits } from "../base/limits.ts";
 import { millis } from "../base/units.ts";
 import type { ClientFrameOf, Message, ServerFrame } from "../protocol/schema.ts";
 import { textOf, utf8 } from "../protocol/utf8.ts";
-import { type Command, commandTypes, encodeCommand, noticeKinds } from "../rooms/commands.ts";
+import { type Command, encodeCommand } from "../rooms/commands.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import {
   bodyStart,
@@ -23,6 +23,7 @@ import type { Caller } from "./caller.ts";
 import { type Decided, Decision } from "./decision.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { History, PageWanted, RecordRef } from "./history.ts";
+import { Memberships } from "./memberships.ts";
 import type { Orderer } from "./orderer.ts";
 import type { ReadMarks } from "./read-marks.ts";
 
@@ -33,6 +34,9 @@ const pageItemsDefault = 50;
 type Asked =
   | ClientFrameOf<"join">
   | ClientFrameOf<"leave">
+  | ClientFrameOf<"invite">
+  | ClientFrameOf<"remove">
+  | ClientFrameOf<"members">
   | ClientFrameOf<"hist">
   | ClientFrameOf<"lookup">
   | ClientFrameOf<"read">
@@ -47,6 +51,7 @@ export class Requests {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #node: NodeName;
+  readonly memberships: Memberships;
 
   constructor(options: {
     driver: GroupDriver;
@@ -56,6 +61,7 @@ export class Requests {
     clock: Clock;
     limits: Limits;
     node: NodeName;
+    knowsUser: (user: UserName) => boolean;
   }) {
     this.#driver = options.driver;
     this.#orderer = options.orderer;
@@ -64,6 +70,13 @@ export class Requests {
     this.#clock = options.clock;
     this.#limits = options.limits;
     this.#node = options.node;
+    this.memberships = new Memberships({
+      state: options.driver.state,
+      limits: options.limits,
+      command: (command) => this.command(command),
+      readable: (caller, name) => this.readable(caller, name),
+      knowsUser: options.knowsUser,
+    });
   }
 
   get #state(): GroupState {
@@ -73,9 +86,15 @@ export class Requests {
   handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
     switch (frame.t) {
       case "join":
-        return this.#join(caller, frame);
+        return this.memberships.join(caller, frame);
       case "leave":
-        return this.#leave(caller, frame);
+        return this.memberships.leave(caller, frame);
+      case "invite":
+        return this.memberships.invite(caller, frame);
+      case "remove":
+        return this.memberships.remove(caller, frame);
+      case "members":
+        return this.memberships.members(caller, frame);
       case "hist":
         return this.#hist(caller, frame);
       case "lookup":
@@ -114,20 +133,6 @@ export class Requests {
       };
       look();
     });
-  }
-
-  async #join(caller: Caller, frame: ClientFrameOf<"join">): Promise<ServerFrame> {
-    const isPrivate = frame.private === true;
-    await this.command({ type: commandTypes.join, room: utf8(frame.room), user: caller.userBytes, private: isPrivate });
-    const room = this.readable(caller, frame.room);
-    const epoch = this.#state.appliedTerm;
-    return { t: "ok", of: "join", id: frame.id, room: frame.room, line: room.line, head: seq(room.head), epoch };
-  }
-
-  async #leave(caller: Caller, frame: ClientFrameOf<"leave">): Promise<ServerFrame> {
-    this.readable(caller, frame.room);
-    await this.command({ type: commandTypes.leave, room: utf8(frame.room), user: caller.userBytes });
-    return { t: "ok", of: "done", id: frame.id };
   }
 
   async #hist(caller: Caller, frame: ClientFrameOf<"hist">): Promise<ServerFrame> {
@@ -229,22 +234,7 @@ export class Requests {
   }
 
   async #rooms(caller: Caller, frame: ClientFrameOf<"rooms">): Promise<ServerFrame> {
-    return { t: "ok", of: "rooms", id: frame.id, rooms: this.roomsOf(caller.user) };
-  }
-
-  /** The rooms a user belongs to, direct rooms included, by name. */
-  roomsOf(user: UserName): ServerRoom[] {
-    const rooms: ServerRoom[] = [];
-    for (const [name, told] of this.#state.user(user)?.told ?? []) {
-      if (told.kind === noticeKinds.removed) continue;
-      const room = this.#state.room(name);
-      if (room === undefined || !room.mayRead(user)) continue;
-      const read = room.readMark(user);
-      const unread = Math.max(0, room.head - Math.max(read, room.first - 1));
-      const { line, first, head } = room;
-      rooms.push({ room: name, line, first: seq(first), head: seq(head), read: seq(read), unread });
-    }
-    return rooms.sort((a, b) => (a.room < b.room ? -1 : 1));
+    return { t: "ok", of: "rooms", id: frame.id, rooms: this.memberships.roomsOf(caller.user) };
   }
 
   #mustLead(): void {
@@ -253,8 +243,6 @@ export class Requests {
     }
   }
 }
-
-type ServerRoom = Extract<ServerFrame, { of: "rooms" }>["rooms"][number];
 
 /** The message that a record holds, as clients see it. */
 export function messageOf({ bytes, offset }: RecordRef): Message {

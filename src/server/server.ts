@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
-import { groupId, type Incarnation, type NodeName, seq, type UserName } from "../base/ids.ts";
+import { groupId, type Incarnation, type NodeName, type RoomName, seq, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
@@ -141,6 +141,7 @@ export class Server implements SessionHost, CommitListener {
       clock,
       limits,
       node,
+      knowsUser: (user) => this.knowsUser(user),
     });
     this.sealer = new Sealer({
       clock,
@@ -251,8 +252,9 @@ export class Server implements SessionHost, CommitListener {
   opened(session: Session): void {
     this.#greeted(session);
     this.online.add(session);
-    for (const room of this.requests.roomsOf(session.user)) {
-      if (room.room.charCodeAt(0) !== 0x40 || room.unread === 0) continue;
+    for (const room of this.requests.memberships.roomsOf(session.user)) {
+      // One that the user is yet to be told of comes when that is in order.
+      if (room.unread === 0 || !this.online.knowsDirectRoom(session.user, room.room)) continue;
       const { line, first, head, read } = room;
       session.answer({ t: "room", room: room.room, line, first, head, read });
     }
@@ -404,7 +406,7 @@ export class Server implements SessionHost, CommitListener {
         return;
       case "left":
       case "deleted":
-        this.#endWhoMayNotRead(event.room);
+        this.#endWhoMayNotRead(event.room, event.type === "left" ? "removed" : "deleted");
         return;
       case "sealed":
         this.sealer.sealed(event.sealed);
@@ -430,12 +432,14 @@ export class Server implements SessionHost, CommitListener {
 
   /** What a room has to tell a user is proposed to the user's part of the state, until it is acknowledged. */
   #tell(room: Room, notice: { number: number; kind: 1 | 2 | 3; user: UserName }): void {
+    this.requests.memberships.noticed(room, notice);
     const { number, kind } = notice;
     this.#following.push({ type: commandTypes.notice, room: room.nameBytes, user: utf8(notice.user), kind, number });
   }
 
   #told(event: Extract<RoomEvent, { type: "told" }>): void {
     const { user, number } = event;
+    this.requests.memberships.told(user.name, event.room as RoomName, number);
     const name = utf8(event.room);
     this.#following.push({ type: commandTypes.noticeAcknowledged, room: name, user: user.nameBytes, number });
     if (event.kind !== noticeKinds.direct) return;
@@ -459,12 +463,12 @@ export class Server implements SessionHost, CommitListener {
     for (const session of told) if (!session.isSlow()) session.answer(frame);
   }
 
-  #endWhoMayNotRead(room: Room): void {
+  #endWhoMayNotRead(room: Room, reason: "removed" | "deleted"): void {
     const live = this.memory.known(room);
     if (live === undefined) return;
     // Ending one takes it out of the list.
     for (const subscription of Array.from(live.subscriptions)) {
-      if (!room.mayRead(subscription.session.user)) subscription.session.endSubscription(subscription, "deleted");
+      if (!room.mayRead(subscription.session.user)) subscription.session.endSubscription(subscription, reason);
     }
   }
 

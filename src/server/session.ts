@@ -257,6 +257,9 @@ export class Session implements ClientSession, Caller {
         return;
       case "join":
       case "leave":
+      case "invite":
+      case "remove":
+      case "members":
       case "hist":
       case "lookup":
       case "read":

@@ -123,7 +123,7 @@ export class SdkClient implements SimClient {
         if (isOver) return;
         beforeNews();
         if (item.gap !== undefined) {
-          if (isPrivate && item.gap.reason === "deleted") {
+          if (isPrivate && item.gap.reason === "removed") {
             // No gap in what is there: the reader has no business here any more.
             marks.count("put out of a private room");
             wasOut = true;

@@ -274,7 +274,7 @@ describe("requests", () => {
     await expect(room.markRead(1.5)).rejects.toMatchObject({ code: "bad_request" });
     await clock.advance(20);
     expect(await bad).toMatchObject({ code: "bad_request", message: "no cid" });
-    expect(await good).toEqual({ seq: null, head: 0 });
+    expect(await good).toEqual({ seq: null, head: 0, first: 1 });
   });
 
   test("[SDK50] the rest of a room: lookup, leave, read mark, presence, typing, and what others do", async () => {

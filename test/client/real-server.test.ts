@@ -117,7 +117,26 @@ test("[SDK22] [SDK41] beside the server's own core: pipelined sends and a reader
   expect(await reading).toEqual(sent.map((_, i) => `m${i + 1}`));
   const page = await alice.history({ before: 400, limit: 2 });
   expect(page.items.map(({ body }) => body)).toEqual(["m398", "m399"]);
-  expect(await alice.lookup(sent[9]!.cid)).toEqual({ seq: 10, head: 400 });
+  expect(await alice.lookup(sent[9]!.cid)).toEqual({ seq: 10, head: 400, first: 1 });
+});
+
+test("[SDK50] beside the server's own core: a private room, its members, and who is let in and put out", async () => {
+  const { chat } = await town();
+  const [mine, theirs] = [chat("alice").room("den"), chat("bob").room("den")];
+  await mine.join({ private: true });
+  await expect(theirs.members()).rejects.toMatchObject({ code: "not_found" });
+  await mine.invite("bob");
+  expect(await theirs.members({ after: "alice" })).toEqual({
+    members: [{ user: "bob", role: "member" }],
+    count: 2,
+    more: false,
+  });
+  await expect(theirs.invite("carol")).rejects.toMatchObject({ code: "forbidden" });
+  const reading = take(theirs.messages({ after: 0 }), 2);
+  await mine.send("for members");
+  await theirs.markRead(1);
+  await mine.remove("bob");
+  expect(await reading).toEqual(["for members", "gap 2-2 removed"]);
 });
 
 test("[SDK30] [SDK31] beside the server's own core: direct messages for who was away, and who is there", async () => {

@@ -64,12 +64,18 @@ export class FakeRequests extends FakeServer implements RequestPort {
         return { t: "ok", of: "lookup", id, room: frame.room, cid: frame.cid, seq: this.foundSeq as Seq | null, head };
       case "rooms":
         return { t: "ok", of: "rooms", id, rooms: [] };
+      case "members":
+        return { t: "ok", of: "members", id, room: frame.room, count: 1, more: false, members: [member] };
       case "leave":
+      case "invite":
+      case "remove":
       case "read":
         return { t: "ok", of: "done", id };
     }
   }
 }
+
+const member = { user: "alice" as UserName, role: "owner" } as const;
 
 const message = {
   seq: 7 as Seq,

@@ -302,6 +302,25 @@ test("[WS4] text that is no UTF-8 is refused by the codec, and the connection go
   expect(await alice.answer(9)).toMatchObject({ t: "pong" });
 });
 
+test("[HTTP4] members over HTTP, and a removal that a reader over WebSocket is told", async () => {
+  const { http, httpPort } = await town();
+  await http("PUT", "/v1/rooms/den", { private: true });
+  const bob = await overWebSocket(httpPort, "bob");
+  const asBob = (path: string) => http("GET", path, undefined, { "synod-user": "bob" });
+  expect((await asBob("/v1/rooms/den/members")).status).toBe(404);
+  expect((await http("PUT", "/v1/rooms/den/members/bob")).status).toBe(204);
+  expect(await asBob("/v1/rooms/den/members?after=alice&limit=5")).toMatchObject({
+    status: 200,
+    json: { room: "den", count: 2, more: false, members: [{ user: "bob", role: "member" }] },
+  });
+  bob.say({ t: "sub", id: 1, room: "den", after: 0 });
+  await until(() => bob.heard.some(({ of }) => of === "sub"));
+  expect((await http("DELETE", "/v1/rooms/den/members/bob")).status).toBe(204);
+  await until(() => bob.heard.some(({ t, reason }) => t === "gap" && reason === "removed"));
+  expect((await asBob("/v1/rooms/den/members")).status).toBe(404);
+  expect((await http("DELETE", "/v1/rooms/den/members/bob")).status).toBe(404);
+});
+
 test("[DOOR12] a frame that is never finished ends its connection, though bytes keep coming, by every door", async () => {
   const { tcpPort, httpPort } = await town({ limits: { heartbeatMs: 200 } });
   const slow = await overTcp(tcpPort, "alice");

@@ -147,7 +147,7 @@ describe("bits", () => {
   });
 
   test("[PROTO7] an unknown type is unsupported, with its id when that is a number", () => {
-    for (const code of [0, 15, 128, 139, 255]) {
+    for (const code of [0, 99, 128, 139, 255]) {
       expect(refusal(changed(send(), (copy) => (copy[4] = code)))).toStrictEqual(["unsupported", 1]);
       expect(refusal(changed(send({ id: "x" }), (copy) => (copy[4] = code)))).toStrictEqual(["unsupported", null]);
     }

@@ -1,0 +1,177 @@
+import { compareBytes } from "../base/compare-bytes.ts";
+import { Fault } from "../base/error-codes.ts";
+import { type RoomName, seq, type UserName } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import type { ClientFrameOf, ServerFrame, ServerFrameOf } from "../protocol/schema.ts";
+import { utf8 } from "../protocol/utf8.ts";
+import { type Command, commandTypes, type NoticeKind, noticeKinds, type Role, roles } from "../rooms/commands.ts";
+import type { GroupState } from "../rooms/group-state.ts";
+import type { Room } from "../rooms/room.ts";
+import type { Caller } from "./caller.ts";
+import type { Decided } from "./decision.ts";
+
+const pageMembersDefault = 100;
+
+type ListedRoom = ServerFrameOf<"okRooms">["rooms"][number];
+type ListedMember = ServerFrameOf<"okMembers">["members"][number];
+
+/** What memberships need of the server. */
+export interface MembershipHost {
+  readonly state: GroupState;
+  readonly limits: Limits;
+  /** Puts a command in order and settles with what became of it. */
+  command(command: Command): Promise<Decided>;
+  /** The room, if this caller may read it; throws `not_found` otherwise. */
+  readable(caller: { readonly user: UserName }, name: RoomName): Room;
+  /** Whether somebody of this name may be written to. */
+  knowsUser(user: UserName): boolean;
+}
+
+/**
+ * Who is in which room, as clients ask for it and change it. Every change is put in order like a message; the rooms'
+ * roles are checked where it is applied.
+ *
+ * 1. whoever was told `ok` to a join, an invitation, a leave or a removal sees it in the next list of rooms
+ * 2. nobody becomes a member of more than `roomsMax` rooms by what was answered `ok`
+ */
+export class Memberships {
+  readonly #host: MembershipHost;
+  /** What rooms have to tell their people and have not yet: by user, then by room. Bounded as the rooms' outboxes are. */
+  readonly #untold = new Map<UserName, Map<RoomName, { kind: NoticeKind; number: number }>>();
+  /** Commands that would let a user into one more room and are not decided. */
+  readonly #entering = new Map<UserName, number>();
+
+  constructor(host: MembershipHost) {
+    this.#host = host;
+  }
+
+  /** A room has something to tell a user: it holds from now on. */
+  noticed(room: Room, notice: { readonly user: UserName; readonly kind: NoticeKind; readonly number: number }): void {
+    const { user, kind, number } = notice;
+    const rooms = this.#untold.get(user);
+    if (rooms === undefined) this.#untold.set(user, new Map([[room.name, { kind, number }]]));
+    else rooms.set(room.name, { kind, number });
+  }
+
+  /** The user's own state has it. */
+  told(user: UserName, room: RoomName, number: number): void {
+    const rooms = this.#untold.get(user);
+    const notice = rooms?.get(room);
+    if (rooms === undefined || notice === undefined || notice.number > number) return;
+    rooms.delete(room);
+    if (rooms.size === 0) this.#untold.delete(user);
+  }
+
+  async join(caller: Caller, frame: ClientFrameOf<"join">): Promise<ServerFrame> {
+    const isPrivate = frame.private === true;
+    const { userBytes: user } = caller;
+    await this.#enter(caller.user, frame.room, {
+      type: commandTypes.join,
+      room: utf8(frame.room),
+      user,
+      private: isPrivate,
+    });
+    const room = this.#host.readable(caller, frame.room);
+    const epoch = this.#host.state.appliedTerm;
+    return { t: "ok", of: "join", id: frame.id, room: frame.room, line: room.line, head: seq(room.head), epoch };
+  }
+
+  async leave(caller: Caller, frame: ClientFrameOf<"leave">): Promise<ServerFrame> {
+    this.#host.readable(caller, frame.room);
+    await this.#host.command({ type: commandTypes.leave, room: utf8(frame.room), user: caller.userBytes });
+    return { t: "ok", of: "done", id: frame.id };
+  }
+
+  async invite(caller: Caller, frame: ClientFrameOf<"invite">): Promise<ServerFrame> {
+    this.#host.readable(caller, frame.room);
+    if (!this.#host.knowsUser(frame.user)) throw new Fault("not_found", "nobody here has that name");
+    const names = { room: utf8(frame.room), user: utf8(frame.user), by: caller.userBytes };
+    await this.#enter(frame.user, frame.room, { type: commandTypes.invite, ...names });
+    return { t: "ok", of: "done", id: frame.id };
+  }
+
+  async remove(caller: Caller, frame: ClientFrameOf<"remove">): Promise<ServerFrame> {
+    this.#host.readable(caller, frame.room);
+    const names = { room: utf8(frame.room), user: utf8(frame.user), by: caller.userBytes };
+    await this.#host.command({ type: commandTypes.kick, ...names });
+    return { t: "ok", of: "done", id: frame.id };
+  }
+
+  /** A page of members, in the order of the bytes of their names. */
+  async members(caller: Caller, frame: ClientFrameOf<"members">): Promise<ServerFrame> {
+    const room = this.#host.readable(caller, frame.room);
+    const limit = Math.min(frame.limit ?? pageMembersDefault, this.#host.limits.histItemsMax);
+    const after = frame.after === undefined ? null : utf8(frame.after);
+    const rest: { nameBytes: Uint8Array; listed: ListedMember }[] = [];
+    const add = (user: UserName, nameBytes: Uint8Array, role: Role): void => {
+      if (after === null || compareBytes(nameBytes, after) > 0) {
+        rest.push({ nameBytes, listed: { user, role: roleNames[role] } });
+      }
+    };
+    if (room.isDirect) for (const person of room.people) add(person, utf8(person), roles.member);
+    else for (const { name, nameBytes, role } of room.members) add(name, nameBytes, role);
+    rest.sort((one, other) => compareBytes(one.nameBytes, other.nameBytes));
+    const members = rest.slice(0, limit).map(({ listed }) => listed);
+    const count = room.isDirect ? room.people.length : room.members.size;
+    const more = rest.length > limit;
+    return { t: "ok", of: "members", id: frame.id, room: frame.room, count, more, members };
+  }
+
+  /** The rooms a user belongs to, direct rooms included, by name. */
+  roomsOf(user: UserName): ListedRoom[] {
+    const rooms: ListedRoom[] = [];
+    for (const name of this.#namesOf(user)) {
+      const room = this.#host.state.room(name);
+      if (room === undefined || !room.mayRead(user)) continue;
+      const read = room.readMark(user);
+      const unread = Math.max(0, room.head - Math.max(read, room.first - 1));
+      const { line, first, head } = room;
+      rooms.push({ room: name, line, first: seq(first), head: seq(head), read: seq(read), unread });
+    }
+    return rooms.sort((a, b) => (a.room < b.room ? -1 : 1));
+  }
+
+  #namesOf(user: UserName): Set<RoomName> {
+    const names = new Set<RoomName>();
+    for (const [room, { kind }] of this.#host.state.user(user)?.told ?? []) {
+      if (kind !== noticeKinds.removed) names.add(room);
+    }
+    for (const [room, { kind }] of this.#untold.get(user) ?? []) {
+      if (kind === noticeKinds.removed) names.delete(room);
+      else names.add(room);
+    }
+    return names;
+  }
+
+  /** Orders a command that makes `user` a member, unless that would be one room too many. */
+  async #enter(user: UserName, name: RoomName, command: Command): Promise<void> {
+    const room = this.#host.state.room(name);
+    const entering = this.#entering.get(user) ?? 0;
+    // A direct room is no membership, and whoever is in already is not in one more.
+    const isNew = !name.startsWith("@") && (room?.exists !== true || room.member(user) === undefined);
+    if (isNew && this.#joinedCount(user) + entering >= this.#host.limits.roomsMax) {
+      throw new Fault("too_large", `${user} is in as many rooms as one may be (${this.#host.limits.roomsMax})`);
+    }
+    this.#entering.set(user, entering + 1);
+    try {
+      await this.#host.command(command);
+    } finally {
+      const left = this.#entering.get(user)! - 1;
+      if (left === 0) this.#entering.delete(user);
+      else this.#entering.set(user, left);
+    }
+  }
+
+  #joinedCount(user: UserName): number {
+    const known = this.#host.state.user(user);
+    let count = known?.joinedCount ?? 0;
+    for (const [room, { kind }] of this.#untold.get(user) ?? []) {
+      const was = known?.told.get(room)?.kind;
+      if (kind === noticeKinds.added && was !== kind) count++;
+      if (kind === noticeKinds.removed && was === noticeKinds.added) count--;
+    }
+    return count;
+  }
+}
+
+const roleNames = { [roles.member]: "member", [roles.moderator]: "moderator", [roles.owner]: "owner" } as const;

@@ -1,0 +1,110 @@
+import { expect, test } from "vitest";
+import { HeldDisk, turns } from "./held-disk.ts";
+import { startTestServer, TestClient } from "./server-world.ts";
+
+const names = (frame: Record<string, unknown>): string[] =>
+  (frame.rooms as { room: string }[]).map(({ room }) => room).sort();
+
+test("a private room: its owner lets people in, and puts them out; nobody else may", async () => {
+  const { server } = await startTestServer();
+  const [alice, bob, carol] = await Promise.all(["alice", "bob", "carol"].map((user) => TestClient.open(server, user)));
+  await alice!.ask({ t: "join", room: "den", private: true });
+  const asked = (client: TestClient, t: string, user: string) => client.ask({ t, room: "den", user });
+  // Who is outside learns nothing, not even that there is such a room.
+  for (const t of ["invite", "remove"]) expect(await asked(bob!, t, "carol")).toMatchObject({ code: "not_found" });
+  expect(await bob!.ask({ t: "members", room: "den" })).toMatchObject({ code: "not_found" });
+
+  expect(await asked(alice!, "invite", "bob")).toMatchObject({ t: "ok", of: "done" });
+  expect(names(await bob!.ask({ t: "rooms" }))).toEqual(["den"]);
+  expect(await bob!.ask({ t: "sub", room: "den", after: 0 })).toMatchObject({ t: "ok", of: "sub" });
+  expect(await bob!.ask({ t: "send", room: "den", cid: "c1", body: "hi" })).toMatchObject({ seq: 1 });
+  // A plain member reads who is there and rules nobody.
+  expect(await bob!.ask({ t: "members", room: "den" })).toMatchObject({
+    of: "members",
+    count: 2,
+    more: false,
+    members: [
+      { user: "alice", role: "owner" },
+      { user: "bob", role: "member" },
+    ],
+  });
+  expect(await asked(bob!, "invite", "carol")).toMatchObject({ code: "forbidden", definite: true });
+  expect(await asked(bob!, "remove", "alice")).toMatchObject({ code: "forbidden" });
+
+  // Again is no mistake; who is not there can't be put out.
+  expect(await asked(alice!, "invite", "bob")).toMatchObject({ t: "ok" });
+  expect(await asked(alice!, "remove", "carol")).toMatchObject({ code: "not_found" });
+
+  expect(await asked(alice!, "remove", "bob")).toMatchObject({ t: "ok", of: "done" });
+  expect(await bob!.next((frame) => frame.t === "gap")).toMatchObject({ room: "den", reason: "removed" });
+  expect(names(await bob!.ask({ t: "rooms" }))).toEqual([]);
+  expect(await bob!.ask({ t: "send", room: "den", cid: "c2", body: "still?" })).toMatchObject({ code: "not_found" });
+  await alice!.ask({ t: "send", room: "den", cid: "c1", body: "without bob" });
+  expect(await carol!.ask({ t: "members", room: "den" })).toMatchObject({ code: "not_found" });
+  expect(bob!.messages("den")).toEqual(["1 hi"]);
+  await server.stop(0);
+});
+
+test("members come in pages, in the order of their names, without a hole; of an open room for everybody", async () => {
+  const { server } = await startTestServer();
+  const people = ["ann", "Bob", "zoe", "éva", "bob", "Ånn"];
+  for (const user of people) await (await TestClient.open(server, user)).ask({ t: "join", room: "hall" });
+  const guest = await TestClient.open(server, "guest");
+  const found: string[] = [];
+  for (let after: string | undefined; ; after = found.at(-1)) {
+    const page = await guest.ask({ t: "members", room: "hall", limit: 4, ...(after === undefined ? {} : { after }) });
+    found.push(...(page.members as { user: string }[]).map(({ user }) => user));
+    if (page.more !== true) break;
+  }
+  expect(found).toEqual(["Bob", "ann", "bob", "zoe", "Ånn", "éva"]);
+  await guest.ask({ t: "send", to: "ann", cid: "c1", body: "psst" });
+  expect(await guest.ask({ t: "members", room: "@ann,guest" })).toMatchObject({
+    count: 2,
+    members: [
+      { user: "ann", role: "member" },
+      { user: "guest", role: "member" },
+    ],
+  });
+  await server.stop(0);
+});
+
+test("one room too many is refused, however fast one asks, and leaving makes room for another", async () => {
+  const { server, fileSystem } = await startTestServer({ limits: { roomsMax: 3 } });
+  const alice = await TestClient.open(server, "alice");
+  const answers = await Promise.all(["a", "b", "c", "d", "e"].map((room) => alice.ask({ t: "join", room })));
+  expect(answers.map((answer) => answer.code ?? answer.of)).toEqual(["join", "join", "join", "too_large", "too_large"]);
+  // What one is in already costs nothing, and a direct room is no membership.
+  expect(await alice.ask({ t: "join", room: "b" })).toMatchObject({ of: "join" });
+  expect(await alice.ask({ t: "join", room: "@alice,bob" })).toMatchObject({ of: "join" });
+  const bob = await TestClient.open(server, "bob");
+  await bob.ask({ t: "join", room: "den", private: true });
+  expect(await bob.ask({ t: "invite", room: "den", user: "alice" })).toMatchObject({ code: "too_large" });
+  await alice.ask({ t: "leave", room: "a" });
+  expect(await bob.ask({ t: "invite", room: "den", user: "alice" })).toMatchObject({ of: "done" });
+  expect(names(await alice.ask({ t: "rooms" }))).toEqual(["@alice,bob", "b", "c", "den"]);
+  await server.stop(0);
+  const next = await startTestServer({ limits: { roomsMax: 3 }, fileSystem });
+  const again = await TestClient.open(next.server, "alice");
+  expect(await again.ask({ t: "join", room: "f" })).toMatchObject({ code: "too_large" });
+  await next.server.stop(0);
+});
+
+test("whoever has joined or left sees it in the list of rooms, at once and after a restart", async () => {
+  const disk = new HeldDisk();
+  const first = await startTestServer({ fileSystem: disk.fileSystem });
+  const alice = await TestClient.open(first.server, "alice");
+  await alice.ask({ t: "join", room: "old" });
+  await turns();
+  const joined = alice.ask({ t: "join", room: "new" });
+  const left = alice.ask({ t: "leave", room: "old" });
+  await Promise.all([joined, left]);
+  // What the rooms have to tell her is still on its way to the disk.
+  disk.hold(["writeDurable"], "journal/");
+  expect(names(await alice.ask({ t: "rooms" }))).toEqual(["new"]);
+  disk.letGo();
+  await first.server.stop(0);
+  const second = await startTestServer({ fileSystem: disk.fileSystem });
+  const again = await TestClient.open(second.server, "alice");
+  expect(names(await again.ask({ t: "rooms" }))).toEqual(["new"]);
+  await second.server.stop(0);
+});
