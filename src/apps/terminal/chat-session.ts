@@ -6,26 +6,16 @@ import type { MessageStream } from "../../client/message-stream.ts";
 import { ChatError } from "../../client/outcome.ts";
 import type { TimelineItem } from "../../client/reader.ts";
 import type { Room } from "../../client/room.ts";
-import type { SentMessage } from "../../client/sent-message.ts";
 import { isDirect, membersOf } from "../../protocol/names.ts";
-import { placeOf } from "./place-of.ts";
 import { type ChatInput, chatHelp } from "./chat-input.ts";
 import { type Colours, dayOf, gapLine, messageLines, type ShownMessage } from "./message-lines.ts";
+import { ReadMarks } from "./read-marks.ts";
+import { SaidMessages, type SaidTally } from "./said-messages.ts";
 import type { Screen } from "./screen.ts";
 import { visibleText } from "./visible-text.ts";
 
 /** Messages of a room that are shown when somebody comes in. */
 const shownOnJoin = 20;
-
-/** Pending messages shown at once; the rest is counted. */
-const pendingLinesMax = 4;
-
-/** What became of everything that was said. */
-export interface ChatTally {
-  stored: number;
-  refused: number;
-  unknown: number;
-}
 
 /** A room that is followed. */
 interface Followed {
@@ -41,28 +31,21 @@ interface Followed {
 /**
  * One person's conversation: which rooms are followed, where what is typed goes, and what is shown of it.
  *
- * 1. everything said is shown as pending until its room shows it in its place, or it is known not to be stored
- * 2. messages of a room are shown in order, each once; a reconnect changes nothing about that
- * 3. what fails is said, with the text it failed for
+ * 1. messages of a room are shown in order, each once; a reconnect changes nothing about that
+ * 2. what is said goes out in the order it was typed, also while a room is still being joined
  */
 export class ChatSession {
-  readonly tally: ChatTally = { stored: 0, refused: 0, unknown: 0 };
   readonly #chat: Chat;
   readonly #screen: Screen;
   readonly #colours: Colours;
-  readonly #marksRead: boolean;
   readonly #json: ((value: object) => void) | null;
   readonly #followed = new Map<string, Followed>();
   #current: Followed | null = null;
-  /** Not settled, or stored and not shown yet; by room and cid. */
-  readonly #pending = new Map<string, { readonly sent: SentMessage; shown: boolean }>();
-  #isDrawDue = false;
-  /** The last place shown in rooms whose mark is on its way. */
-  readonly #readUpTo = new Map<RoomName, number>();
+  readonly #sent: SaidMessages;
+  readonly #marks: ReadMarks | null;
   /** The day of what was shown last; a line tells when it changes. */
   #day = dayOf(Date.now());
   #lost = false;
-  #unsettled = 0;
   #said = Promise.resolve();
   readonly #onQuit: () => void;
 
@@ -79,11 +62,19 @@ export class ChatSession {
     this.#chat = options.chat;
     this.#screen = options.screen;
     this.#colours = options.colours;
-    this.#marksRead = options.marksRead;
     this.#json = options.json;
     this.#onQuit = options.onQuit;
+    this.#sent = new SaidMessages({
+      screen: options.screen,
+      colours: options.colours,
+      json: options.json,
+      labelOf: (room) => this.#labelOf(room),
+      shows: (room) => this.#shows(room),
+      isCurrent: (room) => this.#current?.room.name === room,
+    });
+    this.#marks = options.marksRead ? new ReadMarks((room, seq) => this.#roomOf(room).markRead(seq)) : null;
     this.#chat.on("state", (state) => this.#stateChanged(state));
-    this.#chat.on("send", (sent) => this.#sendChanged(sent));
+    this.#chat.on("send", (sent) => this.#sent.changed(sent));
     this.#chat.on("error", ({ code, message }) => this.#note(`${visibleText(message)} (${visibleText(code)})`));
   }
 
@@ -94,14 +85,19 @@ export class ChatSession {
     this.#show(this.#chat.directMessages()).catch((cause: unknown) => this.#failed(cause, "direct messages"));
   }
 
+  /** What became of everything that was said. */
+  get tally(): Readonly<SaidTally> {
+    return this.#sent.tally;
+  }
+
   /** What is not stored yet, or is stored and not shown in its place yet. */
   get pendingCount(): number {
-    return this.#pending.size;
+    return this.#sent.pendingCount;
   }
 
   /** What was said and has no outcome yet. */
   get unsettledCount(): number {
-    return this.#unsettled;
+    return this.#sent.unsettledCount;
   }
 
   /** Acts on what was typed, in the order it was typed. */
@@ -151,53 +147,9 @@ export class ChatSession {
   // Saying
 
   #say(to: Followed, text: string): void {
-    this.#unsettled++;
+    this.#sent.announce();
     // In the order typed, also while a room is still being joined.
-    this.#said = Promise.all([this.#said, to.ready]).then(() => {
-      const sent = to.room.send(text);
-      this.#pending.set(keyOf(sent), { sent, shown: false });
-      if (sent.outcome !== null) this.#sendChanged(sent);
-      else this.#drawPending();
-    });
-  }
-
-  #sendChanged(sent: SentMessage): void {
-    const { outcome } = sent;
-    const pending = this.#pending.get(keyOf(sent));
-    if (outcome === null || pending === undefined) return;
-    this.#unsettled--;
-    switch (outcome.state) {
-      case "stored":
-        this.tally.stored++;
-        this.#json?.({ stored: placeOf(outcome.stored) });
-        // It stays below until its room shows it, which may have been before the answer.
-        if (pending.shown || !this.#shows(sent.room)) this.#pending.delete(keyOf(sent));
-        this.#drawPending();
-        return;
-      case "refused":
-        this.tally.refused++;
-        this.#json?.({
-          refused: { cid: sent.cid, room: sent.room, code: outcome.error.code, message: outcome.error.message },
-        });
-        this.#notStored(sent, `not sent: ${outcome.error.message}`);
-        return;
-      case "unknown":
-        this.tally.unknown++;
-        this.#json?.({ unknown: { cid: sent.cid, room: sent.room, message: outcome.error.message } });
-        this.#notStored(sent, `nobody knows whether this was stored: ${outcome.error.message}`);
-        return;
-      default:
-        unreachable(outcome);
-    }
-  }
-
-  #notStored(sent: SentMessage, why: string): void {
-    this.#pending.delete(keyOf(sent));
-    const { red, dim } = this.#colours;
-    this.#screen.print([
-      `${red("✗")} ${visibleText(sent.content.body)}  ${red(visibleText(why))} ${dim(`in ${this.#labelOf(sent.room)}`)}`,
-    ]);
-    this.#drawPending();
+    this.#said = Promise.all([this.#said, to.ready]).then(() => this.#sent.sent(to.room.send(text)));
   }
 
   #shows(room: RoomName): boolean {
@@ -205,28 +157,6 @@ export class ChatSession {
       isDirect(room) ||
       Array.from(this.#followed.values()).some((followed) => followed.room.name === room && !followed.left)
     );
-  }
-
-  /** Once a turn: a pasted text is many messages. */
-  #drawPending(): void {
-    if (this.#isDrawDue) return;
-    this.#isDrawDue = true;
-    setImmediate(() => {
-      this.#isDrawDue = false;
-      const sends = Array.from(this.#pending.values(), ({ sent }) => sent);
-      const last = sends.slice(-pendingLinesMax);
-      this.#screen.setPending(
-        last.map((sent) => this.#pendingLine(sent)),
-        sends.length - last.length,
-      );
-    });
-  }
-
-  #pendingLine(sent: SentMessage): string {
-    const { dim, green } = this.#colours;
-    const mark = sent.outcome?.state === "stored" ? green("✓") : dim("…");
-    const where = sent.room === this.#current?.room.name ? "" : `${this.#labelOf(sent.room)} `;
-    return `${mark} ${dim(where + visibleText(sent.content.body))}${sent.outcome === null ? dim("  sending") : ""}`;
   }
 
   // Rooms
@@ -243,7 +173,7 @@ export class ChatSession {
     }
     this.#current = followed;
     this.#drawPrompt();
-    this.#drawPending();
+    this.#sent.draw();
   }
 
   /** Joins a room, shows its last messages, and follows it. Settles when it can be spoken in, or is given up. */
@@ -272,7 +202,7 @@ export class ChatSession {
       const what = items.length === 0 ? "no messages yet" : `last ${items.length}${older}`;
       this.#screen.print([this.#colours.dim(`── ${visibleText(this.#labelOf(followed.room.name))}: ${what} ──`)]);
       for (const item of items) this.#showItem({ ...item, room: followed.room.name });
-      if (head > 0) this.#markRead({ room: followed.room.name, seq: head });
+      if (head > 0) this.#marks?.shown(followed.room.name, head);
       return head;
     } catch (cause) {
       // A direct room begins with its first message.
@@ -320,7 +250,7 @@ export class ChatSession {
     const rest = Array.from(this.#followed.values()).find(({ left }) => !left);
     this.#current = rest ?? null;
     this.#drawPrompt();
-    this.#drawPending();
+    this.#sent.draw();
     if (isDirect(followed.room.name)) return;
     this.#ask(async () => {
       await followed.room.leave();
@@ -363,7 +293,7 @@ export class ChatSession {
   async #show(stream: MessageStream): Promise<void> {
     for await (const item of stream) {
       this.#arrived(item);
-      if (item.gap === undefined) this.#markRead(item);
+      if (item.gap === undefined) this.#marks?.shown(item.room, item.seq);
     }
   }
 
@@ -374,13 +304,9 @@ export class ChatSession {
       return;
     }
     // Out of the pending lines and into its place.
-    const pending = item.from === this.#chat.user ? this.#pending.get(keyOf(item)) : undefined;
-    if (pending !== undefined) {
-      pending.shown = true;
-      if (pending.sent.outcome !== null) this.#pending.delete(keyOf(item));
-    }
+    if (item.from === this.#chat.user) this.#sent.shown(item);
     this.#showItem(item);
-    this.#drawPending();
+    this.#sent.draw();
   }
 
   #showItem(item: ShownMessage, options: { showSeq?: boolean } = {}): void {
@@ -399,20 +325,8 @@ export class ChatSession {
     this.#screen.print(lines);
   }
 
-  /** One mark at a time in each room: who reads fast marks the last of what was read meanwhile. */
-  #markRead({ room, seq }: { room: RoomName; seq: number }): void {
-    if (!this.#marksRead) return;
-    const isMarking = this.#readUpTo.has(room);
-    this.#readUpTo.set(room, seq);
-    if (isMarking) return;
-    const name = isDirect(room) ? this.#chat.direct(peerIn(room, this.#chat.user)) : this.#chat.room(room);
-    const marked = (): void => {
-      const upTo = this.#readUpTo.get(room)!;
-      this.#readUpTo.delete(room);
-      if (upTo > seq) this.#markRead({ room, seq: upTo });
-    };
-    // A mark that is not taken is no loss: the next one says more.
-    name.markRead(seq).then(marked, () => this.#readUpTo.delete(room));
+  #roomOf(room: RoomName): Room {
+    return isDirect(room) ? this.#chat.direct(peerIn(room, this.#chat.user)) : this.#chat.room(room);
   }
 
   #stateChanged(state: ChatState): void {
@@ -484,8 +398,6 @@ export class ChatSession {
     this.#note(`${what === null ? "" : `${what}: `}${cause.message} (${cause.code})`);
   }
 }
-
-const keyOf = ({ room, cid }: { readonly room: RoomName; readonly cid: string }): string => `${cid} ${room}`;
 
 /** What WebSocket's code for "gone without a word" says to people. */
 const reasonOf = (reason: string): string => (reason === "closed with 1006" ? "it broke" : reason);
