@@ -29,6 +29,7 @@ interface Span {
  */
 export class MemoryLog {
   readonly #limits: Limits;
+  readonly #isShared: boolean;
   readonly #spans: Span[] = [];
   readonly #live = new Map<Room, LiveRoom>();
   #lastRoom: Room | null = null;
@@ -36,8 +37,11 @@ export class MemoryLog {
   #ringBytes = 0;
   #turn = 0;
 
-  constructor(limits: Limits, from: LogIndex) {
+  /** `isShared`: chunks are built on another thread, which reads the tail where it lies. */
+  constructor(options: { limits: Limits; from: LogIndex; isShared: boolean }) {
+    const { limits, from, isShared } = options;
     this.#limits = limits;
+    this.#isShared = isShared;
     this.begin(from);
   }
 
@@ -45,7 +49,7 @@ export class MemoryLog {
   begin(from: LogIndex): void {
     const last = this.#spans.at(-1);
     if (last !== undefined) last.to = from;
-    this.#spans.push({ part: new TailPart(from), to: null, rooms: new Set() });
+    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, rooms: new Set() });
   }
 
   /** Bytes of the part that still grows. */

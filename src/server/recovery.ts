@@ -7,6 +7,7 @@ import type { Random } from "../base/random.ts";
 import { timestamp } from "../base/units.ts";
 import type { ApplySink } from "../rooms/apply-sink.ts";
 import { GroupState } from "../rooms/group-state.ts";
+import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
 import { type ChunkStore, defaultChunkStoreSettings, openChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
@@ -35,6 +36,8 @@ export interface Ground {
   readonly acceptLoss: boolean;
   /** When a batch of the journal is written; 0 and 0 = at once, as soon as the disk is free. */
   readonly flush: { readonly afterMs: number; readonly afterBytes: number };
+  /** Who builds large chunks; left out: this thread does, in slices. */
+  readonly chunkBuilder?: ChunkBuilder | undefined;
 }
 
 /** Everything that was read, and is durable; nothing of it is committed yet. */

@@ -4,18 +4,22 @@ import type { GroupId, LogIndex, Term } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { Sealed } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
-import { buildChunk, type ChunkInput } from "../storage/chunk/build-chunk.ts";
-import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
+import { buildChunk, type ChunkImage } from "../storage/chunk/build-chunk.ts";
+import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
+import type { ChunkMeta, ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
+import { RecordParts } from "../storage/chunk/record-parts.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { buildSnapshot, publishSnapshot, type SnapshotOwner } from "../storage/snapshot-file.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { MemoryLog } from "./memory-log.ts";
-import type { TailPart } from "./tail.ts";
 
 /** Work between two turns of the event loop, in milliseconds: a little, and more for each chunk that waits. */
 const sliceMs = 2;
 const sliceMsMax = 16;
+
+/** A chunk with less in it is built here, in a few slices: that is not worth a thread. */
+const threadBytesMin = 4 * 1024 * 1024;
 
 /** The state just behind a seal. */
 interface StateAtSeal {
@@ -55,6 +59,7 @@ export class Sealer {
   /** The newest durable snapshot. The journal is kept back to the one before it: a damaged snapshot costs nothing. */
   #snapshotIndex: number;
   readonly #chunkBytes: number;
+  readonly #builder: ChunkBuilder | undefined;
   #working: Promise<void> | null = null;
   /** The disk was full: the job waits for `again`. */
   #waits = false;
@@ -70,6 +75,7 @@ export class Sealer {
     journal: () => Journal;
     snapshotIndex: number;
     chunkBytes: number;
+    builder: ChunkBuilder | undefined;
     onFailed: (cause: unknown) => void;
   }) {
     this.#clock = options.clock;
@@ -82,6 +88,7 @@ export class Sealer {
     this.#journal = options.journal;
     this.#snapshotIndex = options.snapshotIndex;
     this.#chunkBytes = options.chunkBytes;
+    this.#builder = options.builder;
     this.#onFailed = options.onFailed;
   }
 
@@ -188,12 +195,15 @@ export class Sealer {
   async #writeChunk(sealed: Sealed): Promise<void> {
     if (sealed.messages > 0 && !this.#chunks.has(sealed.chunk as ChunkNumber)) {
       const { chunk, from, to, day, format } = sealed;
-      const meta = { cluster: this.#owner.cluster, group: this.#group, chunk: chunk as ChunkNumber, generation: 0 };
-      const input = new Joined(this.#memory.partsThrough(to).filter((part) => part.from >= from));
+      const place = { cluster: this.#owner.cluster, group: this.#group, chunk: chunk as ChunkNumber, generation: 0 };
+      const meta: ChunkMeta = { ...place, from: from as LogIndex, to: to as LogIndex, day, format };
+      const parts = this.#memory.partsThrough(to).filter((part) => part.from >= from);
+      const records = parts.map((part) => part.records());
+      const input = new RecordParts(records);
       assert(input.count === sealed.messages, "memory does not hold what the seal counted");
-      const image = await this.#sliced(
-        buildChunk({ ...meta, from: from as LogIndex, to: to as LogIndex, day, format }, input),
-      );
+      const builder = sealed.bytes < threadBytesMin ? undefined : this.#builder;
+      const image: ChunkImage =
+        builder === undefined ? await this.#sliced(buildChunk(meta, input)) : await builder.build(meta, records);
       await this.#chunks.publish(image);
     }
     this.#memory.release(sealed.to);
@@ -237,41 +247,5 @@ export class Sealer {
     return new Promise((resolve) => {
       this.#clock.after(millis(0), resolve);
     });
-  }
-}
-
-/** Parts of the tail, one behind the other, as the builder wants its records. */
-class Joined implements ChunkInput {
-  readonly count: number;
-  readonly #parts: readonly TailPart[];
-  /** How many records lie before each part. */
-  readonly #before: number[] = [];
-
-  constructor(parts: readonly TailPart[]) {
-    let count = 0;
-    for (const part of parts) {
-      this.#before.push(count);
-      count += part.count;
-    }
-    this.count = count;
-    this.#parts = parts;
-  }
-
-  bytes(i: number): Uint8Array {
-    const at = this.#partOf(i);
-    const part = this.#parts[at]!;
-    return part.bytesAt(part.addressOf(i - this.#before[at]!));
-  }
-
-  offset(i: number): number {
-    const at = this.#partOf(i);
-    const part = this.#parts[at]!;
-    return part.offsetOf(part.addressOf(i - this.#before[at]!));
-  }
-
-  #partOf(i: number): number {
-    let at = this.#parts.length - 1;
-    while (this.#before[at]! > i) at--;
-    return at;
   }
 }

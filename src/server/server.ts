@@ -93,7 +93,8 @@ export class Server implements SessionHost, CommitListener {
   readonly damageCounts = { detected: 0, quarantined: 0 };
 
   constructor(recovered: Recovered, settings: ServerSettings) {
-    const { clock, random, limits, log, node, state, journal, chunks, engine, logClock, disk, owner } = recovered;
+    const { clock, random, limits, log, node, state, journal, chunks, engine, logClock, disk, owner, chunkBuilder } =
+      recovered;
     this.#recovered = recovered;
     this.#settings = settings;
     this.#random = random;
@@ -105,7 +106,7 @@ export class Server implements SessionHost, CommitListener {
     this.scratch = new Uint8Array(limits.bodyBytesMax + 1024);
     this.source = emptySource(this.scratch);
     this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
-    this.memory = new MemoryLog(limits, state.appliedIndex);
+    this.memory = new MemoryLog({ limits, from: state.appliedIndex, isShared: chunkBuilder !== undefined });
     this.history = new History({ memory: this.memory, chunks });
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
@@ -154,6 +155,7 @@ export class Server implements SessionHost, CommitListener {
       journal: () => journal,
       snapshotIndex: recovered.snapshotIndex,
       chunkBytes: limits.chunkBytes,
+      builder: chunkBuilder,
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
     });
     this.trimmer = new Trimmer({ requests: this.requests, digests: this.digests, log });

@@ -1,28 +1,29 @@
 import { assert } from "../base/assert.ts";
 import type { LogIndex } from "../base/ids.ts";
-
-/** Arenas are this large or as large as the one entry that needs more; a power of two, so that an address splits fast. */
-const arenaBits = 22;
-const arenaBytes = 1 << arenaBits;
+import { arenaBits, arenaBytes, type RecordPart } from "../storage/chunk/record-parts.ts";
 
 /**
  * The part of the log that one day chunk will hold, in memory: the payloads of its entries, and where in them the
  * accepted messages stand, in log order. The chunk is built from it; until the chunk is durable, history is read from
  * it. Bytes never move and are never changed once an entry is applied.
  *
- * An address is a whole number below 2^32: the arena's number times 4 MiB, plus the offset in it.
+ * Arenas are 4 MiB large, or as large as the one entry that needs more. An address is a whole number below 2^32: the
+ * arena's number times 4 MiB, plus the offset in it.
  */
 export class TailPart {
   /** The part holds entries behind this index. */
   readonly from: LogIndex;
+  readonly #isShared: boolean;
   readonly #arenas: Uint8Array[] = [];
   #used = 0;
   #bytes = 0;
   #addresses = new Uint32Array(64);
   #count = 0;
 
-  constructor(from: LogIndex) {
+  /** `isShared`: another thread will read it, so it lies in memory that threads can share. */
+  constructor(from: LogIndex, isShared: boolean) {
     this.from = from;
+    this.#isShared = isShared;
   }
 
   /** Bytes of all payloads taken in. */
@@ -42,14 +43,16 @@ export class TailPart {
     if (arena === undefined || this.#used + payload.length > arena.length) {
       // A quiet server should not hold 4 MiB for a few messages: the first arenas are small.
       const wanted = Math.min(arenaBytes, 65_536 << Math.min(this.#arenas.length, 6));
-      arena = new Uint8Array(Math.max(wanted, payload.length));
+      const size = Math.max(wanted, payload.length);
+      arena = this.#isShared ? new Uint8Array(new SharedArrayBuffer(size)) : new Uint8Array(size);
       this.#arenas.push(arena);
       assert(this.#arenas.length <= 1024, "a chunk's part of the log outgrew its addresses");
       this.#used = 0;
     }
     const address = (this.#arenas.length - 1) * arenaBytes + this.#used;
     arena.set(payload, this.#used);
-    this.#used += payload.length;
+    // Into shared memory bytes are copied eight at a time only when both ends lie on eights.
+    this.#used = (this.#used + payload.length + 7) & ~7;
     this.#bytes += payload.length;
     return address;
   }
@@ -69,9 +72,9 @@ export class TailPart {
     this.#addresses[this.#count++] = address;
   }
 
-  /** Address of the nth accepted message, from 0, in log order. */
-  addressOf(n: number): number {
-    return this.#addresses[n]!;
+  /** Where the accepted messages stand, in log order. The arenas are shared, the addresses copied. */
+  records(): RecordPart {
+    return { arenas: this.#arenas, addresses: this.#addresses.slice(0, this.#count) };
   }
 }
 

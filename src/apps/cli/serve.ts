@@ -4,6 +4,7 @@ import { checkLimits } from "../../base/limits.ts";
 import { AssertionFailure } from "../../base/assert.ts";
 import { loopbackHosts, type Trust } from "../../doors/trust.ts";
 import { isLockFile, nodeDataLock } from "../../platform/node/data-lock.ts";
+import { nodeChunkBuilder } from "../../platform/node/node-chunk-builder.ts";
 import { nodeClock } from "../../platform/node/node-clock.ts";
 import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
 import { nodeRandom } from "../../platform/node/node-random.ts";
@@ -227,9 +228,11 @@ async function startOn(
   const { cluster, incarnation, node } = directory.identity;
   const { limits, flush, push, retention, timeZone, advertise, auth } = configuration;
   const { acceptLoss, authenticate, onFailed } = options;
+  const chunkBuilder = nodeChunkBuilder(new URL("./chunk-thread.js", import.meta.url));
+  const outside = { disk, clock, random, log, chunkBuilder };
   const start = (withLoss: boolean): Promise<Server> =>
     startServer(
-      { disk, clock, random, log, limits, node, owner: { cluster, incarnation }, acceptLoss: withLoss, flush },
+      { ...outside, limits, node, owner: { cluster, incarnation }, acceptLoss: withLoss, flush },
       {
         timeZone,
         retentionDays: retention.days,
