@@ -32,7 +32,11 @@ import type { WireFormat } from "./client-link.ts";
 
 /** Bytes that a format may need around a frame: a WebSocket header, or `id:` and `data:`. */
 const wrapBytesMax = 48;
+/** The first slab; the others are larger, for a busy turn needs many. */
 const slabBytes = 64 * 1024;
+const laterSlabBytes = 256 * 1024;
+/** Slabs that are kept for the next turn. */
+const slabsMax = 8;
 const line = 0x0a;
 const textMessage = 0x81;
 const binaryMessage = 0x82;
@@ -47,14 +51,22 @@ const binaryMessage = 0x82;
 export class FrameWriter {
   slab: Uint8Array = new Uint8Array(0);
   at = 0;
+  /** The slabs of this turn, and behind them those of busier turns before. */
+  #slabs: Uint8Array[] = [];
+  #next = 0;
 
   /** Every link has taken what was written: it may be written over. */
   reuse(): void {
+    if (this.#slabs.length > slabsMax) this.#slabs.length = slabsMax;
+    this.slab = this.#slabs[0] ?? this.slab;
+    this.#next = Math.min(1, this.#slabs.length);
     this.at = 0;
   }
 
   /** Some link still holds what was written: the rest goes elsewhere, so that this can be told apart. */
   renew(): void {
+    this.#slabs = [];
+    this.#next = 0;
     this.slab = new Uint8Array(0);
     this.at = 0;
   }
@@ -207,8 +219,21 @@ export class FrameWriter {
 
   #ensure(size: number): void {
     if (this.at + size <= this.slab.length) return;
-    this.slab = new Uint8Array(Math.max(slabBytes, size));
+    this.slab = this.#slabWith(size);
     this.at = 0;
+  }
+
+  #slabWith(size: number): Uint8Array {
+    const kept = this.#slabs[this.#next];
+    if (kept !== undefined && kept.length >= size) {
+      this.#next++;
+      return kept;
+    }
+    const slab = new Uint8Array(Math.max(this.#next === 0 ? slabBytes : laterSlabBytes, size));
+    this.#slabs.length = this.#next;
+    this.#slabs.push(slab);
+    this.#next++;
+    return slab;
   }
 }
 
