@@ -122,3 +122,19 @@ test("after Ctrl-D what still comes is printed, and no prompt", async () => {
   expect(process.listenerCount("SIGINT")).toBe(before + 1);
   process.removeAllListeners("SIGINT");
 });
+
+test("a terminal that does not know its width gets no movement that is none, and whole lines", async () => {
+  const { screen, terminal, type, entered } = atTerminal(0);
+  const written: string[] = [];
+  const write = terminal.write.bind(terminal) as (text: string) => boolean;
+  terminal.write = ((text: string) => {
+    written.push(text);
+    return write(text);
+  }) as never;
+  screen.setPending(["… a message that is on its way"], 0);
+  await type("hello\r");
+  screen.print(["12:04 bob  hi"]);
+  expect(entered).toEqual(["hello"]);
+  expect(written.join("")).not.toMatch(/Infinity|NaN/);
+  expect(written.join("")).toContain("… a message that is on its way");
+});

@@ -1,8 +1,13 @@
+import { once } from "node:events";
 import { chmodSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { SignJWT } from "jose";
 import { afterAll, describe, expect, test } from "vitest";
+import { encodeBinary } from "../../src/protocol/binary-codec.ts";
+import { binaryGreeting } from "../../src/protocol/schema.ts";
+import type { ServerFrame } from "../../src/protocol/schema.ts";
 import { Command, run, serve, temporaryFolder } from "./command.ts";
 
 const folder = temporaryFolder();
@@ -130,6 +135,12 @@ describe("one server", async () => {
     expect(said.output).toContain("but this");
   });
 
+  test("reading after a place that is not there yet says so, and prints nothing", async () => {
+    const beyond = await run(["tail", "lobby", "--after", "99999", ...as("bob")]);
+    expect([beyond.code, beyond.output]).toEqual([0, ""]);
+    expect(beyond.errors).toContain("nothing after 99999");
+  });
+
   test("history on coming in, and who is connected", async () => {
     const chat = new Command(["chat", ...as("frank")]);
     started.push(chat);
@@ -158,6 +169,30 @@ describe("one server", async () => {
       3,
       "start one with: synod serve",
     ],
+    [
+      "the TCP port, spoken to as the public one",
+      ["send", "lobby", "x", "--url", `ws://127.0.0.1:${server.ports.tcpPort}`, "--within", "1"],
+      3,
+      "write tcp://HOST:7403",
+    ],
+    [
+      "the public port, spoken to as the TCP port",
+      ["send", "lobby", "x", "--url", `tcp://127.0.0.1:${server.ports.port}`, "--within", "1"],
+      3,
+      "write ws://HOST:7400",
+    ],
+    [
+      "the operators' port, spoken to as the public one",
+      ["chat", `ws://127.0.0.1:${server.ports.adminPort}`, "--within", "1"],
+      3,
+      "is no chat port of Synod",
+    ],
+    [
+      "the public port, loaded as the TCP port",
+      ["bench", "--url", `tcp://127.0.0.1:${server.ports.port}`, "--seconds", "0.1"],
+      3,
+      "is it Synod's TCP port",
+    ],
     ["an address that is none", ["chat", "ftp://x"], 2, "write ws://HOST:PORT"],
     ["a command that is none", ["sned"], 2, "Did you mean send?"],
   ])("%s: told in one line", async (_, words, code, text) => {
@@ -167,6 +202,26 @@ describe("one server", async () => {
     expect(refused.errors).not.toMatch(/^ {4}at /m);
   });
 });
+
+test("a server that takes a message and never answers: unknown, and how to send it again", async () => {
+  const silent = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", () => socket.write(Buffer.concat([Uint8Array.of(binaryGreeting), welcomeOfNobody()])));
+  }).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const url = `tcp://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const sent = await run(["send", "lobby", "hello?", "--url", url, "--user", "alice", "--within", "1"]);
+  expect(sent.code).toBe(3);
+  expect(sent.errors).toMatch(/nobody knows whether it was stored: .*--cid [0-9a-f]+-1,/);
+  silent.close();
+});
+
+function welcomeOfNobody(): Uint8Array {
+  const welcome = { t: "welcome", v: 1, user: "alice", session: "s1", node: "n1", cluster: "c1", topology: "solo" };
+  const limits = { bodyBytesMax: 65_536, frameBytesMax: 458_752, histItemsMax: 500, subsMax: 100, roomsMax: 100 };
+  const rest = { heartbeatMs: 25_000, servers: [], limits: { ...limits, sendsInFlightMax: 1_024 } };
+  return encodeBinary("server", { ...welcome, ...rest } as unknown as ServerFrame);
+}
 
 test("with tokens, a name is what the token says", async () => {
   const secretFile = join(folder.path, "secret");

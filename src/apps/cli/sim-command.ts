@@ -16,6 +16,7 @@ const seedMax = 2 ** 27;
 /** `synod sim` with its options and help. The simulator is loaded when it runs. */
 export function simCommand(ended: (code: ExitCode) => void): Command {
   return new Command("sim")
+    .helpGroup("Servers:")
     .description("run server and clients in a simulated world of faults")
     .addOption(
       new Option("--seed <n>", "the world to run; left out: one drawn by chance").argParser(wholeBelow(seedMax)),

@@ -280,10 +280,9 @@ export class ChatSession {
 
   async #history(room: Room, limit: number): Promise<void> {
     const { items, first, more } = await room.history({ limit });
-    const begin = more ? "" : `, from ${first} on there is nothing older`;
-    this.#screen.print([
-      this.#colours.dim(`── ${visibleText(this.#labelOf(room.name))}: last ${items.length}${begin} ──`),
-    ]);
+    const oldest = first === 1 ? "which is all" : `older than ${first} is not kept`;
+    const what = items.length === 0 ? "no messages" : `last ${items.length}${more ? "" : `, ${oldest}`}`;
+    this.#screen.print([this.#colours.dim(`── ${visibleText(this.#labelOf(room.name))}: ${what} ──`)]);
     for (const item of items) this.#showItem({ ...item, room: room.name }, { showSeq: true });
     this.#screen.print([this.#colours.dim("── now ──")]);
   }

@@ -147,11 +147,25 @@ export function refusal(chat: Chat, unsettled = 0): CommandFailed {
 
 /** Nobody answered; says whom was asked, and what to do. */
 export function unreachable(urls: readonly string[], why: string): CommandFailed {
+  const where = urls.join(", ");
+  const other = otherThanSynod(why);
+  if (other !== null) return new CommandFailed(exitCodes.unreachable, `what answers at ${where} ${other} (${why})`);
   const reason = why === "" ? "" : ` (${why})`;
   return new CommandFailed(
     exitCodes.unreachable,
-    `no server answers at ${urls.join(", ")}${reason}; start one with: synod serve`,
+    `no server answers at ${where}${reason}; start one with: synod serve`,
   );
+}
+
+/** What is there instead of the port that was meant, when what a link ended with tells. */
+function otherThanSynod(why: string): string | null {
+  if (why.startsWith("Unexpected server response")) {
+    return "is no chat port of Synod: write ws://HOST:7400, the server's public port, without a path";
+  }
+  if (why.startsWith("Parse Error")) return "speaks no HTTP: if it is Synod's TCP port, write tcp://HOST:7403";
+  if (why.includes("does not speak binary"))
+    return "is no TCP port of Synod: if it is the public port, write ws://HOST:7400";
+  return null;
 }
 
 /** What a request or a send ended with, as the end of a command. */

@@ -92,7 +92,13 @@ export class TerminalScreen implements Screen {
 
   /** The typed line has ended and stands above the cursor: it goes, because it comes back as a message. */
   #entered(text: string): void {
-    this.#draw([], wrappedRows(this.#prompt, text, this.#output.columns) + this.#pendingRows);
+    this.#draw([], wrappedRows(this.#prompt, text, this.#columns) + this.#pendingRows);
+  }
+
+  /** A terminal that doesn't know how wide it is, as `script` makes one, is taken as readline takes it: nothing wraps. */
+  get #columns(): number {
+    const { columns } = this.#output;
+    return columns > 0 ? columns : Infinity;
   }
 
   #rowsAbove(): number {
@@ -108,7 +114,7 @@ export class TerminalScreen implements Screen {
     output.cork();
     this.#clear(rowsAbove);
     for (const line of lines) output.write(`${line}\n`);
-    const columns = output.columns;
+    const columns = this.#columns;
     const shown = this.#pending.map((line) => shortened(line, columns - 1));
     for (const line of shown) output.write(`${line}\n`);
     this.#pendingRows = shown.reduce((rows, line) => rows + rowsOf(line, columns), 0);

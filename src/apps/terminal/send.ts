@@ -1,8 +1,8 @@
 import type { Chat } from "../../client/client.ts";
-import type { Stored } from "../../client/outcome.ts";
+import { SendUnknown, type Stored } from "../../client/outcome.ts";
 import type { Room } from "../../client/room.ts";
 import { CommandFailed, exitCodes } from "./exit-codes.ts";
-import { asCommandFailure, type ClientOptions, online, openClient, unreachable } from "./open-client.ts";
+import { asCommandFailure, type ClientOptions, online, openClient } from "./open-client.ts";
 import { placeOf } from "./place-of.ts";
 import { visibleText } from "./visible-text.ts";
 
@@ -30,7 +30,6 @@ export async function send(command: SendCommand): Promise<void> {
     const room = roomOf(chat, command.to);
     if (command.create) await room.join();
     const stored = await storedWithin(room, text, command);
-    if (stored === null) throw unreachable(client.urls, "it has not answered in time");
     const where = command.to.startsWith("@") ? command.to : `#${stored.room}`;
     const again = stored.dup ? " (it was there already)" : "";
     const line = command.json
@@ -50,12 +49,13 @@ export function roomOf(chat: Chat, name: string): Room {
   return name.startsWith("@") && !name.includes(",") ? chat.direct(name.slice(1)) : chat.room(name);
 }
 
-async function storedWithin(room: Room, text: string, command: SendCommand): Promise<Stored | null> {
+async function storedWithin(room: Room, text: string, command: SendCommand): Promise<Stored> {
   const cid = command.cid ?? undefined;
   const sent = room.send(text, cid === undefined ? {} : { cid });
   let timer: NodeJS.Timeout | null = null;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(resolve, command.withinMs, null);
+  const late = new Promise<never>((_, reject) => {
+    const unknown = new SendUnknown(sent.cid, `no answer within ${command.withinMs / 1_000} s`);
+    timer = setTimeout(reject, command.withinMs, unknown);
   });
   try {
     return await Promise.race([sent, late]);

@@ -29,6 +29,9 @@ export async function tail(command: TailCommand): Promise<void> {
     const room = roomOf(chat, command.room);
     const { head } = await room.history({ limit: 1, level: "linearizable" });
     const after = command.after ?? Math.max(head - command.count, 0);
+    if (after > head) {
+      process.stderr.write(`synod: there is nothing after ${after}: the newest message here is ${head}\n`);
+    }
     if (!command.follow && after >= head) return;
     const print = printer(command.json, picocolors.createColors());
     for await (const item of room.messages({ after, signal: ended.signal })) {
