@@ -6,6 +6,7 @@ import { NameTable } from "./name-table.ts";
 import { isDirectName, Room, type RoomContext } from "./room.ts";
 import { RoomIndex } from "./room-index.ts";
 import type { Bounds } from "./setting.ts";
+import type { Cutting, StateCut } from "./state-cut.ts";
 import { User } from "./user.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -17,7 +18,7 @@ export function lineOf(cluster: ClusterId, number: number): Line {
 }
 
 /** The rooms and users of one group, found by the bytes of their names. */
-export class Aggregates implements RoomContext {
+export class Aggregates implements RoomContext, Cutting {
   readonly cluster: ClusterId;
   readonly hash: ByteHash;
   /** Rooms that exist and rooms that did: a deleted one keeps its numbering. */
@@ -25,6 +26,7 @@ export class Aggregates implements RoomContext {
   readonly users = new NameTable<User>();
   bounds: Bounds;
   line: Line;
+  cut: StateCut | null = null;
   #lineNumber = 0;
   /** Messages come in runs for one room: the last one found is tried first. */
   #lastRoom: Room | undefined;
@@ -65,7 +67,7 @@ export class Aggregates implements RoomContext {
   /** Adds a room that is not there. The name is copied. */
   addRoom(name: Uint8Array): Room {
     const own = name.slice();
-    const room = new Room(this, utf8.decode(own) as RoomName, own, this.hash.of(own, 0, own.length));
+    const room = new Room(this, utf8.decode(own) as RoomName, own, this.hash.of(own, 0, own.length), this.rooms.size);
     this.rooms.add(room);
     return room;
   }
@@ -73,7 +75,7 @@ export class Aggregates implements RoomContext {
   /** Adds a user who is not there. The name is copied. */
   addUser(name: Uint8Array): User {
     const own = name.slice();
-    const user = new User(utf8.decode(own) as UserName, own, this.hash.of(own, 0, own.length));
+    const user = new User(utf8.decode(own) as UserName, own, this.hash.of(own, 0, own.length), this.users.size);
     this.users.add(user);
     return user;
   }

@@ -1,6 +1,7 @@
 import type { Day, Timestamp } from "../base/units.ts";
 import type { ApplySink, Sealed } from "./apply-sink.ts";
 import type { Room } from "./room.ts";
+import type { Cutting } from "./state-cut.ts";
 import { chunkFormat, type Rewrite, type Seal, type SealReason, sealReasons } from "./seal.ts";
 
 /** A sealed chunk that some room still keeps something of. */
@@ -28,6 +29,11 @@ export class Chunks {
   /** Rooms with messages in the open chunk. In no order: what a seal does to one room says nothing of another. */
   readonly touched: Room[] = [];
   readonly live = new Map<number, LiveChunk>();
+  readonly #cutting: Cutting;
+
+  constructor(cutting: Cutting) {
+    this.#cutting = cutting;
+  }
 
   /** Counts an accepted message into the open chunk. */
   count(room: Room, seq: number, bytes: number): void {
@@ -70,6 +76,7 @@ export class Chunks {
     };
     let rooms = 0;
     for (const room of this.touched) {
+      this.#cutting.cut?.roomChanges(room);
       if (room.head >= room.first) {
         room.runs.append(chunk, room.openFirst, room.head, room.openBytes, room.lastTs);
         rooms++;
@@ -109,6 +116,7 @@ export class Chunks {
       // Only a room's first run can begin below its `first`.
       if (room.runs.length === 0 || room.runs.chunk(0) !== rewrite.chunk || room.runs.firstSeq(0) >= room.first)
         continue;
+      this.#cutting.cut?.roomChanges(room);
       const before = room.runs.lastSeq(0) - room.runs.firstSeq(0) + 1;
       const kept = room.runs.lastSeq(0) - room.first + 1;
       // State knows the bytes of a run, not of its messages: what is left is taken to be of average size.

@@ -13,7 +13,9 @@ import type { LookupNeeded } from "./posting.ts";
 import type { Room } from "./room.ts";
 import { decodeRewrite, decodeSeal } from "./seal.ts";
 import { type Bounds, decodeSettings, initialBounds, type Setting } from "./setting.ts";
-import { readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { readSnapshot } from "./snapshot.ts";
+import { joined } from "./snapshot-bytes.ts";
+import { type CutStep, cutStep, StateCut } from "./state-cut.ts";
 import { emptyParts, type StateParts } from "./state-parts.ts";
 import type { User } from "./user.ts";
 
@@ -262,9 +264,22 @@ export class GroupState {
     return this.#parts.posting.seqInWindow(room, from, cid);
   }
 
-  /** Everything, in one canonical form: equal states give equal bytes (snapshot.ts). */
+  /** Everything, in one canonical form: equal states give equal bytes (snapshot.ts). In one go. */
   snapshot(): Uint8Array {
-    return writeSnapshot(this.#parts);
+    const cut = new StateCut(this.#parts, cutStep);
+    cut.finish();
+    return joined(cut.pages());
+  }
+
+  /**
+   * The same bytes, of this moment, to be written in small steps while further entries are applied. Until it is finished
+   * it costs whatever changes a copy. One at a time: a cut that is not finished yet is finished now.
+   */
+  cut(step: CutStep = cutStep): StateCut {
+    const { all } = this.#parts;
+    all.cut?.finish();
+    all.cut = new StateCut(this.#parts, step);
+    return all.cut;
   }
 
   /** SHA-256 of `snapshot()`, in hex: what servers compare at the same index. */

@@ -1,4 +1,5 @@
 import type { Room } from "./room.ts";
+import type { Cutting } from "./state-cut.ts";
 
 /**
  * The last ids of a group's messages, in the order they were accepted: what makes a repeated send find its first.
@@ -13,6 +14,7 @@ import type { Room } from "./room.ts";
  */
 export class IdWindow {
   #capacity: number;
+  readonly #cutting: Cutting;
   /** Entries are counted from 0; entry n is at place n & mask of the arrays. */
   #oldest = 0;
   #next = 0;
@@ -29,8 +31,9 @@ export class IdWindow {
   #keys: Uint8Array = new Uint8Array(4096);
   #keysEnd = 0;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, cutting: Cutting) {
     this.#capacity = capacity;
+    this.#cutting = cutting;
     this.#layOut(Math.min(1024, powerOfTwo(capacity)));
   }
 
@@ -94,19 +97,14 @@ export class IdWindow {
   room(entry: number): Room {
     return this.#rooms[entry & this.#mask]!;
   }
-  /** A view of the sender's name in an entry's key; good until the next `add`. */
-  from(entry: number): Uint8Array {
+  /** Gives `take` where the sender's name and the cid of an entry stand: bytes, start and length; good until the next `add`. */
+  texts(entry: number, take: (bytes: Uint8Array, start: number, length: number) => void): void {
     const at = (entry & this.#mask) * fields;
     const lengths = this.#numbers[at + field.lengths]!;
-    const start = this.#numbers[at + field.key]! + (lengths & 0xff);
-    return this.#keys.subarray(start, start + ((lengths >> 8) & 0xff));
-  }
-  /** A view of the cid in an entry's key; good until the next `add`. */
-  cid(entry: number): Uint8Array {
-    const at = (entry & this.#mask) * fields;
-    const lengths = this.#numbers[at + field.lengths]!;
-    const start = this.#numbers[at + field.key]! + (lengths & 0xff) + ((lengths >> 8) & 0xff);
-    return this.#keys.subarray(start, start + ((lengths >> 16) & 0xff));
+    const from = this.#numbers[at + field.key]! + (lengths & 0xff);
+    const fromLength = (lengths >> 8) & 0xff;
+    take(this.#keys, from, fromLength);
+    take(this.#keys, from + fromLength, (lengths >> 16) & 0xff);
   }
 
   /** Takes in an id that is not here; its key stands whole at `start`. The oldest goes when there are too many. */
@@ -154,6 +152,7 @@ export class IdWindow {
 
   #forgetOldest(): void {
     const place = this.#oldest & this.#mask;
+    this.#cutting.cut?.idLeaves(this.#oldest, this.#rooms[place]!);
     // Seqs of one room are accepted in ascending order, so the floor only rises.
     this.#rooms[place]!.floor = this.#placed[place * 3]!;
     this.#rooms[place] = undefined;

@@ -43,6 +43,7 @@ export class Membership {
     if (type === commandTypes.join) return this.#join(name, user, commandDetail(b, o) === 1, sink);
     const room = this.#all.findRoom(name, 0, name.length);
     if (room === undefined || !room.exists) return outcomes.notFound;
+    this.#all.cut?.roomChanges(room);
     const by = commandBy(b, o);
     switch (type) {
       case commandTypes.leave:
@@ -73,6 +74,7 @@ export class Membership {
   open(name: Uint8Array, isPrivate: boolean, by: UserName | null, sink: ApplySink): Room {
     let room = this.#all.findRoom(name, 0, name.length);
     if (room === undefined) room = this.#all.addRoom(name);
+    else this.#all.cut?.roomChanges(room);
     room.exists = true;
     room.isPrivate = isPrivate;
     sink.changed({ type: "created", room, user: by });
@@ -91,6 +93,7 @@ export class Membership {
       return outcomes.done;
     }
     if (room?.exists === true) {
+      this.#all.cut?.roomChanges(room);
       if (this.#memberOf(room, user) !== undefined) return outcomes.done;
       if (room.isPrivate) return outcomes.notFound;
       return this.#enter(room, user, roles.member, sink);

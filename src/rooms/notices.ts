@@ -39,6 +39,7 @@ export function takeNotice(all: Aggregates, b: Uint8Array, o: number, index: num
   if (kind === noticeKinds.direct && before?.kind !== kind && (found?.directCount ?? 0) >= all.bounds.directRoomsMax) {
     return outcomes.tooLarge;
   }
+  if (found !== undefined) all.cut?.userChanges(found);
   const user = found ?? all.addUser(name);
   setTold(user, room, { kind, number, index });
   if (kind === noticeKinds.removed) forgetOldRemovals(user, all.bounds.roomsMax);
@@ -80,6 +81,8 @@ export function acknowledgeNotice(all: Aggregates, b: Uint8Array, o: number): Ou
   if (room === undefined) return outcomes.notFound;
   const user = userName(commandUser(b, o));
   const notice = room.outbox.get(user);
-  if (notice !== undefined && notice.number <= commandFirst(b, o)) room.outbox.delete(user);
+  if (notice === undefined || notice.number > commandFirst(b, o)) return outcomes.done;
+  all.cut?.roomChanges(room);
+  room.outbox.delete(user);
   return outcomes.done;
 }

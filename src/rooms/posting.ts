@@ -72,7 +72,7 @@ export class Posting {
     this.#all = all;
     this.#chunks = chunks;
     this.#membership = membership;
-    this.window = new IdWindow(all.bounds.idWindowEntries);
+    this.window = new IdWindow(all.bounds.idWindowEntries, all);
   }
 
   /** Applies the record at `o`; ts and epoch are the entry's. */
@@ -112,6 +112,7 @@ export class Posting {
       room = this.#membership.open(b.subarray(start, start + roomLength), true, from, sink);
     }
 
+    this.#all.cut?.roomChanges(room);
     const seq = room.head + 1;
     const at = ts > room.lastTs ? ts : room.lastTs;
     room.head = seq;

@@ -9,7 +9,7 @@ import type { Room } from "./room.ts";
  * rooms for their names took half of a message's time).
  */
 export class RoomIndex {
-  /** In the order of creation, which says nothing: a restored state has another. */
+  /** In the order of creation, which the log decides. */
   readonly #rooms: Room[] = [];
   /** Open addressing, four numbers a slot: place + 1 (0 = free), hash, where the name begins, its length. Half full at most. */
   #table = new Int32Array(64 * 4);
@@ -51,14 +51,14 @@ export class RoomIndex {
     this.#namesEnd += nameBytes.length;
   }
 
-  /** All rooms, in no order. */
-  [Symbol.iterator](): IterableIterator<Room> {
-    return this.#rooms.values();
+  /** The room at this place, from 0. */
+  at(place: number): Room {
+    return this.#rooms[place]!;
   }
 
-  /** All rooms in the order of their names' UTF-16 units. */
-  sorted(): Room[] {
-    return [...this.#rooms].sort((a, b) => (a.name < b.name ? -1 : 1));
+  /** All rooms, in the order of creation. */
+  [Symbol.iterator](): IterableIterator<Room> {
+    return this.#rooms.values();
   }
 
   #enter(place: number, hash: number, name: number, length: number): void {

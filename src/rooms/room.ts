@@ -48,6 +48,8 @@ export class Room implements Named {
   readonly name: RoomName;
   readonly nameBytes: Uint8Array;
   readonly nameHash: number;
+  /** The how-manieth room of its group it is, from 0. */
+  readonly place: number;
   /** False once deleted: then only the numbering is left, and a new room of this name goes on behind `head`. */
   exists = true;
   isPrivate = false;
@@ -76,8 +78,9 @@ export class Room implements Named {
 
   #slot: Slot | null = null;
 
-  constructor(context: RoomContext, name: RoomName, nameBytes: Uint8Array, nameHash: number) {
+  constructor(context: RoomContext, name: RoomName, nameBytes: Uint8Array, nameHash: number, place: number) {
     this.#context = context;
+    this.place = place;
     this.name = name;
     this.nameBytes = nameBytes;
     this.nameHash = nameHash;

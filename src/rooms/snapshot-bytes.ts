@@ -2,24 +2,37 @@ import { assert } from "../base/assert.ts";
 import { getU32, getU48, putU32, putU48 } from "../base/byte-order.ts";
 import { Fault } from "../base/error-codes.ts";
 
-/** Whole numbers and short texts, one after the other, into memory that grows. */
+const pageBytes = 64 * 1024;
+
+/** Whole numbers and short texts, one after the other, into pages that are never moved. */
 export class SnapshotWriter {
-  #bytes: Uint8Array = new Uint8Array(64 * 1024);
+  readonly #full: Uint8Array[] = [];
+  #fullBytes = 0;
+  #page: Uint8Array;
   #end = 0;
+
+  constructor(firstPageBytes: number = pageBytes) {
+    this.#page = new Uint8Array(firstPageBytes);
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#fullBytes + this.#end;
+  }
 
   u8(value: number): void {
     this.#room(1);
-    this.#bytes[this.#end] = value;
+    this.#page[this.#end] = value;
     this.#end += 1;
   }
   u32(value: number): void {
     this.#room(4);
-    putU32(this.#bytes, this.#end, value);
+    putU32(this.#page, this.#end, value);
     this.#end += 4;
   }
   u48(value: number): void {
     this.#room(6);
-    putU48(this.#bytes, this.#end, value);
+    putU48(this.#page, this.#end, value);
     this.#end += 6;
   }
   /** One byte of length, then the bytes. */
@@ -28,22 +41,47 @@ export class SnapshotWriter {
     this.u8(value.length);
     this.raw(value);
   }
+  /** The same of a part of `b`. No view is made, for there are many. */
+  readonly textAt = (b: Uint8Array, start: number, length: number): void => {
+    this.u8(length);
+    this.#room(length);
+    for (let i = 0; i < length; i++) this.#page[this.#end + i] = b[start + i]!;
+    this.#end += length;
+  };
   raw(value: Uint8Array): void {
     this.#room(value.length);
-    this.#bytes.set(value, this.#end);
+    this.#page.set(value, this.#end);
     this.#end += value.length;
   }
-  /** What was written so far; good until the next write. */
-  written(): Uint8Array {
-    return this.#bytes.subarray(0, this.#end);
+
+  /** Everything, in the order of writing. Nothing may be written after. */
+  pages(): Uint8Array[] {
+    return [...this.#full, this.#page.subarray(0, this.#end)];
+  }
+  /** The same in one piece. */
+  bytes(): Uint8Array {
+    return joined(this.pages());
   }
 
   #room(count: number): void {
-    if (this.#end + count <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#end + count));
-    larger.set(this.#bytes.subarray(0, this.#end));
-    this.#bytes = larger;
+    if (this.#end + count <= this.#page.length) return;
+    this.#full.push(this.#page.subarray(0, this.#end));
+    this.#fullBytes += this.#end;
+    this.#page = new Uint8Array(Math.max(pageBytes, count));
+    this.#end = 0;
   }
+}
+
+/** Pages as one piece. */
+export function joined(pages: readonly Uint8Array[]): Uint8Array {
+  if (pages.length === 1) return pages[0]!;
+  const whole = new Uint8Array(pages.reduce((sum, page) => sum + page.length, 0));
+  let end = 0;
+  for (const page of pages) {
+    whole.set(page, end);
+    end += page.length;
+  }
+  return whole;
 }
 
 /** Reads what a `SnapshotWriter` wrote, and throws a Fault where the bytes end too early. */

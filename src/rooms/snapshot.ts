@@ -5,19 +5,17 @@ import { userName } from "./aggregates.ts";
 import type { NoticeKind, Role } from "./commands.ts";
 import type { LiveChunk } from "./chunks.ts";
 import { linkBytes } from "./digest-link.ts";
-import type { IdWindow } from "./id-window.ts";
 import { setTold } from "./notices.ts";
 import type { Room } from "./room.ts";
 import type { SealReason } from "./seal.ts";
 import { type BoundName, type Bounds, boundNames } from "./setting.ts";
-import { badSnapshot, SnapshotReader, SnapshotWriter } from "./snapshot-bytes.ts";
+import { badSnapshot, SnapshotReader } from "./snapshot-bytes.ts";
 import type { StateParts } from "./state-parts.ts";
-import type { User } from "./user.ts";
 
 /**
- * A group's state in bytes, in one canonical form: names in the order of their UTF-16 units, and nothing that depends on how
- * the state was come by. Whole: the ids of the window, the open chunk's rooms and the applied index are part of it, so
- * that no two of them can be from different moments.
+ * A group's state in bytes, in one canonical form: rooms, users, members and what is kept of them in the order they came,
+ * which the log decides and a restored state keeps. Whole: the ids of the window, the open chunk's rooms and the applied
+ * index are part of it, so that no two of them can be from different moments. Written by `StateCut` (state-cut.ts).
  *
  * ```
  * "SYNR", u32 format = 2, u32 group, text cluster, u8 number of bounds, u48 each
@@ -35,139 +33,9 @@ import type { User } from "./user.ts";
  * ```
  * A text is one byte of length and UTF-8 bytes.
  */
-const magic = 0x524e_5953;
-const format = 2;
+export const snapshotMagic = 0x524e_5953;
+export const snapshotFormat = 2;
 const digestBytes = 32;
-const utf8 = new TextEncoder();
-
-/** Writes a state. */
-export function writeSnapshot(parts: StateParts): Uint8Array {
-  const { all, chunks } = parts;
-  const out = new SnapshotWriter();
-  out.u32(magic);
-  out.u32(format);
-  out.u32(parts.group);
-  out.text(utf8.encode(all.cluster));
-  out.u8(boundNames.length);
-  for (const name of boundNames) out.u48(all.bounds[name]);
-  out.u48(parts.appliedIndex);
-  out.u48(parts.appliedTerm);
-  out.u48(parts.lastTs);
-  out.u32(parts.lastDay);
-  out.u48(all.lineNumber);
-  out.text(utf8.encode(parts.timeZone));
-  out.u48(parts.retentionDays);
-  out.u48(chunks.last);
-  out.u48(chunks.openFrom);
-  out.u48(chunks.openMessages);
-  out.u48(chunks.openBytes);
-  out.u32(chunks.live.size);
-  // Chunks are added in the order of their numbers.
-  for (const chunk of chunks.live.values()) writeChunk(out, chunk);
-  const rooms = all.rooms.sorted();
-  const places = new Map<Room, number>();
-  out.u32(rooms.length);
-  for (const room of rooms) {
-    places.set(room, places.size);
-    writeRoom(out, room);
-  }
-  out.u32(all.users.size);
-  for (const user of all.users.sorted()) writeUser(out, user);
-  writeWindow(out, parts.posting.window, places);
-  out.raw(createHash("sha256").update(out.written()).digest());
-  return out.written().slice();
-}
-
-function writeChunk(out: SnapshotWriter, chunk: LiveChunk): void {
-  out.u48(chunk.chunk);
-  out.u48(chunk.from);
-  out.u48(chunk.to);
-  out.u32(chunk.day);
-  out.u8(chunk.format);
-  out.u8(chunk.reason);
-  out.u48(chunk.messages);
-  out.u48(chunk.bytes);
-  out.u48(chunk.sealedAt);
-  out.u48(chunk.generation);
-}
-
-function writeRoom(out: SnapshotWriter, room: Room): void {
-  out.text(room.nameBytes);
-  out.u8((room.exists ? 1 : 0) | (room.isPrivate ? 2 : 0));
-  out.u48(room.head);
-  out.u48(room.first);
-  out.u48(room.floor);
-  out.u48(room.lastTs);
-  out.u48(room.retention.ageMs);
-  out.u48(room.retention.messages);
-  out.u48(room.retention.bytes);
-  out.u48(room.openFirst);
-  out.u48(room.openBytes);
-  out.u48(room.noticeNumber);
-  const { through, links, saved } = room.digests;
-  out.u48(through);
-  if (through > 0) {
-    out.u32(links.length / linkBytes);
-    out.raw(links);
-    out.text(saved);
-  }
-  out.u32(room.members.size);
-  for (const member of room.members.sorted()) {
-    out.text(member.nameBytes);
-    out.u8(member.role);
-    out.u48(member.read);
-  }
-  out.u32(room.visitorMarks.size);
-  for (const [name, seq] of inOrder(room.visitorMarks)) {
-    out.text(utf8.encode(name));
-    out.u48(seq);
-  }
-  out.u32(room.runs.length);
-  for (let i = 0; i < room.runs.length; i++) {
-    out.u48(room.runs.chunk(i));
-    out.u48(room.runs.firstSeq(i));
-    out.u48(room.runs.lastSeq(i));
-    out.u48(room.runs.bytes(i));
-    out.u48(room.runs.lastTs(i));
-  }
-  out.u32(room.outbox.size);
-  // An outbox is in the order of its numbers.
-  for (const notice of room.outbox.values()) {
-    out.u48(notice.number);
-    out.u8(notice.kind);
-    out.text(utf8.encode(notice.user));
-  }
-}
-
-function writeUser(out: SnapshotWriter, user: User): void {
-  out.text(user.nameBytes);
-  out.u32(user.told.size);
-  for (const [room, told] of inOrder(user.told)) {
-    out.text(utf8.encode(room));
-    out.u8(told.kind);
-    out.u48(told.number);
-    out.u48(told.index);
-  }
-}
-
-function writeWindow(out: SnapshotWriter, window: IdWindow, places: ReadonlyMap<Room, number>): void {
-  out.u32(window.size);
-  for (let entry = window.oldest; entry < window.next; entry++) {
-    out.u32(places.get(window.room(entry))!);
-    out.text(window.from(entry));
-    out.text(window.cid(entry));
-    out.u48(window.seq(entry));
-    out.u48(window.ts(entry));
-    out.u48(window.epoch(entry));
-    out.u32(window.digestLow(entry));
-    out.u32(window.digestHigh(entry));
-  }
-}
-
-/** A map's pairs in the order of its keys, as names are everywhere here. */
-function inOrder<V>(map: ReadonlyMap<string, V>): [string, V][] {
-  return map.size === 0 ? [] : [...map].sort(([a], [b]) => (a < b ? -1 : 1));
-}
 
 /** Reads a state into empty parts made by `make`. Throws a Fault for bytes that are no whole snapshot. */
 export function readSnapshot(
@@ -179,9 +47,10 @@ export function readSnapshot(
   const digest = createHash("sha256").update(content).digest();
   if (!digest.equals(bytes.subarray(bytes.length - digestBytes))) throw badSnapshot("its checksum is wrong");
   const from = new SnapshotReader(content);
-  if (from.u32() !== magic) throw badSnapshot("it begins with something else");
+  if (from.u32() !== snapshotMagic) throw badSnapshot("it begins with something else");
   const itsFormat = from.u32();
-  if (itsFormat !== format) throw badSnapshot(`its format is ${itsFormat}, this program reads ${format}`);
+  if (itsFormat !== snapshotFormat)
+    throw badSnapshot(`its format is ${itsFormat}, this program reads ${snapshotFormat}`);
   const group = from.u32() as GroupId;
   const cluster = userName(from.text()) as string as ClusterId;
   if (from.u8() !== boundNames.length) throw badSnapshot("it has other bounds than this program knows");

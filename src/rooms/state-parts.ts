@@ -24,7 +24,7 @@ export interface StateParts {
 /** What there is before the first entry. */
 export function emptyParts(group: GroupId, cluster: ClusterId, bounds: Bounds, hashSeed: number): StateParts {
   const all = new Aggregates(cluster, bounds, hashSeed);
-  const chunks = new Chunks();
+  const chunks = new Chunks(all);
   const membership = new Membership(all, chunks);
   return {
     group,

@@ -17,6 +17,8 @@ export class User implements Named {
   readonly name: UserName;
   readonly nameBytes: Uint8Array;
   readonly nameHash: number;
+  /** The how-manieth user of its group it is, from 0. */
+  readonly place: number;
   /** By room: those the user is in, the direct ones, and for a while those left, so that a late notice is known as late. */
   readonly told = new Map<RoomName, UserRoom>();
   /** How many of `told` are memberships, and how many direct rooms. */
@@ -25,7 +27,8 @@ export class User implements Named {
 
   #slot: Slot | null = null;
 
-  constructor(name: UserName, nameBytes: Uint8Array, nameHash: number) {
+  constructor(name: UserName, nameBytes: Uint8Array, nameHash: number, place: number) {
+    this.place = place;
     this.name = name;
     this.nameBytes = nameBytes;
     this.nameHash = nameHash;

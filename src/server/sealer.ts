@@ -4,6 +4,7 @@ import type { GroupId, LogIndex, Term } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { Sealed } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
+import type { StateCut } from "../rooms/state-cut.ts";
 import { buildChunk, type ChunkImage } from "../storage/chunk/build-chunk.ts";
 import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
 import type { ChunkMeta, ChunkNumber } from "../storage/chunk/chunk-layout.ts";
@@ -27,7 +28,7 @@ interface StateAtSeal {
   readonly term: Term;
   /** The last sealed chunk. */
   readonly chunk: number;
-  readonly bytes: Uint8Array;
+  readonly cut: StateCut;
 }
 
 /** What is to be done, one after the other, in the order of the log. */
@@ -111,7 +112,7 @@ export class Sealer {
   atSeal(): void {
     const { appliedIndex, appliedTerm } = this.#state;
     const chunk = this.#state.lastChunk;
-    const state = { index: appliedIndex, term: appliedTerm, chunk, bytes: this.#state.snapshot() };
+    const state = { index: appliedIndex, term: appliedTerm, chunk, cut: this.#state.cut() };
     this.#jobs.push({ type: "snapshot", state });
     this.#work();
   }
@@ -157,6 +158,7 @@ export class Sealer {
   async #next(): Promise<void> {
     const job = this.#jobs[0]!;
     try {
+      await this.#writeCuts();
       await this.#perform(job);
       this.#jobs.shift();
     } catch (cause) {
@@ -179,12 +181,17 @@ export class Sealer {
     }
   }
 
-  async #writeSnapshot({ index, term, chunk, bytes }: StateAtSeal): Promise<void> {
+  // First of all: while a cut is not written, everything that changes costs a copy.
+  async #writeCuts(): Promise<void> {
+    for (const job of this.#jobs) if (job.type === "snapshot") await this.#sliced(stepsOf(job.state.cut));
+  }
+
+  async #writeSnapshot({ index, term, chunk, cut }: StateAtSeal): Promise<void> {
     const journal = this.#journal();
     const chain = journal.chainAt(this.#group, index);
     assert(chain !== null, "the journal has let go of a seal whose state is not durable");
     const image = await this.#sliced(
-      buildSnapshot(this.#owner, { group: this.#group, index, term, chunk, chain, state: bytes }),
+      buildSnapshot(this.#owner, { group: this.#group, index, term, chunk, chain, state: cut.pages() }),
     );
     await publishSnapshot(this.#disk, image);
     this.#memory.release(index);
@@ -248,4 +255,8 @@ export class Sealer {
       this.#clock.after(millis(0), resolve);
     });
   }
+}
+
+function* stepsOf(cut: StateCut): Generator<void, void> {
+  while (!cut.step()) yield;
 }

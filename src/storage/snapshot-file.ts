@@ -37,6 +37,11 @@ export interface Snapshot {
   readonly state: Uint8Array;
 }
 
+/** A snapshot whose state lies in several pieces, one behind the other. */
+export interface SnapshotPages extends Omit<Snapshot, "state"> {
+  readonly state: readonly Uint8Array[];
+}
+
 /** Whose data directory it is. */
 export interface SnapshotOwner {
   readonly cluster: ClusterId;
@@ -77,8 +82,9 @@ function headerOf(owner: SnapshotOwner, group: GroupId, index: LogIndex): FileHe
 }
 
 /** Makes the bytes of a snapshot. Pauses every millisecond or so of work; `snapshot.state` must not change meanwhile. */
-export function* buildSnapshot(owner: SnapshotOwner, snapshot: Snapshot): Generator<void, SnapshotImage> {
-  const { group, index, state, chain } = snapshot;
+export function* buildSnapshot(owner: SnapshotOwner, snapshot: SnapshotPages): Generator<void, SnapshotImage> {
+  const { group, index, chain } = snapshot;
+  const state = new Pages(snapshot.state);
   assert(chain.length <= chainBytesMax, "a chain value is short");
   const place: PieceOwner = { group, number: index, generation: 0 };
   const parts: Uint8Array[] = [];
@@ -100,9 +106,8 @@ export function* buildSnapshot(owner: SnapshotOwner, snapshot: Snapshot): Genera
   sealPiece(description, place, { kind: pieceKinds.snapshot, number: 0, offset });
   add(description);
   for (let number = 0; number * statePieceBytes < state.length; number++) {
-    const payload = state.subarray(number * statePieceBytes, (number + 1) * statePieceBytes);
-    const piece = new Uint8Array(pieceHeaderBytes + payload.length);
-    piece.set(payload, pieceHeaderBytes);
+    const piece = new Uint8Array(pieceHeaderBytes + Math.min(statePieceBytes, state.length - number * statePieceBytes));
+    state.take(piece, pieceHeaderBytes);
     sealPiece(piece, place, { kind: pieceKinds.state, number, offset });
     add(piece);
     if (number % slicePieces === slicePieces - 1) yield;
@@ -112,6 +117,33 @@ export function* buildSnapshot(owner: SnapshotOwner, snapshot: Snapshot): Genera
   sealPiece(last, place, { kind: pieceKinds.digest, number: 0, offset });
   parts.push(last);
   return { group, index, file: snapshotFileName(group, index), parts };
+}
+
+/** Bytes that lie in several pages, read from the beginning. */
+class Pages {
+  readonly length: number;
+  readonly #pages: readonly Uint8Array[];
+  #page = 0;
+  #at = 0;
+
+  constructor(pages: readonly Uint8Array[]) {
+    this.length = pages.reduce((sum, page) => sum + page.length, 0);
+    this.#pages = pages;
+  }
+
+  /** Fills `into` from `start` to its end with what comes next. */
+  take(into: Uint8Array, start: number): void {
+    for (let o = start; o < into.length; ) {
+      const page = this.#pages[this.#page]!;
+      const part = page.subarray(this.#at, this.#at + into.length - o);
+      into.set(part, o);
+      o += part.length;
+      this.#at += part.length;
+      if (this.#at < page.length) continue;
+      this.#page++;
+      this.#at = 0;
+    }
+  }
 }
 
 /**

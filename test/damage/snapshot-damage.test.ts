@@ -11,7 +11,7 @@ const index = logIndex(120);
 const owner: SnapshotOwner = { cluster, incarnation: "11".repeat(16) as Incarnation };
 const state = seededRandom(1).bytes(100_000);
 const image = finished(
-  buildSnapshot(owner, { group, index, term: term(3), chunk: 12, chain: seededRandom(2).bytes(8), state }),
+  buildSnapshot(owner, { group, index, term: term(3), chunk: 12, chain: seededRandom(2).bytes(8), state: [state] }),
 );
 const whole = new Uint8Array(Buffer.concat(image.parts));
 

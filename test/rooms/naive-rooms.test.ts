@@ -4,57 +4,17 @@ import { day, timestamp } from "../../src/base/units.ts";
 import { term } from "../../src/base/ids.ts";
 import type { Command } from "../../src/rooms/commands.ts";
 import { GroupState } from "../../src/rooms/group-state.ts";
+import { commands, roomNames, userNames } from "./arbitrary-commands.ts";
 import { command, GroupLog, type Post, record } from "./group-log.ts";
 import { NaiveRooms } from "./naive-rooms.ts";
 
 const windowMax = 8;
-const roomNames = ["lobby", "ops", "club", "@alice,bob", "@bob,bob"];
-const userNames = ["alice", "bob", "carol"];
-
 type Step =
   | { step: "commands"; commands: (Command | Post)[] }
   | { step: "clock"; ts: number; days: number; terms: number }
   | { step: "seal" }
   | { step: "restart" };
 
-const aRoom = fc.constantFrom(...roomNames);
-const aUser = fc.constantFrom(...userNames);
-const by = fc.constantFrom("", ...userNames);
-const aCid = fc.constantFrom("1", "2", "3", "4", "5");
-const posts: fc.Arbitrary<Post> = fc.record({
-  room: aRoom,
-  from: aUser,
-  cid: aCid,
-  body: fc.constantFrom("x", "y"),
-  kind: fc.constantFrom("", "", "", "", "edit", "react", "note", "sys.x"),
-  ref: fc.constantFrom(0, 0, 0, 1, 2, 9),
-  refFrom: fc.constantFrom("", ...userNames),
-  refKind: fc.constantFrom("", "", "text", "edit"),
-  prev: fc.oneof({ weight: 3, arbitrary: fc.constant("") }, aCid),
-  prevSeq: fc.constantFrom(0, 0, 0, 1, 30),
-  checked: fc.oneof({ weight: 2, arbitrary: fc.constant(1_000) }, fc.nat(12)),
-});
-const plainPosts: fc.Arbitrary<Post> = fc.record({
-  room: aRoom,
-  from: aUser,
-  cid: fc.constantFrom("1", "2", "3", "4", "5", "6", "7", "8", "9"),
-  checked: fc.oneof({ weight: 4, arbitrary: fc.constant(1_000) }, fc.nat(12)),
-});
-const commands: fc.Arbitrary<Command | Post> = fc.oneof(
-  { weight: 6, arbitrary: posts },
-  { weight: 10, arbitrary: plainPosts },
-  { weight: 3, arbitrary: fc.tuple(aRoom, aUser, fc.boolean()).map(([r, u, p]) => command.join(r, u, p)) },
-  fc.tuple(aRoom, aUser).map(([r, u]) => command.leave(r, u)),
-  fc.tuple(aRoom, by, aUser).map(([r, b, u]) => command.kick(r, b, u)),
-  fc.tuple(aRoom, by, aUser, fc.constantFrom(1, 2, 3)).map(([r, b, u, role]) => command.role(r, b, u, role as 1)),
-  fc.tuple(aRoom, by, aUser).map(([r, b, u]) => command.invite(r, b, u)),
-  fc.tuple(aRoom, aUser, fc.nat(20)).map(([r, u, seq]) => command.read(r, u, seq)),
-  fc.tuple(aRoom, fc.nat(20)).map(([r, first]) => command.trim(r, first)),
-  fc.tuple(aRoom, aUser).map(([r, b]) => command.deleteRoom(r, b)),
-  fc.tuple(aRoom, by, fc.nat(9)).map(([r, b, messages]) => command.retention(r, b, { messages })),
-  fc.tuple(aRoom, aUser, fc.constantFrom(1, 2, 3), fc.nat(6)).map(([r, u, k, n]) => command.notice(r, u, k as 1, n)),
-  fc.tuple(aRoom, aUser, fc.nat(6)).map(([r, u, n]) => command.acknowledge(r, u, n)),
-);
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     {

@@ -33,7 +33,7 @@ function snapshotAt(index: number, stateBytes = 300): Snapshot {
 }
 
 const publish = (fileSystem: SimFileSystem, snapshot: Snapshot, by = owner): Promise<void> =>
-  publishSnapshot(openDisk(fileSystem), finished(buildSnapshot(by, snapshot)));
+  publishSnapshot(openDisk(fileSystem), finished(buildSnapshot(by, { ...snapshot, state: [snapshot.state] })));
 const latest = (fileSystem: SimFileSystem): Promise<LatestSnapshot> =>
   latestSnapshot(openDisk(fileSystem), owner, group);
 
@@ -104,7 +104,7 @@ describe("snapshots", () => {
   ])("a snapshot of %s under this name is not used", async (_, snapshot, by) => {
     const fileSystem = new SimFileSystem();
     await publish(fileSystem, snapshotAt(10));
-    const image = finished(buildSnapshot(by, snapshot));
+    const image = finished(buildSnapshot(by, { ...snapshot, state: [snapshot.state] }));
     fileSystem.plant("snapshot/g00-000000000020.state", Buffer.concat(image.parts));
     const found = await latest(fileSystem);
     expect(found.snapshot?.index).toBe(10);

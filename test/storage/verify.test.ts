@@ -94,7 +94,10 @@ async function served(): Promise<SimFileSystem> {
       chain,
       state: seededRandom(part.to).bytes(5_000),
     };
-    await publishSnapshot(disk, finished(buildSnapshot({ cluster, incarnation }, snapshot)));
+    await publishSnapshot(
+      disk,
+      finished(buildSnapshot({ cluster, incarnation }, { ...snapshot, state: [snapshot.state] })),
+    );
     opened.journal.release(group, sealed);
   }
   await append(180);
@@ -255,7 +258,7 @@ describe("verify", () => {
       chain: new Uint8Array(8),
       state: new Uint8Array(0),
     };
-    const image = finished(buildSnapshot({ cluster, incarnation }, snapshot));
+    const image = finished(buildSnapshot({ cluster, incarnation }, { ...snapshot, state: [snapshot.state] }));
     fileSystem.plant(image.file, Buffer.concat(image.parts));
     const { damage } = await verify(fileSystem);
     expect(damage).toMatchObject([

@@ -1,0 +1,268 @@
+import { createHash } from "node:crypto";
+import type { LiveChunk } from "./chunks.ts";
+import { linkBytes } from "./digest-link.ts";
+import type { IdWindow } from "./id-window.ts";
+import type { Room } from "./room.ts";
+import { boundNames } from "./setting.ts";
+import { snapshotFormat, snapshotMagic } from "./snapshot.ts";
+import { SnapshotWriter } from "./snapshot-bytes.ts";
+import type { StateParts } from "./state-parts.ts";
+import type { User } from "./user.ts";
+
+/** How much one step writes. */
+export interface CutStep {
+  /** Bytes of rooms or users, unless one alone is larger. */
+  readonly bytes: number;
+  readonly ids: number;
+}
+
+/** Well below a millisecond's work. */
+export const cutStep: CutStep = { bytes: 32 * 1024, ids: 512 };
+/** What one step of the checksum reads. */
+const stepHashBytes = 1024 * 1024;
+
+const utf8 = new TextEncoder();
+
+/** Who changes rooms, users and the window asks this first: what a cut has not written yet must not change under it. */
+export interface Cutting {
+  /** The cut that is being written; null: none. */
+  cut: StateCut | null;
+}
+
+/**
+ * A group's state as it was at one moment, written in small steps while the state goes on (snapshot.ts has the layout).
+ *
+ * Rooms and users are written in the order they came. One that is about to change before its turn is written at once and
+ * put aside (copy on write), and so is an id that is about to leave the window. What comes after the moment is counted
+ * out: rooms, users and ids are only ever added behind.
+ *
+ * 1. every byte is of the moment the cut was begun: the same as if the state had been written in one go
+ * 2. a step is a bounded piece of work
+ */
+export class StateCut {
+  readonly #parts: StateParts;
+  readonly #step: CutStep;
+  readonly #out = new SnapshotWriter();
+  /** The ids, which stand behind all rooms and users. */
+  readonly #ids = new SnapshotWriter();
+  readonly #rooms: number;
+  readonly #users: number;
+  readonly #idsEnd: number;
+  /** What comes next of each. */
+  #room = 0;
+  #user = 0;
+  #id: number;
+  readonly #earlyRooms = new Map<Room, Uint8Array>();
+  readonly #earlyUsers = new Map<User, Uint8Array>();
+  readonly #hash = createHash("sha256");
+  #pages: Uint8Array[] | null = null;
+  #hashed = 0;
+  #isFinished = false;
+
+  constructor(parts: StateParts, step: CutStep) {
+    const window = parts.posting.window;
+    this.#parts = parts;
+    this.#step = step;
+    this.#rooms = parts.all.rooms.size;
+    this.#users = parts.all.users.size;
+    this.#id = window.oldest;
+    this.#idsEnd = window.next;
+    this.#ids.u32(window.size);
+    writeHead(this.#out, parts);
+    this.#out.u32(this.#rooms);
+    if (this.#rooms === 0) this.#out.u32(this.#users);
+  }
+
+  /** Does a little of the work; answers whether all of it is done. */
+  step(): boolean {
+    if (this.#isFinished) return true;
+    if (this.#room < this.#rooms) this.#writeRooms();
+    else if (this.#user < this.#users) this.#writeUsers();
+    else if (this.#id < this.#idsEnd) this.#writeIds(Math.min(this.#idsEnd, this.#id + this.#step.ids));
+    else this.#checksum();
+    return this.#isFinished;
+  }
+
+  /** Does all that is left, in one go. */
+  finish(): void {
+    while (!this.step());
+  }
+
+  /** The bytes of the snapshot, one page behind the other. Only once all is done. */
+  pages(): readonly Uint8Array[] {
+    return this.#pages!;
+  }
+
+  /** This room is about to change. */
+  roomChanges(room: Room): void {
+    if (room.place < this.#room || room.place >= this.#rooms || this.#earlyRooms.has(room)) return;
+    const own = new SnapshotWriter(256);
+    writeRoom(own, room);
+    this.#earlyRooms.set(room, own.bytes());
+  }
+
+  /** This user is about to change. */
+  userChanges(user: User): void {
+    if (user.place < this.#user || user.place >= this.#users || this.#earlyUsers.has(user)) return;
+    const own = new SnapshotWriter(256);
+    writeUser(own, user);
+    this.#earlyUsers.set(user, own.bytes());
+  }
+
+  /** The oldest id is about to leave the window, and to raise its room's floor. */
+  idLeaves(id: number, room: Room): void {
+    this.roomChanges(room);
+    if (id === this.#id && id < this.#idsEnd) this.#writeIds(id + 1);
+  }
+
+  #writeRooms(): void {
+    const { rooms } = this.#parts.all;
+    const until = this.#out.length + this.#step.bytes;
+    while (this.#room < this.#rooms && this.#out.length < until) {
+      const room = rooms.at(this.#room++);
+      const early = this.#earlyRooms.get(room);
+      if (early === undefined) writeRoom(this.#out, room);
+      else this.#out.raw(early);
+    }
+    if (this.#room < this.#rooms) return;
+    this.#earlyRooms.clear();
+    this.#out.u32(this.#users);
+  }
+
+  #writeUsers(): void {
+    const { users } = this.#parts.all;
+    const until = this.#out.length + this.#step.bytes;
+    while (this.#user < this.#users && this.#out.length < until) {
+      const user = users.at(this.#user++);
+      const early = this.#earlyUsers.get(user);
+      if (early === undefined) writeUser(this.#out, user);
+      else this.#out.raw(early);
+    }
+    if (this.#user === this.#users) this.#earlyUsers.clear();
+  }
+
+  #writeIds(until: number): void {
+    const { window } = this.#parts.posting;
+    for (; this.#id < until; this.#id++) writeId(this.#ids, window, this.#id);
+  }
+
+  #checksum(): void {
+    this.#pages ??= [...this.#out.pages(), ...this.#ids.pages()];
+    for (let bytes = 0; this.#hashed < this.#pages.length && bytes < stepHashBytes; this.#hashed++) {
+      const page = this.#pages[this.#hashed]!;
+      this.#hash.update(page);
+      bytes += page.length;
+    }
+    if (this.#hashed < this.#pages.length) return;
+    this.#pages.push(this.#hash.digest());
+    this.#isFinished = true;
+    // Whoever changes something has nothing to ask any more.
+    if (this.#parts.all.cut === this) this.#parts.all.cut = null;
+  }
+}
+
+function writeHead(out: SnapshotWriter, parts: StateParts): void {
+  const { all, chunks } = parts;
+  out.u32(snapshotMagic);
+  out.u32(snapshotFormat);
+  out.u32(parts.group);
+  out.text(utf8.encode(all.cluster));
+  out.u8(boundNames.length);
+  for (const name of boundNames) out.u48(all.bounds[name]);
+  out.u48(parts.appliedIndex);
+  out.u48(parts.appliedTerm);
+  out.u48(parts.lastTs);
+  out.u32(parts.lastDay);
+  out.u48(all.lineNumber);
+  out.text(utf8.encode(parts.timeZone));
+  out.u48(parts.retentionDays);
+  out.u48(chunks.last);
+  out.u48(chunks.openFrom);
+  out.u48(chunks.openMessages);
+  out.u48(chunks.openBytes);
+  out.u32(chunks.live.size);
+  // Chunks are added in the order of their numbers.
+  for (const chunk of chunks.live.values()) writeChunk(out, chunk);
+}
+
+function writeChunk(out: SnapshotWriter, chunk: LiveChunk): void {
+  out.u48(chunk.chunk);
+  out.u48(chunk.from);
+  out.u48(chunk.to);
+  out.u32(chunk.day);
+  out.u8(chunk.format);
+  out.u8(chunk.reason);
+  out.u48(chunk.messages);
+  out.u48(chunk.bytes);
+  out.u48(chunk.sealedAt);
+  out.u48(chunk.generation);
+}
+
+function writeRoom(out: SnapshotWriter, room: Room): void {
+  out.text(room.nameBytes);
+  out.u8((room.exists ? 1 : 0) | (room.isPrivate ? 2 : 0));
+  out.u48(room.head);
+  out.u48(room.first);
+  out.u48(room.floor);
+  out.u48(room.lastTs);
+  out.u48(room.retention.ageMs);
+  out.u48(room.retention.messages);
+  out.u48(room.retention.bytes);
+  out.u48(room.openFirst);
+  out.u48(room.openBytes);
+  out.u48(room.noticeNumber);
+  const { through, links, saved } = room.digests;
+  out.u48(through);
+  if (through > 0) {
+    out.u32(links.length / linkBytes);
+    out.raw(links);
+    out.text(saved);
+  }
+  out.u32(room.members.size);
+  for (let i = 0; i < room.members.size; i++) {
+    const member = room.members.at(i);
+    out.text(member.nameBytes);
+    out.u8(member.role);
+    out.u48(member.read);
+  }
+  out.u32(room.visitorMarks.size);
+  for (const [name, seq] of room.visitorMarks) {
+    out.text(utf8.encode(name));
+    out.u48(seq);
+  }
+  out.u32(room.runs.length);
+  for (let i = 0; i < room.runs.length; i++) {
+    out.u48(room.runs.chunk(i));
+    out.u48(room.runs.firstSeq(i));
+    out.u48(room.runs.lastSeq(i));
+    out.u48(room.runs.bytes(i));
+    out.u48(room.runs.lastTs(i));
+  }
+  out.u32(room.outbox.size);
+  for (const notice of room.outbox.values()) {
+    out.u48(notice.number);
+    out.u8(notice.kind);
+    out.text(utf8.encode(notice.user));
+  }
+}
+
+function writeUser(out: SnapshotWriter, user: User): void {
+  out.text(user.nameBytes);
+  out.u32(user.told.size);
+  for (const [room, told] of user.told) {
+    out.text(utf8.encode(room));
+    out.u8(told.kind);
+    out.u48(told.number);
+    out.u48(told.index);
+  }
+}
+
+function writeId(out: SnapshotWriter, window: IdWindow, id: number): void {
+  out.u32(window.room(id).place);
+  window.texts(id, out.textAt);
+  out.u48(window.seq(id));
+  out.u48(window.ts(id));
+  out.u48(window.epoch(id));
+  out.u32(window.digestLow(id));
+  out.u32(window.digestHigh(id));
+}
