@@ -15,7 +15,7 @@ import type { Damage } from "../storage/damage.ts";
 import { startedFile } from "../storage/data-directory.ts";
 import { type Disk, type FileName, fileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
-import { quarantineFolder } from "../storage/quarantine.ts";
+import { quarantine, quarantineFolder } from "../storage/quarantine.ts";
 import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
 import { latestSnapshot, listSnapshots, type SnapshotOwner } from "../storage/snapshot-file.ts";
 import type { Engine } from "../topology/engine.ts";
@@ -84,7 +84,6 @@ export async function recover(
   const group: GroupId = groupId(0);
   const chunks = await openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
   const found = await latestSnapshot(disk, owner, group);
-  for (const { damage, movedTo } of found.damage) log.error("snapshot.damaged", { ...damage, movedTo });
   const hashSeed = random.whole(0x1_0000_0000);
   const { snapshot } = found;
   const state =
@@ -92,6 +91,23 @@ export async function recover(
       ? GroupState.empty({ group, cluster: owner.cluster, hashSeed })
       : GroupState.restore(snapshot.state, { hashSeed });
   const from: LogIndex = state.appliedIndex;
+  // A loss is accepted once: what stands in quarantine/ for a missing chunk says that it was.
+  const accepted = new Set<string>(await disk.list(quarantineFolder));
+  let missing: MissingChunk[] = [];
+  // Asked before anything is changed.
+  const approve = (groups: OpenedJournal["groups"]): boolean => {
+    const entries = behind(groups, group, from);
+    missing = missingChunks(state, chunks);
+    if (missing.length > 0 && entries.length > 0) {
+      // What was emptied since the snapshot was taken is not missing: the log behind it says that it went. Who would go
+      // on from this state must not change it yet, so a second one is asked.
+      const later = snapshot === null ? null : GroupState.restore(snapshot.state, { hashSeed });
+      for (const entry of entries) later?.apply(entry, entry.payload.slice(), unheard);
+      missing = missing.filter(({ chunk }) => later?.chunk(chunk) !== undefined);
+    }
+    missing = missing.filter(({ damage: { file } }) => !accepted.has(acceptedLoss(file)));
+    return missing.length === 0 || ground.acceptLoss;
+  };
   const isStarted = (await disk.sizeOf(startedFile)) !== null;
   const open = (kept: LogIndex, acceptLoss: boolean): Promise<OpenedJournal> =>
     openJournal({
@@ -110,6 +126,7 @@ export async function recover(
       },
       from: new Map([[group, kept]]),
       acceptLoss,
+      approve,
       expected: isStarted || snapshot !== null || chunks.list().length > 0,
       ...listen,
     });
@@ -119,20 +136,12 @@ export async function recover(
   let opened = await open(back, back === from && ground.acceptLoss);
   if (opened.damage.length > 0 && back < from) opened = await open(from, ground.acceptLoss);
   const mine = opened.groups.get(group);
-  const entries = (mine?.entries ?? []).filter(({ index }) => index > from);
-  let missing = missingChunks(state, chunks);
-  if (missing.length > 0 && entries.length > 0) {
-    // What was emptied since the snapshot was taken is not missing: the log behind it says that it went. Who would go on
-    // from this state must not change it yet, so a second one is asked.
-    const later = snapshot === null ? null : GroupState.restore(snapshot.state, { hashSeed });
-    for (const entry of entries) later?.apply(entry, entry.payload.slice(), unheard);
-    missing = missing.filter(({ chunk }) => later?.chunk(chunk) !== undefined);
-  }
-  // A loss is accepted once: what stands in quarantine/ for a missing chunk says that it was.
-  const accepted = new Set<string>(await disk.list(quarantineFolder));
-  missing = missing.filter(({ damage: { file } }) => !accepted.has(acceptedLoss(file)));
+  const entries = behind(opened.groups, group, from);
   const damage = [...opened.damage, ...missing.map((one) => one.damage)];
   if (damage.length > 0 && !ground.acceptLoss) throw new DataDamaged(damage);
+  for (const snapshotDamage of found.damage) {
+    log.error("snapshot.damaged", { ...snapshotDamage, movedTo: await quarantine(disk, snapshotDamage.file) });
+  }
   for (const { damage: lost } of missing) await disk.publish(acceptedLoss(lost.file), []);
   if (!isStarted) await disk.publish(startedFile, []);
   const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
@@ -153,9 +162,19 @@ export async function recover(
   };
 }
 
+/** Entries behind `from`, in order. */
+function behind(groups: OpenedJournal["groups"], group: GroupId, from: LogIndex): Entry[] {
+  return (groups.get(group)?.entries ?? []).filter(({ index }) => index > from);
+}
+
+interface MissingChunk {
+  readonly chunk: number;
+  readonly damage: Damage;
+}
+
 /** Chunks that rooms still keep something of and that are not there. From names alone. */
-function missingChunks(state: GroupState, chunks: ChunkStore): { chunk: number; damage: Damage }[] {
-  const missing: { chunk: number; damage: Damage }[] = [];
+function missingChunks(state: GroupState, chunks: ChunkStore): MissingChunk[] {
+  const missing: MissingChunk[] = [];
   for (const { chunk, day, messages } of state.chunks()) {
     if (chunks.has(chunk as ChunkNumber)) continue;
     const file = chunkFileName({ group: state.group, chunk: chunk as ChunkNumber, generation: 0, day });

@@ -8,7 +8,6 @@ import type { Damage } from "./damage.ts";
 import { type Disk, type FileName, fileName } from "./disk.ts";
 import { decodeFileHeader, encodeFileHeader, type FileHeader, fileHeaderBytes, headerMismatch } from "./file-header.ts";
 import { type PieceKind, type PieceOwner, pieceFault, pieceHeaderBytes, pieceKinds, sealPiece } from "./piece.ts";
-import { quarantine } from "./quarantine.ts";
 
 /**
  * The state of a group at a seal, in one file: `snapshot/g00-000000001234.state`, named by group and log index. Written
@@ -169,17 +168,16 @@ export async function listSnapshots(disk: Disk, group: GroupId): Promise<{ file:
 export interface LatestSnapshot {
   /** null: there is none, or none that is sound. */
   readonly snapshot: Snapshot | null;
-  /** What was wrong with newer ones. They are in quarantine now. */
-  readonly damage: { damage: Damage; movedTo: FileName }[];
+  /** What is wrong with newer ones: to be moved to quarantine before the next is published. */
+  readonly damage: readonly Damage[];
 }
 
 /**
- * The newest snapshot of a group that is sound. Newer ones that are not are moved to quarantine and said; nothing is
- * deleted. One of a newer format, or one that the disk can't read now, is a fault: it may be perfectly sound. When this
+ * The newest snapshot of a group that is sound, and what is wrong with newer ones; nothing is moved or deleted. One of a newer format, or one that the disk can't read now, is a fault: it may be perfectly sound. When this
  * settles, the name of the snapshot it answers would survive power loss, whoever wrote it.
  */
 export async function latestSnapshot(disk: Disk, owner: SnapshotOwner, group: GroupId): Promise<LatestSnapshot> {
-  const damage: { damage: Damage; movedTo: FileName }[] = [];
+  const damage: Damage[] = [];
   for (const { file, index } of await listSnapshots(disk, group)) {
     const found = await readSnapshot(disk, owner, { file, group, index });
     if ("state" in found) {
@@ -187,7 +185,7 @@ export async function latestSnapshot(disk: Disk, owner: SnapshotOwner, group: Gr
       await disk.remove(fileName(`${file}.confirmed`));
       return { snapshot: found, damage };
     }
-    damage.push({ damage: found, movedTo: await quarantine(disk, file) });
+    damage.push(found);
   }
   return { snapshot: null, damage };
 }

@@ -31,6 +31,11 @@ export interface JournalOptions {
    * @defaultValue false
    */
   readonly expected?: boolean;
+  /**
+   * Asked once all is read and before anything is changed, when nothing is damaged or the loss is accepted. `false` leaves
+   * the disk as it is. @defaultValue yes
+   */
+  readonly approve?: (groups: OpenedJournal["groups"]) => boolean;
   /** Told once for each settled batch, with the highest durable mark. */
   onFlushed(flushed: Mark): void;
   /** Told at most once; after it nothing is ever reported flushed. */
@@ -38,7 +43,7 @@ export interface JournalOptions {
 }
 
 export interface OpenedJournal {
-  /** Not usable when there is damage and the loss was not accepted: every append asserts. */
+  /** Not usable when there is damage and the loss was not accepted, or `approve` said no: every append asserts. */
   readonly journal: Journal;
   readonly groups: Map<GroupId, RecoveredGroup>;
   /** What is damaged; with `acceptLoss`, what was moved aside. */
@@ -54,7 +59,7 @@ export interface OpenedJournal {
  * unclean stop it has been copied to a fresh segment, because what the page cache shows may not be on the disk, and
  * because nothing is ever appended after a cut. Can be interrupted anywhere and repeated.
  *
- * With damage and without `acceptLoss` nothing on the disk is touched. Rejects with a `Fault` when the files belong to
+ * With damage and without `acceptLoss`, and without approval, nothing on the disk is touched. Rejects with a `Fault` when the files belong to
  * another cluster or incarnation or to a newer version (the disk is not touched either), and with a `DiskFault`.
  */
 export async function openJournal(options: JournalOptions): Promise<OpenedJournal> {
@@ -62,7 +67,7 @@ export async function openJournal(options: JournalOptions): Promise<OpenedJourna
   const { disk, acceptLoss } = options;
   const found = await readJournal(options);
   const { damage, torn, clean } = found;
-  if (damage.length > 0 && !acceptLoss) {
+  if ((damage.length > 0 && !acceptLoss) || options.approve?.(found.groups) === false) {
     return { journal: new UnusableJournal(), groups: found.groups, damage, torn, clean: false };
   }
   const pool = new SegmentPool({ ...options, ...options.settings }, found.spares);
