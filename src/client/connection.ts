@@ -65,6 +65,8 @@ export interface ConnectionTiming {
   readonly moveMs: number;
   /** How long a link may take to open and be greeted. */
   readonly connectWithinMs: number;
+  /** How long a link may take to answer a ping that is asked for a reason: a hint, or a machine that slept. */
+  readonly pongWithinMs: number;
 }
 
 export const defaultTiming: ConnectionTiming = {
@@ -73,6 +75,7 @@ export const defaultTiming: ConnectionTiming = {
   stableMs: 10_000,
   moveMs: 2_000,
   connectWithinMs: 10_000,
+  pongWithinMs: 5_000,
 };
 
 /** Servers remembered beyond those given at the start. */
@@ -92,6 +95,8 @@ export class Connection {
   #last: string | null = null;
   #heardAt = 0;
   #pingedAt = 0;
+  /** When a ping that is out has been waited for long enough. */
+  #judgeAt = 0;
 
   constructor(servers: readonly string[], random: Random, timing: ConnectionTiming = defaultTiming) {
     this.#given = servers;
@@ -167,7 +172,7 @@ export class Connection {
       case "hint":
       case "retry":
         // The network may be another one than the link was made on: ask now instead of at the next heartbeat.
-        if (state.name === "online") return this.#pinging() ? none : [this.#ping(event.now)];
+        if (state.name === "online") return this.#pingNow(event.now);
         return state.name === "offline" || (state.name === "unauthorized" && event.type === "retry")
           ? [this.#dial(event.now)]
           : none;
@@ -186,7 +191,11 @@ export class Connection {
     if (state.name === "offline") return now >= state.retryAt ? [this.#dial(now)] : none;
     if (state.name === "connecting") return now >= state.dueAt ? this.#lose("timeout", now) : none;
     if (state.name !== "online" || now < this.#heartbeatAt(state.heartbeatMs)) return none;
-    return this.#pinging() ? this.#lose("silence", now) : [this.#ping(now)];
+    // So late comes only a machine that slept. It asks first, and does not judge by its own sleep.
+    if (now >= this.#heartbeatAt(state.heartbeatMs) + state.heartbeatMs) return this.#pingNow(now);
+    if (this.#pinging()) return this.#lose("silence", now);
+    this.#judgeAt = Math.max(this.#heardAt + 2 * state.heartbeatMs, now + state.heartbeatMs);
+    return [this.#ping(now)];
   }
 
   /** Says whether a ping is out and nothing has come since. */
@@ -196,13 +205,18 @@ export class Connection {
 
   /**
    * When to ask whether the other side is there or, once asked, when to believe that it is not: after two heartbeats of
-   * silence, one of them since the question. So a machine that slept asks first, and does not judge by its own sleep.
+   * silence, one of them since the question; sooner when there was a reason to ask.
    */
   #heartbeatAt(heartbeatMs: number): Millis {
-    const at = this.#pinging()
-      ? Math.max(this.#heardAt + 2 * heartbeatMs, this.#pingedAt + heartbeatMs)
-      : this.#pingedAt + heartbeatMs;
-    return at as Millis;
+    return (this.#pinging() ? this.#judgeAt : this.#pingedAt + heartbeatMs) as Millis;
+  }
+
+  /** Asks for a reason: whoever is there answers soon. A question that is out already is not waited for longer. */
+  #pingNow(now: Millis): readonly ConnectionEffect[] {
+    const judgeAt = now + this.#timing.pongWithinMs;
+    const isOut = this.#pinging() && now < this.#judgeAt;
+    this.#judgeAt = isOut ? Math.min(this.#judgeAt, judgeAt) : judgeAt;
+    return isOut ? none : [this.#ping(now)];
   }
 
   #ping(now: Millis): ConnectionEffect {

@@ -17,6 +17,7 @@ import type { RoomMessage } from "./reader.ts";
 import type { Requests } from "./requests.ts";
 import { shownState } from "./shown-state.ts";
 import type { Timeline } from "./timeline.ts";
+import { SleepWatch } from "./sleep-watch.ts";
 import { Timelines } from "./timelines.ts";
 
 /**
@@ -55,6 +56,8 @@ interface Attempt {
 /** Bytes in the link's buffer beyond which nothing is added. */
 const bufferedBytesMax = 256 * 1024;
 const bufferedRetryMs = 20;
+/** A machine that slept is noticed within this after it woke. */
+const lookEveryMs = 10_000;
 /** Every request is answered within this, says the protocol; a link that does not is given up. */
 const answerWithinMs = 10_000 as Millis;
 /** Failures in a row after which another server may do better. */
@@ -67,6 +70,7 @@ export class Driver {
   readonly #requests: Requests;
   readonly #events: Emitter<ChatEvents>;
   readonly #token: GreetingToken;
+  readonly #sleep = new SleepWatch();
   readonly timelines = new Timelines(() => this.wake());
   #attempt: Attempt | null = null;
   #welcome: ServerFrameOf<"welcome"> | null = null;
@@ -375,6 +379,7 @@ export class Driver {
   #pump(): void {
     if (this.#state.name === "closed") return;
     const now = this.#clock.now();
+    this.#look(now);
     let recheckAt = Infinity;
     const open = this.#attempt?.open ?? null;
     if (this.#connection.state.name === "online" && open !== null) {
@@ -409,6 +414,7 @@ export class Driver {
   /** When something on the link is due: a heartbeat, a try, an answer that is late, a wait that is over. */
   #dueAt(now: Millis): number {
     let due: number = this.#connection.dueAt() ?? Infinity;
+    if (due !== Infinity) due = Math.min(due, now + lookEveryMs);
     if (this.#connection.state.name !== "online") return due;
     const oldest = this.#outbox.oldestSentAt();
     if (oldest !== null) due = Math.min(due, oldest + answerWithinMs);
@@ -427,7 +433,13 @@ export class Driver {
     });
   }
 
+  /** Whoever slept has a link that may be gone, and a try that should not wait any longer. */
+  #look(now: Millis): void {
+    if (this.#sleep.look(now, this.#clock.wall())) this.step({ type: "hint", now });
+  }
+
   #due(now: Millis): void {
+    this.#look(now);
     const oldest = this.#outbox.oldestSentAt();
     const late =
       this.#requests.expire(now, answerWithinMs) ||

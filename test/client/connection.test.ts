@@ -5,7 +5,7 @@ import { Connection } from "../../src/client/connection.ts";
 import type { ConnectionEvent, ConnectionState } from "../../src/client/connection.ts";
 import type { ChatState } from "../../src/client/events.ts";
 import { error } from "./model-server.ts";
-import { world } from "./world.ts";
+import { collect, tell, world } from "./world.ts";
 
 const at = (now: number): Millis => now as Millis;
 type StateName = ConnectionState["name"];
@@ -225,6 +225,78 @@ describe("the connection", () => {
     await clock.advance(60_000);
     expect(server.dialled).toHaveLength(1);
     expect(server.frames("ping").length).toBeGreaterThanOrEqual(58);
+  });
+
+  for (const monotonic of ["runs on", "stands still"] as const) {
+    test(`[SDK4] after a sleep, a link that is gone is found out soon (the monotonic clock ${monotonic})`, async () => {
+      const { clock, server, chat } = world();
+      const client = chat();
+      const room = client.room("lobby");
+      const read = collect(room.messages({ after: 0 }));
+      await clock.advance(12_000);
+      const [link] = server.links;
+      // Nobody says so: the network was another one, and what is sent on the old link goes nowhere.
+      link!.mute = true;
+      server.post("lobby", "bob", "while you slept");
+      clock.sleep(3_600_000, monotonic);
+      const states: ChatState[] = [];
+      client.on("state", (state) => states.push(state));
+      await clock.advance(16_000);
+      expect(follow(states)[0]).toBe("offline silence");
+      expect(client.state.name).toBe("online");
+      expect(read.seen).toEqual(["while you slept"]);
+      expect(server.dialled).toHaveLength(2);
+    });
+
+    test(`[SDK4] after a sleep, a link that lives is kept (the monotonic clock ${monotonic})`, async () => {
+      const { clock, server, chat } = world();
+      const client = chat();
+      await clock.advance(12_000);
+      clock.sleep(3_600_000, monotonic);
+      await clock.advance(60_000);
+      expect(client.state.name).toBe("online");
+      expect(server.dialled).toHaveLength(1);
+      expect(server.frames("ping").length).toBeGreaterThanOrEqual(2);
+    });
+
+    test(`[SDK4] after a sleep, a try does not wait any longer (the monotonic clock ${monotonic})`, async () => {
+      const { clock, server, chat } = world();
+      server.down.add("*");
+      const client = chat();
+      await clock.advance(300_000);
+      const tried = server.dialled.length;
+      clock.sleep(3_600_000, monotonic);
+      server.down.clear();
+      const sent = client.room("lobby").send("good morning");
+      await clock.advance(10_100);
+      expect(server.dialled).toHaveLength(tried + 1);
+      expect(tell(sent)).toBe("stored 1");
+    });
+  }
+
+  test("[SDK5] after a hint, a link that is gone is found out within 5 s", async () => {
+    const { clock, server, chat } = world();
+    let better = (): void => undefined;
+    const client = chat({
+      hints: {
+        listen: (listener) => {
+          better = listener;
+          return () => undefined;
+        },
+      },
+    });
+    await clock.advance(20_000);
+    const [link] = server.links;
+    link!.mute = true;
+    better();
+    await clock.advance(4_900);
+    // Hinting again asks no more often, and waits no longer.
+    better();
+    expect(server.dialled).toHaveLength(1);
+    await clock.advance(1_000);
+    expect(server.dialled).toHaveLength(2);
+    expect(client.state.name).toBe("online");
+    expect(server.frames("ping")).toHaveLength(0);
   });
 
   test("[SDK5] a server that drains is left at once for another", async () => {

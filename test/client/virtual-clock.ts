@@ -4,6 +4,7 @@ import type { Millis, Timestamp } from "../../src/base/units.ts";
 /** Time that stands still until it is moved. Everything asked for runs in the order it is due. */
 export class VirtualClock implements Clock {
   #now = 1_000;
+  #wallAhead = 0;
   #order = 0;
   #tasks: { at: number; order: number; task: () => void }[] = [];
   #deferred: (() => void)[] = [];
@@ -13,7 +14,7 @@ export class VirtualClock implements Clock {
   }
 
   wall(): Timestamp {
-    return (1_795_000_000_000 + Math.floor(this.#now)) as Timestamp;
+    return (1_795_000_000_000 + this.#wallAhead + Math.floor(this.#now)) as Timestamp;
   }
 
   after(delay: Millis, task: () => void): Timer {
@@ -28,6 +29,12 @@ export class VirtualClock implements Clock {
 
   defer(task: () => void): void {
     this.#deferred.push(task);
+  }
+
+  /** The machine sleeps: nothing runs, and afterwards timers that are due run late. */
+  sleep(ms: number, monotonic: "runs on" | "stands still"): void {
+    if (monotonic === "runs on") this.#now += ms;
+    else this.#wallAhead += ms;
   }
 
   /** Timers that were asked for and have neither run nor been called off. */
