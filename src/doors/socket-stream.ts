@@ -70,8 +70,10 @@ export function addressOf(socket: Socket): string {
   return address.startsWith("::ffff:") ? address.slice(7) : address;
 }
 
+// A plain array over the same memory: everything behind the doors reads one kind of array, which the engine turns into
+// faster code than two, and a view of a Buffer costs twice that of an array.
 function onData(this: HeardSocket, bytes: Uint8Array): void {
-  this[receiver]?.data(bytes);
+  this[receiver]?.data(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
 }
 
 function onDrain(this: HeardSocket): void {

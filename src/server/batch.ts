@@ -9,7 +9,7 @@ import type { LiveRoom } from "./live-room.ts";
 export interface Origin {
   /**
    * What became of the command with this request id. For a stored, repeated or conflicting post, seq, ts and epoch are
-   * the stored message's, and the post's record stands at `memory[offset]`. Called in the order of the log.
+   * the stored message's, and the post stands at `memory[offset]` as it was proposed. Called in the order of the log.
    */
   decided(
     request: RequestId,
@@ -89,13 +89,17 @@ export class Batch {
   /** The room whose ring has a slot taken for the command; null for commands that take none. */
   readonly rooms: (LiveRoom | null)[] = [];
 
+  /** Forgets everything. The lists keep their length: what they hold from `count` on says nothing. */
   clear(): void {
+    this.origins.fill(null, 0, this.count);
+    this.rooms.fill(null, 0, this.count);
     this.length = 0;
     this.count = 0;
-    this.offsets.length = 0;
-    this.origins.length = 0;
-    this.requests.length = 0;
-    this.rooms.length = 0;
+  }
+
+  /** Where the command at `position` ends. */
+  endOf(position: number): number {
+    return position + 1 < this.count ? this.offsets[position + 1]! : this.length;
   }
 
   /**
@@ -123,10 +127,17 @@ export class Batch {
     putU32(b, o + 50, source.bodyLength);
     let end = copy(b, o + recordHeaderBytes, room, 0, room.length);
     end = copy(b, end, from, 0, from.length);
-    end = copy(b, end, source.bytes, source.cidStart, source.cidLength);
-    end = copy(b, end, source.bytes, source.kindStart, source.kindLength);
-    end = copy(b, end, source.bytes, source.prevStart, source.prevLength);
-    copy(b, end, source.bytes, source.bodyStart, source.bodyLength);
+    const { bytes, cidStart, bodyStart, bodyLength } = source;
+    const restLength = source.cidLength + source.kindLength + source.prevLength + bodyLength;
+    if (bodyStart + bodyLength - cidStart === restLength) {
+      // As a rule cid, kind, prev and body stand in a frame as they do in a record.
+      copy(b, end, bytes, cidStart, restLength);
+      return o;
+    }
+    end = copy(b, end, bytes, cidStart, source.cidLength);
+    end = copy(b, end, bytes, source.kindStart, source.kindLength);
+    end = copy(b, end, bytes, source.prevStart, source.prevLength);
+    copy(b, end, bytes, bodyStart, bodyLength);
     return o;
   }
 
@@ -139,12 +150,12 @@ export class Batch {
 
   /** Counts what was written last, `length` bytes of it. */
   keep(length: number, origin: Origin | null, request: RequestId, room: LiveRoom | null): void {
-    this.offsets.push(this.length);
-    this.origins.push(origin);
-    this.requests.push(request);
-    this.rooms.push(room);
+    const at = this.count++;
+    this.offsets[at] = this.length;
+    this.origins[at] = origin;
+    this.requests[at] = request;
+    this.rooms[at] = room;
     this.length += length;
-    this.count++;
   }
 
   #ensure(length: number): void {

@@ -51,6 +51,8 @@ export class FanOut {
   #waiting = 0;
   #timer: { cancel(): void } | null = null;
   readonly #touched = new Set<Session>();
+  /** One of those; null when there is none. */
+  #lastTouched: Session | null = null;
   #flushing = false;
   /** Messages handed to sockets, for metrics. */
   delivered = 0;
@@ -78,6 +80,9 @@ export class FanOut {
 
   /** A session has something to write: it is written at the end of this turn, with all others. */
   touched(session: Session): void {
+    // Answers come in runs for one session.
+    if (session === this.#lastTouched) return;
+    this.#lastTouched = session;
     this.#touched.add(session);
     if (this.#flushing) return;
     this.#flushing = true;
@@ -101,6 +106,7 @@ export class FanOut {
       if (session.link.queuedBytes() > 0) isTaken = false;
     }
     this.#touched.clear();
+    this.#lastTouched = null;
     // As a rule the system has copied everything by now, and the same memory serves again.
     if (isTaken) this.#writer.reuse();
     else this.#writer.renew();

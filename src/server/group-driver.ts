@@ -356,11 +356,10 @@ class Sink implements ApplySink {
       code === outcomes.recheck ||
       (code === outcomes.order && this.#listener.holdsPrev(origin, this.#bytes, offset))
     ) {
-      const end = batch.offsets[position + 1] ?? batch.length;
-      this.#listener.recheck(origin, batch.requests[position]!, this.#bytes.slice(offset, end));
+      this.#listener.recheck(origin, batch.requests[position]!, this.#bytes.slice(offset, batch.endOf(position)));
       return;
     }
-    origin.decided(batch.requests[position]!, code, seq, ts, epoch, this.#bytes, offset);
+    origin.decided(batch.requests[position]!, code, seq, ts, epoch, batch.bytes, offset);
   }
 
   changed(event: RoomEvent): void {
