@@ -41,7 +41,7 @@ export interface ChatOptions {
   /** Keeps unanswered messages, and positions of direct messages, over a reload. */
   readonly outbox?: OutboxStore | undefined;
   readonly hints?: Hints | undefined;
-  /** More ways to speak than JSON, by what the dial's links ask for. */
+  /** More ways to speak than JSON over WebSocket, by what the dial's links ask for. */
   readonly encodings?: Partial<Readonly<Record<WireFormat, Encoding>>> | undefined;
   /** Messages without an outcome, beyond which `send` refuses. @defaultValue 4096 */
   readonly outboxMessagesMax?: number | undefined;
@@ -113,8 +113,7 @@ export class Chat {
       clock,
       dial: options.dial,
       encodings: {
-        "json-websocket": jsonEncoding("messages"),
-        "json-lines": jsonEncoding("lines"),
+        "json-websocket": jsonEncoding(),
         ...options.encodings,
       },
       connection: new Connection(servers, random, { ...defaultTiming, ...options.timing }),

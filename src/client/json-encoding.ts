@@ -1,10 +1,10 @@
 import { assert } from "../base/assert.ts";
 import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
 import { ProtocolViolation } from "./ports.ts";
-import type { Decoder, Encoding } from "./ports.ts";
+import type { Encoding } from "./ports.ts";
 
 /**
- * Frames as JSON, in text messages or one a line.
+ * Frames as JSON, in text messages.
  *
  * The full codec of src/protocol checks everything a stranger may send and weighs more than all the rest of the SDK. A
  * server is not a stranger: here is checked what the SDK relies on, so that a broken server or a proxy's error page ends
@@ -40,14 +40,14 @@ const memberShape = "user role,,";
 const roomShape = "room line,first head read unread,";
 const limitsShape = ",bodyBytesMax frameBytesMax histItemsMax subsMax roomsMax sendsInFlightMax,";
 
-/** Longest text kept while its end has not come: a page of history with every character escaped fits. */
-const pendingMax = 16 * 1024 * 1024;
-
 type Fields = Readonly<Record<string, unknown>>;
 type Shape = readonly [texts: readonly string[], numbers: readonly string[], nullables: readonly string[]];
 
-/** Frames as JSON: arrays of them in text messages, or each on its line. */
-export function jsonEncoding(carrier: "messages" | "lines"): Encoding {
+/** Adds to `into` the frames of one text: a frame, or an array of them. Throws `ProtocolViolation`. */
+export type AddFrames = (text: string, into: ServerFrame[]) => void;
+
+/** Reads texts of frames. Holds nothing of one for the next. */
+export function jsonReader(): AddFrames {
   const parsed = new Map<string, Shape>();
   const shapeOf = (text: string): Shape => {
     let shape = parsed.get(text);
@@ -99,7 +99,7 @@ export function jsonEncoding(carrier: "messages" | "lines"): Encoding {
     into.push(value as ServerFrame);
   };
 
-  const addText = (text: string, into: ServerFrame[]): void => {
+  return (text, into) => {
     let value: unknown;
     try {
       value = JSON.parse(text);
@@ -109,48 +109,22 @@ export function jsonEncoding(carrier: "messages" | "lines"): Encoding {
     if (Array.isArray(value)) for (const frame of value as readonly unknown[]) add(frame, into);
     else add(value, into);
   };
+}
 
-  const lineDecoder = (): Decoder => {
-    const utf8 = new TextDecoder();
-    let pending = "";
-    return {
-      push(data) {
-        const into: ServerFrame[] = [];
-        let searchFrom = pending.length;
-        pending += typeof data === "string" ? data : utf8.decode(data, { stream: true });
-        let start = 0;
-        for (;;) {
-          const end = pending.indexOf("\n", searchFrom);
-          if (end === -1) break;
-          if (end > start) addText(pending.slice(start, end), into);
-          start = end + 1;
-          searchFrom = start;
-        }
-        pending = pending.slice(start);
-        if (pending.length > pendingMax) throw new ProtocolViolation("a line without an end");
-        return into;
-      },
-    };
-  };
-
-  const messageDecoder = (): Decoder => ({
-    push(data) {
-      const into: ServerFrame[] = [];
-      if (typeof data !== "string") throw new ProtocolViolation("bytes where text was agreed");
-      addText(data, into);
-      return into;
-    },
-  });
-
+/** Arrays of frames in text messages. */
+export function jsonEncoding(): Encoding {
+  const add = jsonReader();
   return {
     opening: null,
-    encode: (frames: readonly ClientFrame[]) => {
-      if (carrier === "messages") return JSON.stringify(frames.length === 1 ? frames[0] : frames);
-      let text = "";
-      for (const frame of frames) text += `${JSON.stringify(frame)}\n`;
-      return text;
-    },
-    decoder: carrier === "messages" ? messageDecoder : lineDecoder,
+    encode: (frames: readonly ClientFrame[]) => JSON.stringify(frames.length === 1 ? frames[0] : frames),
+    decoder: () => ({
+      push(data) {
+        const into: ServerFrame[] = [];
+        if (typeof data !== "string") throw new ProtocolViolation("bytes where text was agreed");
+        add(data, into);
+        return into;
+      },
+    }),
   };
 }
 

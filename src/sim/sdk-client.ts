@@ -2,6 +2,7 @@ import type { Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import { binaryEncoding } from "../client/binary-encoding.ts";
 import { type Chat, connect } from "../client/client.ts";
+import { jsonLinesEncoding } from "../client/json-lines-encoding.ts";
 import type { Link, LinkEvents } from "../client/ports.ts";
 import { SendRefused } from "../client/outcome.ts";
 import type { Room } from "../client/room.ts";
@@ -60,7 +61,7 @@ export class SdkClient implements SimClient {
       user: this.user,
       clock: options.host.clock,
       random: options.random,
-      encodings: { "binary-stream": binaryEncoding("stream") },
+      encodings: { "binary-stream": binaryEncoding("stream"), "json-lines": jsonLinesEncoding() },
       dial: { connect: (url, events) => this.#dial(url, format, events) },
     });
   }

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { binaryEncoding } from "../../src/client/binary-encoding.ts";
 import { jsonEncoding } from "../../src/client/json-encoding.ts";
+import { jsonLinesEncoding } from "../../src/client/json-lines-encoding.ts";
 import { ProtocolViolation } from "../../src/client/ports.ts";
 import { encodeBinaryFrames } from "../../src/protocol/binary-codec.ts";
 import { encodeJson, encodeJsonFrames } from "../../src/protocol/json-codec.ts";
@@ -102,7 +103,7 @@ function pieces(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
 
 describe("[SDK8] what the server's codec writes, the SDK reads", () => {
   test("JSON in messages, one frame or many", () => {
-    const decoder = jsonEncoding("messages").decoder();
+    const decoder = jsonEncoding().decoder();
     for (const frame of samples) expect(decoder.push(encodeJson("server", frame))).toEqual([frame]);
     expect(decoder.push(encodeJsonFrames("server", samples))).toEqual(samples);
   });
@@ -111,7 +112,7 @@ describe("[SDK8] what the server's codec writes, the SDK reads", () => {
     const stream = bytesOf(samples.map((frame) => `${encodeJson("server", frame)}\n`).join(""));
     fc.assert(
       fc.property(fc.array(fc.nat(stream.length), { maxLength: 20 }), (cuts) => {
-        const decoder = jsonEncoding("lines").decoder();
+        const decoder = jsonLinesEncoding().decoder();
         expect(pieces(stream, cuts).flatMap((piece) => decoder.push(piece))).toEqual(samples);
       }),
       { numRuns: 50 },
@@ -134,7 +135,7 @@ describe("[SDK8] what the server's codec writes, the SDK reads", () => {
 
 describe("[SDK8] what no server may send is a violation, and never anything else", () => {
   test("a field that is missing or of another type", () => {
-    const decoder = jsonEncoding("messages").decoder();
+    const decoder = jsonEncoding().decoder();
     const needed: [string, string][] = [
       ["msg", "body"],
       ["msg", "seq"],
@@ -158,8 +159,8 @@ describe("[SDK8] what no server may send is a violation, and never anything else
 
   test("whatever comes", () => {
     for (const [encoding, wrap] of [
-      [jsonEncoding("messages"), (text: string) => text],
-      [jsonEncoding("lines"), (text: string) => bytesOf(`${text}\n`)],
+      [jsonEncoding(), (text: string) => text],
+      [jsonLinesEncoding(), (text: string) => bytesOf(`${text}\n`)],
       [binaryEncoding("stream"), (text: string) => bytesOf(text)],
       [binaryEncoding("messages"), (text: string) => bytesOf(text)],
     ] as const) {
@@ -177,7 +178,7 @@ describe("[SDK8] what no server may send is a violation, and never anything else
   });
 
   test("names that every object has are frames of no kind", () => {
-    const decoder = jsonEncoding("messages").decoder();
+    const decoder = jsonEncoding().decoder();
     for (const t of ["__proto__", "constructor", "toString"]) expect(decoder.push(`{"t":"${t}"}`)).toEqual([]);
   });
 });

@@ -8,6 +8,7 @@ import type { Clock } from "../../src/base/clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import type { Millis, Timestamp } from "../../src/base/units.ts";
 import { binaryEncoding } from "../../src/client/binary-encoding.ts";
+import { jsonLinesEncoding } from "../../src/client/json-lines-encoding.ts";
 import { connect } from "../../src/client/client.ts";
 import type { Chat } from "../../src/client/client.ts";
 import { decodeBinary, encodeBinary } from "../../src/protocol/binary-codec.ts";
@@ -177,7 +178,11 @@ function chat(url: string, binary: boolean): Chat {
     clock,
     random: seededRandom(seed++),
     dial: nodeDial({ binary }),
-    encodings: { "binary-stream": binaryEncoding("stream"), "binary-websocket": binaryEncoding("messages") },
+    encodings: {
+      "binary-stream": binaryEncoding("stream"),
+      "binary-websocket": binaryEncoding("messages"),
+      "json-lines": jsonLinesEncoding(),
+    },
     timing: { retryMs: 5, retryMsMax: 20 },
   });
   chats.push(client);

@@ -257,7 +257,7 @@ describe("requests", () => {
 
   test("[SDK50] what has no form on the wire is refused where it is asked, and harms no other request", async () => {
     const { clock, chat } = world();
-    const plain = jsonEncoding("messages");
+    const plain = jsonEncoding();
     const strict: Encoding = {
       ...plain,
       encode: (frames) => {

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
 import { connect } from "../../src/client/client.ts";
 import type { Chat } from "../../src/client/client.ts";
+import { jsonLinesEncoding } from "../../src/client/json-lines-encoding.ts";
 import type { Dial } from "../../src/client/ports.ts";
 import type { TimelineItem } from "../../src/client/reader.ts";
 import { nodeClock } from "../../src/platform/node/node-clock.ts";
@@ -82,6 +83,7 @@ async function town(): Promise<{ chat: (user: string) => Chat; dial: DirectDial 
       const chat = connect("test:", {
         user,
         dial,
+        encodings: { "json-lines": jsonLinesEncoding() },
         clock: nodeClock(),
         random: seededRandom(seed++),
         timing: { retryMs: 5, retryMsMax: 20 },

@@ -1,5 +1,6 @@
 import { binaryEncoding } from "../../client/binary-encoding.ts";
 import { Chat } from "../../client/client.ts";
+import { jsonLinesEncoding } from "../../client/json-lines-encoding.ts";
 import type { ChatOptions } from "../../client/client.ts";
 import { nodeClock } from "./node-clock.ts";
 import { nodeDial } from "./node-dial.ts";
@@ -25,7 +26,11 @@ export function connect(servers: string | readonly string[], options: NodeChatOp
     },
     random: nodeRandom(),
     dial: nodeDial({ binary: true }),
-    encodings: { "binary-websocket": binaryEncoding("messages"), "binary-stream": binaryEncoding("stream") },
+    encodings: {
+      "binary-websocket": binaryEncoding("messages"),
+      "binary-stream": binaryEncoding("stream"),
+      "json-lines": jsonLinesEncoding(),
+    },
     ...options,
   });
 }
