@@ -34,6 +34,8 @@ export interface Ground {
   readonly owner: SnapshotOwner;
   /** Go on without what is damaged. It is moved aside, and rooms get another line. */
   readonly acceptLoss: boolean;
+  /** The directory is an older copy: numbers given out since are given out again, so rooms get another line. @defaultValue false */
+  readonly restored?: boolean;
   /** When a batch of the journal is written; 0 and 0 = at once, as soon as the disk is free. */
   readonly flush: { readonly afterMs: number; readonly afterBytes: number };
   /** Who builds large chunks; left out: this thread does, in slices. */

@@ -52,7 +52,7 @@ function until(server: Server, holds: () => boolean): Promise<void> {
   });
 }
 
-/** Orders the settings that differ from the configured ones, and what an accepted loss calls for. */
+/** Orders the settings that differ from the configured ones, and what an accepted loss or an older copy calls for. */
 function settle(server: Server, recovered: Recovered, settings: ServerSettings): void {
   const { state } = server;
   const wanted: Setting[] = [];
@@ -65,6 +65,8 @@ function settle(server: Server, recovered: Recovered, settings: ServerSettings):
   for (const bound of boundNames) {
     if (state.bounds[bound] !== bounds[bound]) wanted.push({ kind: "bound", bound, value: bounds[bound] });
   }
-  if (recovered.lost.length > 0) wanted.push({ kind: "line", number: recovered.random.whole(0x1_0000_0000) + 1 });
+  if (recovered.lost.length > 0 || recovered.restored === true) {
+    wanted.push({ kind: "line", number: recovered.random.whole(0x1_0000_0000) + 1 });
+  }
   if (wanted.length > 0) server.driver.order(entryTypes.setting, encodeSettings(wanted));
 }

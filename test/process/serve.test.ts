@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -212,4 +213,66 @@ test("damage is named to the byte, and only a person decides to go on without wh
   accepted.signal("SIGTERM");
   expect(await accepted.ended).toBe(0);
   rmSync(data, { recursive: true });
+});
+
+test("an older copy that is restored gets another line, once and for good; a directory in use is refused", async () => {
+  const data = newData();
+  const backup = newData();
+  const room = (server: Command): string => `http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`;
+  const post = async (server: Command, body: string): Promise<{ seq: number; line: string }> => {
+    const headers = { "synod-user": "alice", "content-type": "text/plain" };
+    const answer = await fetch(room(server), { method: "POST", headers, body });
+    return (await answer.json()) as { seq: number; line: string };
+  };
+  const stop = async (server: Command): Promise<void> => {
+    server.signal("SIGTERM");
+    expect(await server.ended).toBe(0);
+  };
+  const first = await start(data);
+  const { line } = await post(first, "in the backup");
+  await stop(first);
+  cpSync(data, backup, { recursive: true });
+  const second = await start(data);
+  expect(await post(second, "behind the backup")).toMatchObject({ seq: 2, line });
+  const refused = await run([
+    "serve",
+    "--data",
+    data,
+    "--port",
+    "0",
+    "--tcp-port",
+    "0",
+    "--admin-port",
+    "0",
+    "--restored",
+  ]);
+  expect(refused.code).toBe(4);
+  expect(await post(second, "still the same line")).toMatchObject({ seq: 3, line });
+  await stop(second);
+
+  rmSync(data, { recursive: true });
+  cpSync(backup, data, { recursive: true });
+  const restored = await start(data, ["--restored"]);
+  const other = await post(restored, "another second message");
+  expect(other.seq).toBe(2);
+  expect(other.line).not.toBe(line);
+  expect(restored.errors).toContain(`"event":"data.restored","line":"${other.line}"`);
+  // Who had read up to 3 under the old line is told so at once, in the new one.
+  const client = new WebSocket(`ws://127.0.0.1:${restored.ports.port}/v1/ws`);
+  const frames: string[] = [];
+  client.on("message", (text: Buffer) => frames.push(text.toString()));
+  await once(client, "open");
+  client.send(JSON.stringify({ t: "hello", v: 1, user: "bob" }));
+  client.send(JSON.stringify({ t: "sub", id: 1, room: "lobby", after: 3, line }));
+  while (!frames.join("").includes('"t":"gap"')) await once(client, "message");
+  expect(frames.join("")).toContain('"reason":"reset"');
+  client.close();
+  await stop(restored);
+
+  // Without the flag the line stays what it has become.
+  const last = await start(data);
+  expect(await post(last, "third")).toMatchObject({ seq: 3, line: other.line });
+  await stop(last);
+  rmSync(data, { recursive: true });
+  rmSync(backup, { recursive: true });
 });

@@ -37,6 +37,7 @@ function serveCommand(ended: (code: ExitCode) => void): Command {
     command.addOption(new Option(setting.flag, `${setting.meaning}${shown}`));
   }
   command.option("--accept-loss", "go on without what is damaged: it is moved aside, and its messages are gone");
+  command.option("--restored", "the data is an older copy: rooms get another line, so that clients read anew; once");
   command.addHelpText(
     "after",
     `
@@ -59,7 +60,8 @@ Every setting: docs/reference/configuration.md`,
       environment: process.env,
       file: typeof file === "string" ? file : null,
     });
-    ended(await serve(configuration, { acceptLoss: flags["acceptLoss"] === true, warnings }));
+    const once = { acceptLoss: flags["acceptLoss"] === true, restored: flags["restored"] === true };
+    ended(await serve(configuration, { ...once, warnings }));
   });
   return command;
 }

@@ -42,7 +42,7 @@ type End = { type: "signal"; signal: NodeJS.Signals } | { type: "failed"; cause:
  */
 export async function serve(
   configuration: Configuration,
-  options: { acceptLoss: boolean; warnings: readonly string[] },
+  options: { acceptLoss: boolean; restored: boolean; warnings: readonly string[] },
 ): Promise<ExitCode> {
   const { data, node } = configuration;
   const isTerminal = process.stderr.isTTY;
@@ -74,9 +74,12 @@ export async function serve(
     if (directory.unknown.length > 0) log.warn("directory.unknown-files", { files: directory.unknown.slice(0, 20) });
     const server = await startOn({ disk, directory, log, clock, random }, configuration, {
       acceptLoss: options.acceptLoss,
+      restored: options.restored,
       authenticate,
       onFailed: end.failed,
     });
+    if (options.restored)
+      log.warn("data.restored", { line: server.state.line, advice: "leave --restored out from now on" });
     const { host, adminHost, limits } = configuration;
     const trust = trustOf(configuration);
     const page = await builtPage();
@@ -222,17 +225,20 @@ async function openDirectory(configuration: Configuration, disk: Disk): Promise<
 async function startOn(
   ground: Pick<Parameters<typeof startServer>[0], "disk" | "log" | "clock" | "random"> & { directory: DataDirectory },
   configuration: Configuration,
-  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed"> & { acceptLoss: boolean },
+  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed"> & {
+    acceptLoss: boolean;
+    restored: boolean;
+  },
 ): Promise<Server> {
   const { disk, log, clock, random, directory } = ground;
   const { cluster, incarnation, node } = directory.identity;
   const { limits, flush, push, retention, timeZone, advertise, auth } = configuration;
-  const { acceptLoss, authenticate, onFailed } = options;
+  const { acceptLoss, restored, authenticate, onFailed } = options;
   const chunkBuilder = nodeChunkBuilder(new URL("./chunk-thread.js", import.meta.url));
   const outside = { disk, clock, random, log, chunkBuilder };
   const start = (withLoss: boolean): Promise<Server> =>
     startServer(
-      { ...outside, limits, node, owner: { cluster, incarnation }, acceptLoss: withLoss, flush },
+      { ...outside, limits, node, owner: { cluster, incarnation }, acceptLoss: withLoss, restored, flush },
       {
         timeZone,
         retentionDays: retention.days,
