@@ -1,14 +1,14 @@
-import { randomInt } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { crashModes } from "../../src/sim/sim-file-system.ts";
+import { seedOfSources } from "../seed-of-sources.ts";
 import type { CrashCase } from "./server-crash-sweep.ts";
 import { callsOf, modeOf, survives, told } from "./server-crash-sweep.ts";
 import type { ServerLife } from "./server-life.ts";
 import { acts, beginnings } from "./server-story.ts";
 
-/** Which kind of crash meets which call, and which calls meet all kinds: another choice each time, said when it fails. */
-const seed = Number(process.env["SYNOD_SEED"] ?? randomInt(1_000_000));
+/** Which kind of crash meets which call, and which calls meet all kinds: another choice for other sources, said when it fails. */
+const seed = Number(process.env["SYNOD_SEED"] ?? seedOfSources());
 /** Every call in every way, and every call of every recovery: for hours when nobody waits (`npm run campaign -- crash-sweep`). */
 const isWhole = process.env["SYNOD_SWEEP"] === "whole";
 /** Of how many crash points one is looked at more closely. */

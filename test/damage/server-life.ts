@@ -89,9 +89,12 @@ function quiet(): Promise<void> {
 /** A clock step longer than this without an answer: the server hangs. */
 const patienceMs = 120_000;
 const shortPatienceMs = 10_000;
-const never = new Promise<never>(() => {
-  return;
-});
+
+/** A new one each time: one for all would keep everything that ever waited for it. */
+const never = (): Promise<never> =>
+  new Promise(() => {
+    return;
+  });
 
 /** The process came to its end by itself: its journal failed, and it says so. */
 export class ProcessEnded extends Error {}
@@ -218,7 +221,7 @@ export class ServerLife {
     const deadline = this.clock.now() + patienceMs;
     await quiet();
     while (!progress.settled) {
-      if (!this.#lives(generation)) return never;
+      if (!this.#lives(generation)) return never();
       if (this.failures.length > 0) throw new ProcessEnded();
       if (this.clock.now() >= deadline) throw new Error("the server does not answer");
       if (this.onPatienceLost !== null && this.clock.now() >= deadline - patienceMs + shortPatienceMs) {
@@ -228,7 +231,7 @@ export class ServerLife {
       this.clock.step(deadline);
       await quiet();
     }
-    return this.#lives(generation) ? noted : never;
+    return this.#lives(generation) ? noted : never();
   }
 
   #lives(generation: number): boolean {
@@ -241,7 +244,7 @@ export class ServerLife {
     const end = this.clock.now() + ms;
     await quiet();
     while (this.#lives(generation) && this.clock.step(end)) await quiet();
-    if (!this.#lives(generation)) await never;
+    if (!this.#lives(generation)) await never();
     if (this.failures.length > 0) throw new ProcessEnded();
   }
 

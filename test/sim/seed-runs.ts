@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { filesUnder, hashFiles } from "../../scripts/repository.mjs";
 import { type AttributedRun, runAttributed } from "../../src/apps/cli/attributed-run.ts";
 import { type MarkName, markMeanings } from "../../src/sim/run-marks.ts";
+import { seedOfSources } from "../seed-of-sources.ts";
 import { pinnedSeeds } from "./pinned-seeds.ts";
 
 /** Fresh seeds of each of the two files, of two virtual minutes. */
@@ -56,10 +56,6 @@ export function seedTests(half: 0 | 1): void {
   afterAll(() => {
     process.stdout.write(totals.lines(base));
   });
-}
-
-function seedOfSources(): number {
-  return Number.parseInt(hashFiles(filesUnder("src").sort()).slice(0, 6), 16);
 }
 
 /** What all runs of one file amount to. */
