@@ -41,10 +41,25 @@ export function takeNotice(all: Aggregates, b: Uint8Array, o: number, index: num
   }
   if (found !== undefined) all.cut?.userChanges(found);
   const user = found ?? all.addUser(name);
-  setTold(user, room, { kind, number, index });
+  setTold(user, sharedName(all, user, commandRoom(b, o)), { kind, number, index });
   if (kind === noticeKinds.removed) forgetOldRemovals(user, all.bounds.roomsMax);
   sink.changed({ type: "told", user, room, kind, number });
   return outcomes.done;
+}
+
+/**
+ * The name of a room as a user's `told` keeps it: the room's own, and the member's there becomes the user's own. They are
+ * equal, and kept once instead of once for each membership. Of a room in another group there is nothing to share.
+ */
+export function sharedName(all: Aggregates, user: User, room: Uint8Array): RoomName {
+  const found = all.findRoom(room, 0, room.length);
+  if (found === undefined) return userName(room) as string as RoomName;
+  const member = found.members.find(user.nameBytes, 0, user.nameBytes.length, user.nameHash);
+  if (member !== undefined) {
+    member.name = user.name;
+    member.nameBytes = user.nameBytes;
+  }
+  return found.name;
 }
 
 /** Keeps what a room told a user, and the counts right. */

@@ -8,7 +8,8 @@ import { slotOf } from "./slot.ts";
 
 /** A member of a room. */
 export interface Member extends Named {
-  readonly name: UserName;
+  name: UserName;
+  nameBytes: Uint8Array;
   role: Role;
   /** Up to where the member has read. */
   read: number;

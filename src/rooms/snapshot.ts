@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import type { ClusterId, GroupId, LogIndex, RoomName, Term } from "../base/ids.ts";
+import type { ClusterId, GroupId, LogIndex, Term } from "../base/ids.ts";
 import type { Day, Timestamp } from "../base/units.ts";
 import { userName } from "./aggregates.ts";
 import type { NoticeKind, Role } from "./commands.ts";
 import type { LiveChunk } from "./chunks.ts";
 import { linkBytes } from "./digest-link.ts";
-import { setTold } from "./notices.ts";
+import { setTold, sharedName } from "./notices.ts";
 import type { Room } from "./room.ts";
 import type { SealReason } from "./seal.ts";
 import { type BoundName, type Bounds, boundNames } from "./setting.ts";
@@ -135,7 +135,7 @@ function readRoom(from: SnapshotReader, { all, chunks, membership }: StateParts)
 function readUser(from: SnapshotReader, { all }: StateParts): void {
   const user = all.addUser(from.text());
   for (let count = from.u32(); count > 0; count--) {
-    const room = userName(from.text()) as string as RoomName;
+    const room = sharedName(all, user, from.text());
     setTold(user, room, { kind: from.u8() as NoticeKind, number: from.u48(), index: from.u48() });
   }
 }

@@ -8,11 +8,15 @@ import type { Session } from "./session.ts";
 import type { SessionHost } from "./session-host.ts";
 import type { Subscription } from "./subscription.ts";
 
+const indexedFrom = 17;
+
 /** The rooms that one connection reads. Made with its first subscription. */
 export class SessionReading {
   readonly #session: Session;
   readonly #host: SessionHost;
-  readonly #subscriptions = new Map<RoomName, Subscription>();
+  /** Most connections read few rooms: a list is a third of a map. From `indexedFrom` on there is a map as well. */
+  readonly #subscriptions: Subscription[] = [];
+  #byRoom: Map<RoomName, Subscription> | null = null;
 
   constructor(session: Session, host: SessionHost) {
     this.#session = session;
@@ -20,11 +24,13 @@ export class SessionReading {
   }
 
   rooms(): RoomName[] {
-    return [...this.#subscriptions.keys()];
+    return this.#subscriptions.map(({ live }) => live.room.name);
   }
 
   of(room: RoomName): Subscription | undefined {
-    return this.#subscriptions.get(room);
+    if (this.#byRoom !== null) return this.#byRoom.get(room);
+    for (const subscription of this.#subscriptions) if (subscription.live.room.name === room) return subscription;
+    return undefined;
   }
 
   /** Answers `sub` and begins to give. Throws the Fault to be told. A second `sub` of a room takes the place of the first. */
@@ -37,7 +43,7 @@ export class SessionReading {
       return;
     }
     this.unsubscribe(frame.room);
-    if (this.#subscriptions.size >= this.#host.limits.subsMax) {
+    if (this.#subscriptions.length >= this.#host.limits.subsMax) {
       throw new Fault("too_large", `a connection reads at most ${this.#host.limits.subsMax} rooms`);
     }
     const live = this.#host.memory.live(room);
@@ -78,16 +84,17 @@ export class SessionReading {
   }
 
   unsubscribe(room: RoomName): void {
-    const subscription = this.#subscriptions.get(room);
+    const subscription = this.of(room);
     if (subscription === undefined) return;
-    this.#subscriptions.delete(room);
+    this.#subscriptions.splice(this.#subscriptions.indexOf(subscription), 1);
+    this.#byRoom?.delete(room);
     this.#detach(subscription);
   }
 
   /** The client's side has taken what was queued: whoever was paused goes on. */
   drained(): void {
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.state !== "paused") continue;
+    // Going on may end one, which takes it out of the list.
+    for (const subscription of this.#subscriptions.filter(({ state }) => state === "paused")) {
       subscription.state = "catchingUp";
       this.#host.fanOut.catchUp(subscription);
     }
@@ -95,8 +102,9 @@ export class SessionReading {
 
   /** The connection is gone. */
   end(): void {
-    for (const subscription of this.#subscriptions.values()) this.#detach(subscription);
-    this.#subscriptions.clear();
+    for (const subscription of this.#subscriptions) this.#detach(subscription);
+    this.#subscriptions.length = 0;
+    this.#byRoom = null;
   }
 
   #add(live: LiveRoom, next: number): Subscription {
@@ -109,7 +117,10 @@ export class SessionReading {
       reading: false,
       saidCaughtUp: false,
     };
-    this.#subscriptions.set(live.room.name, subscription);
+    this.#subscriptions.push(subscription);
+    if (this.#subscriptions.length === indexedFrom) {
+      this.#byRoom = new Map(this.#subscriptions.map((one) => [one.live.room.name, one]));
+    } else this.#byRoom?.set(live.room.name, subscription);
     live.subscriptions.push(subscription);
     return subscription;
   }

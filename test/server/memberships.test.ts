@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { sealReasons } from "../../src/rooms/seal.ts";
 import { HeldDisk, turns } from "./held-disk.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
@@ -107,4 +108,42 @@ test("whoever has joined or left sees it in the list of rooms, at once and after
   const again = await TestClient.open(second.server, "alice");
   expect(names(await again.ask({ t: "rooms" }))).toEqual(["new"]);
   await second.server.stop(0);
+});
+
+test("a connection that reads many rooms finds each of them again", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  const rooms = Array.from({ length: 40 }, (_, i) => `room${i}`);
+  for (const room of rooms) {
+    await alice.ask({ t: "join", room });
+    await alice.ask({ t: "sub", room, after: "latest" });
+  }
+  for (const room of rooms.slice(0, 30)) await alice.ask({ t: "unsub", room });
+  // The second takes the place of the first.
+  await alice.ask({ t: "sub", room: "room35", after: 0 });
+  for (const room of rooms) await alice.ask({ t: "send", room, cid: `c-${room}`, body: room });
+  await turns();
+  const told = alice.frames.flatMap((frame) => (frame.t === "msg" ? [frame.room as string] : []));
+  expect(told).toEqual(rooms.slice(30));
+  await server.stop(0);
+});
+
+test("the name of who is in many rooms is kept once, also after a restart", async () => {
+  const { server, fileSystem } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  await Promise.all(["a", "b", "c"].map((room) => alice.ask({ t: "join", room })));
+  await turns();
+  const copies = ({ state }: typeof server) =>
+    new Set(["a", "b", "c"].map((room) => state.room(room)!.member("alice")!.nameBytes)).add(
+      state.user("alice")!.nameBytes,
+    );
+  expect(copies(server).size).toBe(1);
+  // The next start has a snapshot to begin with.
+  server.driver.seal(sealReasons.full);
+  await turns();
+  await server.stop(0);
+  const next = await startTestServer({ fileSystem });
+  expect(copies(next.server).size).toBe(1);
+  expect(names(await (await TestClient.open(next.server, "alice")).ask({ t: "rooms" }))).toEqual(["a", "b", "c"]);
+  await next.server.stop(0);
 });
