@@ -5,7 +5,10 @@ import type { Cutting } from "./state-cut.ts";
 import { chunkFormat, type Rewrite, type Seal, type SealReason, sealReasons } from "./seal.ts";
 
 /** A sealed chunk that some room still keeps something of. */
-export interface LiveChunk extends Sealed {
+export interface LiveChunk extends Omit<Sealed, "messages" | "bytes"> {
+  /** What its present generation holds. */
+  messages: number;
+  bytes: number;
   /** How often it was written again, as the log says. */
   generation: number;
   /** Rooms that keep something of it. */
@@ -112,15 +115,19 @@ export class Chunks {
     const chunk = this.live.get(rewrite.chunk);
     if (chunk === undefined || rewrite.generation <= chunk.generation) return;
     chunk.generation = rewrite.generation;
+    chunk.messages = 0;
+    chunk.bytes = 0;
     for (const room of rooms) {
+      const { runs } = room;
+      const run = runs.ofChunk(rewrite.chunk);
+      if (run < 0) continue;
       // Only a room's first run can begin below its `first`.
-      if (room.runs.length === 0 || room.runs.chunk(0) !== rewrite.chunk || room.runs.firstSeq(0) >= room.first)
-        continue;
-      this.#cutting.cut?.roomChanges(room);
-      const before = room.runs.lastSeq(0) - room.runs.firstSeq(0) + 1;
-      const kept = room.runs.lastSeq(0) - room.first + 1;
-      // State knows the bytes of a run, not of its messages: what is left is taken to be of average size.
-      room.runs.shorten(0, room.first, Math.floor((room.runs.bytes(0) / before) * kept));
+      if (runs.firstSeq(run) < room.first) {
+        this.#cutting.cut?.roomChanges(room);
+        runs.shorten(run, room.first, runs.keptBytes(run, room.first));
+      }
+      chunk.messages += runs.lastSeq(run) - runs.firstSeq(run) + 1;
+      chunk.bytes += runs.bytes(run);
     }
     sink.changed({ type: "rewrite", chunk: rewrite.chunk, generation: rewrite.generation });
   }

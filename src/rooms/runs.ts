@@ -51,6 +51,28 @@ export class Runs {
     return i < this.length && this.firstSeq(i) <= seq ? this.chunk(i) : 0;
   }
 
+  /** The run in this chunk; -1 when there is none. */
+  ofChunk(chunk: number): number {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.chunk(middle) < chunk) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.length && this.chunk(low) === chunk ? low : -1;
+  }
+
+  /**
+   * Bytes of the run's records from `first` on. Nobody counts the bytes of single messages here: what is left is taken to
+   * be of average size.
+   */
+  keptBytes(i: number, first: number): number {
+    const count = this.lastSeq(i) - this.firstSeq(i) + 1;
+    const kept = Math.min(count, this.lastSeq(i) - first + 1);
+    return Math.floor((this.bytes(i) / count) * kept);
+  }
+
   // The following are for `apply` and `restore` alone.
   append(chunk: number, firstSeq: number, lastSeq: number, bytes: number, lastTs: number): void {
     this.#numbers.push(chunk, firstSeq, lastSeq, bytes, lastTs);

@@ -3,6 +3,7 @@ import { entryTypes } from "../base/entry.ts";
 import type { Limits } from "../base/limits.ts";
 import { millis } from "../base/units.ts";
 import { firstKept, keptFromDay } from "../rooms/retention.ts";
+import type { Room } from "../rooms/room.ts";
 import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { GroupDriver } from "./group-driver.ts";
@@ -46,7 +47,9 @@ export class Upkeep {
   #timer: { cancel(): void } | null = null;
   #isFull = false;
   #waitingTicks = 0;
-  #rooms: Iterator<ReturnType<GroupDriver["state"]["rooms"]> extends Iterable<infer R> ? R : never> | null = null;
+  /** What rooms keep of each chunk, in bytes, counted while the rooms are gone through, up to the last chunk at the beginning. */
+  #kept: { through: number; bytes: Map<number, number> } = { through: 0, bytes: new Map() };
+  #rooms: Iterator<Room> | null = null;
   /** Free bytes of the disk at the last look; null before the first. */
   freeBytes: number | null = null;
 
@@ -155,7 +158,10 @@ export class Upkeep {
   #retain(): void {
     const { state } = this.#driver;
     if (!this.#driver.leads) return;
-    this.#rooms ??= state.rooms();
+    if (this.#rooms === null) {
+      this.#rooms = state.rooms();
+      this.#kept = { through: state.lastChunk, bytes: new Map() };
+    }
     const cluster = {
       now: state.lastTs,
       keptFromDay: keptFromDay(state.lastDay, state.retentionDays),
@@ -169,6 +175,7 @@ export class Upkeep {
         return;
       }
       const room = next.value;
+      this.#countKept(room);
       const first = firstKept(room, cluster);
       if (first > room.first) {
         this.#trimmer.want(room, first);
@@ -176,27 +183,26 @@ export class Upkeep {
     }
   }
 
-  // A chunk most of which was removed is written again without it, one at a time.
+  #countKept(room: Room): void {
+    const { runs, first } = room;
+    const { bytes } = this.#kept;
+    for (let run = 0; run < runs.length; run++) {
+      const chunk = runs.chunk(run);
+      bytes.set(chunk, (bytes.get(chunk) ?? 0) + runs.keptBytes(run, first));
+    }
+  }
+
+  // A chunk most of which was removed since it was last written is written again without it, one at a time. Each time it
+  // has at most half the bytes it had, so this comes to an end.
   #rewriteSparse(): void {
     const { state } = this.#driver;
     if (this.#sealer.backlog > 0) return;
-    for (const chunk of state.chunks()) {
-      if (chunk.rooms === 0) continue;
-      let kept = 0;
-      for (const room of state.rooms()) {
-        const { runs } = room;
-        const i = runs.find(Math.max(room.first, 1));
-        for (let run = i; run < runs.length && runs.chunk(run) <= chunk.chunk; run++) {
-          if (runs.chunk(run) !== chunk.chunk) continue;
-          const from = Math.max(runs.firstSeq(run), room.first);
-          kept += runs.lastSeq(run) - from + 1;
-        }
-      }
-      if (kept * 2 < chunk.messages && chunk.generation === 0) {
-        const payload = encodeRewrite({ chunk: chunk.chunk, generation: chunk.generation + 1 });
-        this.#driver.order(entryTypes.rewrite, payload);
-        return;
-      }
+    for (const { chunk, bytes, generation } of state.chunks()) {
+      // What was sealed while the rooms were gone through was not counted in all of them.
+      if (chunk > this.#kept.through) return;
+      if ((this.#kept.bytes.get(chunk) ?? 0) * 2 >= bytes) continue;
+      this.#driver.order(entryTypes.rewrite, encodeRewrite({ chunk, generation: generation + 1 }));
+      return;
     }
   }
 }

@@ -24,6 +24,8 @@ const started: Command[] = [];
 let made = 0;
 const newData = (): string => join(folder.path, `data-${++made}`);
 
+type Running = Awaited<ReturnType<typeof serve>>;
+
 async function start(...given: Parameters<typeof serve>): ReturnType<typeof serve> {
   const server = await serve(...given);
   started.push(server);
@@ -218,13 +220,13 @@ test("damage is named to the byte, and only a person decides to go on without wh
 test("an older copy that is restored gets another line, once and for good; a directory in use is refused", async () => {
   const data = newData();
   const backup = newData();
-  const room = (server: Command): string => `http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`;
-  const post = async (server: Command, body: string): Promise<{ seq: number; line: string }> => {
+  const room = (server: Running): string => `http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`;
+  const post = async (server: Running, body: string): Promise<{ seq: number; line: string }> => {
     const headers = { "synod-user": "alice", "content-type": "text/plain" };
     const answer = await fetch(room(server), { method: "POST", headers, body });
     return (await answer.json()) as { seq: number; line: string };
   };
-  const stop = async (server: Command): Promise<void> => {
+  const stop = async (server: Running): Promise<void> => {
     server.signal("SIGTERM");
     expect(await server.ended).toBe(0);
   };
