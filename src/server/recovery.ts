@@ -5,7 +5,7 @@ import { type GroupId, groupId, type LogIndex, logIndex, type Mark, type NodeNam
 import type { Limits } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { timestamp } from "../base/units.ts";
-import type { ApplySink } from "../rooms/apply-sink.ts";
+import type { LiveChunk } from "../rooms/chunks.ts";
 import { GroupState } from "../rooms/group-state.ts";
 import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
 import { type ChunkStore, defaultChunkStoreSettings, openChunkStore } from "../storage/chunk/chunk-store.ts";
@@ -22,6 +22,7 @@ import type { Engine } from "../topology/engine.ts";
 import { soloEngine } from "../topology/solo.ts";
 import type { Log } from "./log.ts";
 import { LogClock } from "./log-clock.ts";
+import { neededChunks } from "./needed-chunks.ts";
 
 /** What a server is started with from below: the disk, time, chance, and whose data it is. */
 export interface Ground {
@@ -95,19 +96,17 @@ export async function recover(
   const from: LogIndex = state.appliedIndex;
   // A loss is accepted once: what stands in quarantine/ for a missing chunk says that it was.
   const accepted = new Set<string>(await disk.list(quarantineFolder));
-  let missing: MissingChunk[] = [];
+  let missing: Damage[] = [];
   // Asked before anything is changed.
   const approve = (groups: OpenedJournal["groups"]): boolean => {
-    const entries = behind(groups, group, from);
-    missing = missingChunks(state, chunks);
-    if (missing.length > 0 && entries.length > 0) {
-      // What was emptied since the snapshot was taken is not missing: the log behind it says that it went. Who would go
-      // on from this state must not change it yet, so a second one is asked.
-      const later = snapshot === null ? null : GroupState.restore(snapshot.state, { hashSeed });
-      for (const entry of entries) later?.apply(entry, entry.payload.slice(), unheard);
-      missing = missing.filter(({ chunk }) => later?.chunk(chunk) !== undefined);
+    missing = missingChunks(state.chunks(), chunks, group);
+    // What was emptied since the snapshot was taken is not missing: the log behind it says that it went. That is asked
+    // only when something is missing, for it applies all of the log once more.
+    if (missing.length > 0 && snapshot !== null) {
+      const needed = neededChunks(snapshot.state, behind(groups, group, from));
+      missing = missingChunks(needed, chunks, group);
     }
-    missing = missing.filter(({ damage: { file } }) => !accepted.has(acceptedLoss(file)));
+    missing = missing.filter(({ file }) => !accepted.has(acceptedLoss(file)));
     return missing.length === 0 || ground.acceptLoss;
   };
   const isStarted = (await disk.sizeOf(startedFile)) !== null;
@@ -139,12 +138,12 @@ export async function recover(
   if (opened.damage.length > 0 && back < from) opened = await open(from, ground.acceptLoss);
   const mine = opened.groups.get(group);
   const entries = behind(opened.groups, group, from);
-  const damage = [...opened.damage, ...missing.map((one) => one.damage)];
+  const damage = [...opened.damage, ...missing];
   if (damage.length > 0 && !ground.acceptLoss) throw new DataDamaged(damage);
   for (const snapshotDamage of found.damage) {
     log.error("snapshot.damaged", { ...snapshotDamage, movedTo: await quarantine(disk, snapshotDamage.file) });
   }
-  for (const { damage: lost } of missing) await disk.publish(acceptedLoss(lost.file), []);
+  for (const { file } of missing) await disk.publish(acceptedLoss(file), []);
   if (!isStarted) await disk.publish(startedFile, []);
   const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
   const term = Math.max(state.appliedTerm, mine?.vote?.term ?? 0, entries.at(-1)?.term ?? 0);
@@ -169,31 +168,16 @@ function behind(groups: OpenedJournal["groups"], group: GroupId, from: LogIndex)
   return (groups.get(group)?.entries ?? []).filter(({ index }) => index > from);
 }
 
-interface MissingChunk {
-  readonly chunk: number;
-  readonly damage: Damage;
-}
-
-/** Chunks that rooms still keep something of and that are not there. From names alone. */
-function missingChunks(state: GroupState, chunks: ChunkStore): MissingChunk[] {
-  const missing: MissingChunk[] = [];
-  for (const { chunk, day, messages } of state.chunks()) {
+/** Those that are not there. From names alone. */
+function missingChunks(needed: Iterable<LiveChunk>, chunks: ChunkStore, group: GroupId): Damage[] {
+  const missing: Damage[] = [];
+  for (const { chunk, day, messages } of needed) {
     if (chunks.has(chunk as ChunkNumber)) continue;
-    const file = chunkFileName({ group: state.group, chunk: chunk as ChunkNumber, generation: 0, day });
-    missing.push({
-      chunk,
-      damage: { file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` },
-    });
+    const file = chunkFileName({ group, chunk: chunk as ChunkNumber, generation: 0, day });
+    missing.push({ file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` });
   }
   return missing;
 }
 
 /** An empty file that says: the loss of this chunk was accepted. */
 const acceptedLoss = (chunk: FileName): FileName => fileName(`${quarantineFolder}/lost-${chunk.split("/").at(-1)!}`);
-
-/** Nobody hears what a state that is only asked does. */
-const unheard: ApplySink = {
-  outcome: () => undefined,
-  stored: () => undefined,
-  changed: () => undefined,
-};

@@ -1,3 +1,4 @@
+import type { Entry } from "../base/entry.ts";
 import { Fault } from "../base/error-codes.ts";
 import { type ClusterId, groupId, type GroupId, type Incarnation, type LogIndex } from "../base/ids.ts";
 import { defaultLimits } from "../base/limits.ts";
@@ -8,7 +9,7 @@ import { type ChunkStore, openChunkStore } from "./chunk/chunk-store.ts";
 import type { Damage } from "./damage.ts";
 import { DirectoryRefused, type Identity, identityFile, readIdentity } from "./data-directory.ts";
 import { type Disk, type FileName, fileName } from "./disk.ts";
-import { readJournal } from "./journal/read-journal.ts";
+import { type ReadJournal, readJournal } from "./journal/read-journal.ts";
 import { journalFolder, parseSegmentFile } from "./journal/segments.ts";
 import { quarantineFolder } from "./quarantine.ts";
 import { listSnapshots, parseSnapshotFileName, readSnapshot, type Snapshot, snapshotFolder } from "./snapshot-file.ts";
@@ -46,10 +47,14 @@ export interface VerifyOptions {
   /** As configured for the server. @defaultValue as in base/limits.ts */
   readonly segmentBytes?: number;
   /**
-   * Chunks that the state in a snapshot still needs. Retention leaves holes in their numbers, so who can read a state says
-   * which holes are meant; without this every hole up to the oldest chunk is listed.
+   * Chunks that must be there beside a snapshot and the entries behind it, which come one after another. Retention leaves
+   * holes in their numbers, and what is sealed behind the snapshot can be made again from the journal: so who can read a
+   * state says what is needed. Without this every hole is listed.
    */
-  readonly neededChunks?: (snapshot: Snapshot) => readonly { chunk: number; generation: number }[];
+  readonly neededChunks?: (
+    snapshot: Snapshot,
+    entries: readonly Entry[],
+  ) => readonly { chunk: number; generation: number }[];
 }
 
 /**
@@ -65,15 +70,19 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Directory
   // Without its identity nobody can tell whether a file belongs here.
   if (identity === null) return found.report(null);
 
-  const from = new Map<GroupId, LogIndex>();
-  const standings: GroupStanding[] = [];
+  const snapshots = new Map<GroupId, Snapshot | null>();
   for (let number = 0; number < identity.groups; number++) {
     const group = groupId(number);
-    const snapshot = await checkSnapshots(disk, identity, group, found);
+    snapshots.set(group, await checkSnapshots(disk, identity, group, found));
+  }
+  const journal = await journalOf(options, identity, snapshots, found);
+  const standings: GroupStanding[] = [];
+  for (const [group, snapshot] of snapshots) {
     const store = await openChunkStore({ disk, cluster: identity.cluster, group, readOnly: true });
-    const lastChunkEnd = await checkChunks(store, group, snapshot, options, found);
-    if (number === 0) found.unknown.push(...store.unknownFiles());
-    if (snapshot !== null) from.set(group, snapshot.index);
+    const entries = snapshot === null ? [] : entriesBehind(journal, group, snapshot.index);
+    const needed = snapshot === null ? undefined : options.neededChunks?.(snapshot, entries);
+    const lastChunkEnd = await checkChunks(store, group, { snapshot, needed }, found);
+    if (group === 0) found.unknown.push(...store.unknownFiles());
     standings.push({ group, snapshot, lastChunkEnd });
   }
   for (const file of await disk.list(snapshotFolder)) {
@@ -85,7 +94,7 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Directory
       if ((parseChunkFileName(file)?.group ?? 0) >= identity.groups) found.unknown.push(file);
     }
   }
-  await checkJournal(options, identity, { from, standings }, found);
+  if (journal !== null) checkJournal(journal, standings, found);
   return found.report(identity);
 }
 
@@ -174,11 +183,10 @@ async function checkSnapshots(
 async function checkChunks(
   store: ChunkStore,
   group: GroupId,
-  snapshot: Snapshot | null,
-  options: VerifyOptions,
+  sealed: { snapshot: Snapshot | null; needed: readonly { chunk: number; generation: number }[] | undefined },
   found: Findings,
 ): Promise<number> {
-  const needed = snapshot === null ? undefined : options.neededChunks?.(snapshot);
+  const { snapshot, needed } = sealed;
   let before: { chunk: number; footer: ChunkFooter | null } | null = null;
   let end = 0;
   for (const { chunk, day, generation, file } of store.list()) {
@@ -190,8 +198,7 @@ async function checkChunks(
       found.messages += footer.totals.messages;
       for await (const row of store.rooms(chunk)) found.rooms.add(`${group}:${new TextDecoder().decode(row.room)}`);
     }
-    // What comes behind the state's last chunk is in nobody's list yet, and has no holes.
-    if (before !== null && chunk !== before.chunk + 1 && (needed === undefined || before.chunk >= snapshot!.chunk)) {
+    if (before !== null && chunk !== before.chunk + 1 && needed === undefined) {
       found.add(history, missing(group, before.chunk + 1, chunk - 1));
     }
     if (footer !== null) {
@@ -243,33 +250,41 @@ async function wholeCheck(
   }
 }
 
-/** Checks the journal with its own recovery scan, and that it goes on where snapshots and chunks end. */
-async function checkJournal(
+/** Reads the journal with its own recovery scan; null when it can't be read at all. */
+async function journalOf(
   options: VerifyOptions,
   identity: Identity,
-  sealed: { from: ReadonlyMap<GroupId, LogIndex>; standings: readonly GroupStanding[] },
+  snapshots: ReadonlyMap<GroupId, Snapshot | null>,
   found: Findings,
-): Promise<void> {
+): Promise<ReadJournal | null> {
   const { disk } = options;
   for (const file of await disk.list(journalFolder)) if (parseSegmentFile(file) === null) found.unknown.push(file);
   const settings = { segmentBytes: options.segmentBytes ?? defaultLimits.segmentBytes };
-  let journal: Awaited<ReturnType<typeof readJournal>>;
+  const from = new Map<GroupId, LogIndex>();
+  for (const [group, snapshot] of snapshots) if (snapshot !== null) from.set(group, snapshot.index);
   try {
     const { cluster, incarnation } = identity;
-    journal = await readJournal({
-      disk,
-      cluster,
-      incarnation,
-      settings,
-      from: sealed.from,
-      expected: true,
-      acceptLoss: false,
-    });
+    return await readJournal({ disk, cluster, incarnation, settings, from, expected: true, acceptLoss: false });
   } catch (fault) {
     if (!(fault instanceof Fault)) throw fault;
     found.add(journalFiles, fault.message);
-    return;
+    return null;
   }
+}
+
+/** The entries behind `index`, as far as they come one after another. */
+function entriesBehind(journal: ReadJournal | null, group: GroupId, index: LogIndex): Entry[] {
+  const entries: Entry[] = [];
+  for (const entry of journal?.groups.get(group)?.entries ?? []) {
+    if (entry.index <= index) continue;
+    if (entry.index !== index + entries.length + 1) break;
+    entries.push(entry);
+  }
+  return entries;
+}
+
+/** Tells what is damaged in the journal, and checks that it goes on where snapshots and chunks end. */
+function checkJournal(journal: ReadJournal, standings: readonly GroupStanding[], found: Findings): void {
   found.torn = journal.torn;
   for (const { file, offset, length, what, groups } of journal.damage) {
     const hidden = groups.map(
@@ -278,7 +293,7 @@ async function checkJournal(
     const more = hidden.length === 0 ? "" : `; it may hide ${hidden.join(", ")}`;
     found.damage.push({ file, offset, length, what: what + more });
   }
-  for (const { group, snapshot, lastChunkEnd } of sealed.standings) {
+  for (const { group, snapshot, lastChunkEnd } of standings) {
     found.entries += journal.groups.get(group)?.entries.length ?? 0;
     const last = Math.max(0, ...journal.live.map((segment) => segment.highest.get(group) ?? 0));
     found.reach(last);

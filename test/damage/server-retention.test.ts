@@ -1,9 +1,22 @@
 import { expect, test } from "vitest";
 import type { RoomName, Seq } from "../../src/base/ids.ts";
 import { sealReasons } from "../../src/rooms/seal.ts";
+import { neededChunks } from "../../src/server/needed-chunks.ts";
 import { operate } from "../../src/server/operator.ts";
+import { openDisk } from "../../src/storage/disk.ts";
+import { verifyDirectory } from "../../src/storage/verify.ts";
 import { ServerLife } from "./server-life.ts";
 import { acts, beginnings, lateEvening } from "./server-story.ts";
+
+/** What `synod verify` says of the directory as it lies there. */
+async function verified(life: ServerLife): Promise<string[]> {
+  const { damage } = await verifyDirectory({
+    disk: openDisk(life.fileSystem.copy().attach()),
+    segmentBytes: life.limits.segmentBytes,
+    neededChunks: ({ state }, entries) => neededChunks(state, entries),
+  });
+  return damage.map(({ what }) => what);
+}
 
 test("a chunk that retention removed is not missed at the next start", async () => {
   const lives = await beginnings();
@@ -15,6 +28,7 @@ test("a chunk that retention removed is not missed at the next start", async () 
   const { play, start } = acts.at(-1)!;
   await play(life);
   expect(chunksOf("history/2026-11-23")).toEqual([]);
+  expect(await verified(life)).toEqual([]);
   await life.start(start);
   await life.check();
   await life.stop();
@@ -69,5 +83,80 @@ test("a chunk is written again each time most of it was removed, and only then",
     before["items"],
   ]);
   expect(sizeOf()).toBe(sizes.at(-1));
+  await life.stop();
+});
+
+test("verify misses no chunk that retention emptied behind the snapshot, and none but those", async () => {
+  const life = new ServerLife({
+    seed: 6,
+    wall: lateEvening,
+    limits: { chunkBytes: 24 * 1024, unsealedBytesMax: 64 * 1024 },
+  });
+  await life.start();
+  const say = async (room: string, from: number, to: number): Promise<void> => {
+    for (let n = from; n <= to; n++) await life.send("alice", { room, cid: `${room}${n}`, body: `message ${n}` });
+  };
+  const seal = async (): Promise<void> => {
+    life.server.driver.seal(sealReasons.full);
+    await life.advance(100);
+    await life.sealed();
+  };
+  const trim = (room: string, first: number): Promise<void> =>
+    life.until(operate(life.server, { type: "trim", room: room as RoomName, first: first as Seq }));
+  await life.ask("alice", { t: "join", room: "ops" });
+  // One chunk of each room, then two in which both are.
+  await say("lobby", 1, 9);
+  await seal();
+  await say("ops", 1, 9);
+  await seal();
+  for (const to of [12, 15]) {
+    await say("lobby", to - 2, to);
+    await say("ops", to - 2, to);
+    await seal();
+  }
+  // Behind the newest snapshot a hole opens between the chunks that are left, and stays one after a kill.
+  await trim("ops", 10);
+  await life.sealed();
+  const chunks = (): string[] => [...life.fileSystem.files().keys()].filter((file) => file.startsWith("history/"));
+  expect(chunks().map((file) => file.slice(-15, -9))).toEqual(["000001", "000003", "000004"]);
+  life.crash("lost");
+  expect(await verified(life)).toEqual([]);
+  // What is needed and gone is said, the newest as well as one in the middle.
+  for (const [at, what] of [
+    [0, "chunk 1 of group 0 is missing"],
+    [1, "chunk 3 of group 0 is missing"],
+    [2, "chunk 4 of group 0 is missing"],
+  ] as const) {
+    const fork = life.fork(at);
+    fork.fileSystem.lose(chunks()[at]!);
+    expect(await verified(fork)).toEqual([what]);
+  }
+  await life.start();
+  await life.stop();
+  expect(await verified(life)).toEqual([]);
+});
+
+test("a chunk that was sealed behind the snapshot is not missed: the journal has it", async () => {
+  const life = new ServerLife({
+    seed: 7,
+    wall: lateEvening,
+    limits: { chunkBytes: 24 * 1024, unsealedBytesMax: 64 * 1024 },
+  });
+  await life.start();
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 5; n++) await life.send("alice", { room: "lobby", cid: `${round}.${n}`, body: "x" });
+    life.server.driver.seal(sealReasons.full);
+    await life.advance(100);
+    await life.sealed();
+  }
+  life.crash("lost");
+  const files = [...life.fileSystem.files().keys()];
+  const newest = (folder: string): string => files.filter((file) => file.startsWith(folder)).at(-1)!;
+  // As it is when the process is killed between the seal and its chunk.
+  life.fileSystem.lose(newest("snapshot/"));
+  life.fileSystem.lose(newest("history/"));
+  expect(await verified(life)).toEqual([]);
+  await life.start();
+  await life.check();
   await life.stop();
 });

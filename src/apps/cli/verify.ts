@@ -2,12 +2,11 @@ import { stat } from "node:fs/promises";
 import picocolors from "picocolors";
 import { isLockFile, LockRefused, nodeDataLock } from "../../platform/node/data-lock.ts";
 import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
-import { GroupState } from "../../rooms/group-state.ts";
+import { neededChunks } from "../../server/needed-chunks.ts";
 import { startedFile } from "../../storage/data-directory.ts";
 import { openDisk } from "../../storage/disk.ts";
 import { systemCodeOf } from "../../storage/file-system.ts";
 import { type DirectoryReport, verifyDirectory } from "../../storage/verify.ts";
-import type { Snapshot } from "../../storage/snapshot-file.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { visibleText } from "../terminal/visible-text.ts";
 import { portsFile } from "./ports-file.ts";
@@ -27,7 +26,7 @@ export async function verify(command: VerifyCommand): Promise<0 | 1> {
   const release = await stopped(directory);
   const disk = openDisk(nodeFileSystem(directory));
   try {
-    const found = await verifyDirectory({ disk, neededChunks });
+    const found = await verifyDirectory({ disk, neededChunks: ({ state }, entries) => neededChunks(state, entries) });
     const report: DirectoryReport = { ...found, unknown: found.unknown.filter((file) => !own(file)) };
     const lines = json ? [JSON.stringify(report)] : reportLines(directory, report);
     process.stdout.write(lines.map((line) => `${line}\n`).join(""));
@@ -37,9 +36,6 @@ export async function verify(command: VerifyCommand): Promise<0 | 1> {
     await release();
   }
 }
-
-/** Retention leaves holes in the numbers of chunks; only the state knows which are meant. */
-const neededChunks = ({ state }: Snapshot) => Array.from(GroupState.restore(state, { hashSeed: 0 }).chunks());
 
 /** Files at the top that this program writes beside the data. */
 const own = (file: DirectoryReport["unknown"][number]): boolean =>
