@@ -32,10 +32,16 @@ export class Digests {
   readonly #history: History;
   readonly #clock: Clock;
   readonly #links = new Map<Room, Uint8Array[]>();
+  #isStopped = false;
 
   constructor(history: History, clock: Clock) {
     this.#history = history;
     this.#clock = clock;
+  }
+
+  /** Whatever is being computed ends at its next page. */
+  stop(): void {
+    this.#isStopped = true;
   }
 
   /** Hex. Rejects with `gone` when it needs messages that were removed. */
@@ -114,6 +120,7 @@ export class Digests {
     const { link } = start;
     let { next } = start;
     while (next <= last) {
+      if (this.#isStopped) throw new Fault("unavailable", "this server is stopping", { definite: true });
       if (next < room.first) throw gone(room, next);
       const wanted = { from: next, to: last, direction: "up", itemsMax: linkMessages, bytesMax: pageBytes } as const;
       const records = await this.#history.page(room, wanted);

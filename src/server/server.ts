@@ -492,7 +492,7 @@ export class Server implements SessionHost, CommitListener {
     this.orderer.end({ code: "unavailable", message: "this server is stopping" });
     for (const session of this.#sessions) session.answer({ t: "drain", withinMs });
     this.fanOut.announceNow();
-    this.upkeep.stop();
+    const quiet = this.upkeep.stop();
     if (this.#failed === null) {
       this.driver.end();
       await this.#recovered.journal.close();
@@ -501,6 +501,7 @@ export class Server implements SessionHost, CommitListener {
     for (const session of this.#sessions) session.end(1012, "restarting");
     this.fanOut.flush();
     await this.sealer.stop();
+    await quiet;
   }
 }
 

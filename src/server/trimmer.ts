@@ -45,6 +45,13 @@ export class Trimmer {
     );
   }
 
+  /** Begins nothing more; settles when nothing is under way. */
+  async stop(): Promise<void> {
+    this.#wanted.clear();
+    this.#digests.stop();
+    await this.#last;
+  }
+
   async #retain(): Promise<void> {
     for (;;) {
       const next = this.#wanted.entries().next();

@@ -40,7 +40,8 @@ export class Upkeep {
   readonly #sessions: () => Iterable<Session>;
   readonly #waitsForSpace: () => boolean;
   readonly #scrub: Scrub;
-  #isScrubbing = false;
+  #scrubbing: Promise<void> | null = null;
+  #looking: Promise<void> | null = null;
   /** Damaged places that the scrub has found, and chunks it has found whole, since the start. */
   readonly scrubbed = { damaged: 0, whole: 0 };
   #ticks = 0;
@@ -88,9 +89,15 @@ export class Upkeep {
     this.#timer = this.#clock.after(millis(tickMs), () => this.#tick());
   }
 
-  stop(): void {
+  /** Begins nothing more; settles when nothing reads the disk any more. */
+  async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
+    await Promise.all([this.#scrubbing, this.#looking, this.#trimmer.stop()]);
+  }
+
+  get #isStopped(): boolean {
+    return this.#timer === null;
   }
 
   #tick(): void {
@@ -99,35 +106,34 @@ export class Upkeep {
     const now = this.#clock.now();
     for (const session of this.#sessions()) session.checkAlive(now);
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
-    this.#lookAtDisk().catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }));
-    if (!this.#isScrubbing) this.#scrubABit();
-    if (this.#timer !== null) this.start();
+    this.#looking ??= this.#lookAtDisk()
+      .catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }))
+      .finally(() => {
+        this.#looking = null;
+      });
+    this.#scrubbing ??= this.#scrubABit()
+      .catch((cause: unknown) => this.#log.warn("scrub.stopped", { cause }))
+      .finally(() => {
+        this.#scrubbing = null;
+      });
+    if (!this.#isStopped) this.start();
   }
 
   // A few pieces a second: the whole history once in a while, without being in anybody's way.
-  #scrubABit(): void {
-    this.#isScrubbing = true;
-    const work = async (): Promise<void> => {
-      for (let piece = 0; piece < scrubPieces; piece++) {
-        const step = await this.#scrub.step();
-        if (step.state === "idle") return;
-        if (step.state !== "checked") continue;
-        for (const damage of step.damage) this.#log.error("chunk.damaged", { ...damage });
-        if (step.damage.length === 0) this.scrubbed.whole++;
-        else this.scrubbed.damaged += step.damage.length;
-      }
-    };
-    const ended = (): void => {
-      this.#isScrubbing = false;
-    };
-    work().then(ended, (cause: unknown) => {
-      ended();
-      this.#log.warn("scrub.stopped", { cause });
-    });
+  async #scrubABit(): Promise<void> {
+    for (let piece = 0; piece < scrubPieces && !this.#isStopped; piece++) {
+      const step = await this.#scrub.step();
+      if (step.state === "idle") return;
+      if (step.state !== "checked") continue;
+      for (const damage of step.damage) this.#log.error("chunk.damaged", { ...damage });
+      if (step.damage.length === 0) this.scrubbed.whole++;
+      else this.scrubbed.damaged += step.damage.length;
+    }
   }
 
   async #lookAtDisk(): Promise<void> {
     const { freeBytes } = await this.#disk.space();
+    if (this.#isStopped) return;
     this.freeBytes = freeBytes;
     const reserve = this.#limits.diskReserveBytes;
     // What was under way when the disk became full would wait as long as the disk does.

@@ -134,7 +134,7 @@ test("the journal keeps what only it holds until the snapshot behind it is durab
   });
   disk.fileSystem.crash(seededRandom(1), "lost");
   disk.letGo();
-  server.upkeep.stop();
+  await server.upkeep.stop();
 
   const again = await startTestServer({ fileSystem: disk.fileSystem, limits });
   const bob = await TestClient.open(again.server, "bob");

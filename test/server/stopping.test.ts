@@ -48,3 +48,28 @@ test("a stop in the middle of the flush that fills a chunk ends in good order", 
   expect(await bob.ask({ t: "hist", room: "lobby" })).toMatchObject({ head: 1, items: [{ cid: "c1" }] });
   await again.server.stop(0);
 });
+
+test("once a stop has settled nothing looks at the disk any more", async () => {
+  const disk = new HeldDisk();
+  const { server } = await startTestServer({ fileSystem: disk.fileSystem });
+  const alice = await TestClient.open(server, "alice");
+  for (let n = 1; n <= 20; n++) await alice.ask({ t: "send", room: "lobby", cid: `c${n}`, body: "x" });
+  disk.hold(["space"], "");
+  // Upkeep looks once a second.
+  while (disk.waiting === 0) await turns();
+  const trimmed = server.trimmer
+    .trim(server.state.room("lobby")!, 10)
+    .catch((cause: unknown) => (cause as Error).message);
+  let hasStopped = false;
+  const stopped = server.stop(0).then(() => {
+    hasStopped = true;
+  });
+  for (let n = 0; n < 20; n++) await turns();
+  expect(hasStopped).toBe(false);
+  disk.letGo();
+  await stopped;
+  expect(await trimmed).toContain("stopping");
+  const { calls } = disk.fileSystem;
+  for (let n = 0; n < 20; n++) await turns();
+  expect(disk.fileSystem.calls).toBe(calls);
+});
