@@ -3,10 +3,7 @@ import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { filesUnder, root } from "../../scripts/repository.mjs";
-import { connect } from "../../src/client/client.ts";
-import { nodeClock } from "../../src/platform/node/node-clock.ts";
-import { nodeDial } from "../../src/platform/node/node-dial.ts";
-import { nodeRandom } from "../../src/platform/node/node-random.ts";
+import { connect } from "../../src/platform/node/connect.ts";
 import { ChatServer } from "./chat-server.ts";
 import { hasChromium, launchChromium, Person } from "./chromium.ts";
 import { payloads } from "./payloads.ts";
@@ -68,12 +65,7 @@ describe.skipIf(!hasChromium)("texts of strangers stay text [needs chromium]", (
 
   test("in messages, edits, reactions and kinds [needs chromium]", async () => {
     expect(payloads.length).toBeGreaterThanOrEqual(60);
-    const mallory = connect(server.tcpUrl, {
-      user: "mallory",
-      dial: nodeDial(),
-      clock: nodeClock(),
-      random: nodeRandom(),
-    });
+    const mallory = connect(server.tcpUrl, { user: "mallory" });
     const lobby = mallory.room("lobby");
     for (const payload of payloads) lobby.send(payload);
     const { seq } = await lobby.send("innocent");

@@ -1,9 +1,7 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { connect, type Chat } from "../../src/client/client.ts";
-import { nodeClock } from "../../src/platform/node/node-clock.ts";
-import { nodeDial } from "../../src/platform/node/node-dial.ts";
-import { nodeRandom } from "../../src/platform/node/node-random.ts";
+import type { Chat } from "../../src/client/client.ts";
+import { connect } from "../../src/platform/node/connect.ts";
 import { ChatServer } from "./chat-server.ts";
 import { hasChromium, launchChromium, Person } from "./chromium.ts";
 
@@ -19,7 +17,7 @@ describe.skipIf(!hasChromium)("a long room [needs chromium]", () => {
 
   beforeAll(async () => {
     [server, browser] = await Promise.all([ChatServer.start(), launchChromium()]);
-    writer = connect(server.tcpUrl, { user: "writer", dial: nodeDial(), clock: nodeClock(), random: nodeRandom() });
+    writer = connect(server.tcpUrl, { user: "writer" });
     const lobby = writer.room("lobby");
     // Of different heights, so that a wrong guess of a height would show as a jump.
     for (let seq = 1; seq < stored; seq++) lobby.send(`message ${seq}${"\nand a line".repeat(seq % 4)}`);

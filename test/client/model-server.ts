@@ -159,6 +159,8 @@ export class ModelServer implements Dial {
         return link.say([{ t: "ok", of: "done", id: frame.id }]);
       case "leave":
       case "refresh":
+      case "invite":
+      case "remove":
         return link.say([{ t: "ok", of: "done", id: frame.id }]);
       case "rooms": {
         const rooms = [...this.rooms.values()]
@@ -168,6 +170,10 @@ export class ModelServer implements Dial {
       }
       case "presence":
         return link.say([{ t: "ok", of: "presence", id: frame.id, room: frame.room, users: [link.user as UserName] }]);
+      case "members":
+        return link.say([
+          { t: "ok", of: "members", id: frame.id, room: frame.room, count: 0, more: false, members: [] },
+        ]);
       case "typing":
         return;
     }

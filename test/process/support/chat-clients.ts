@@ -1,5 +1,6 @@
 import { binaryEncoding } from "../../../src/client/binary-encoding.ts";
 import { type Chat, connect } from "../../../src/client/client.ts";
+import { jsonLinesEncoding } from "../../../src/client/json-lines-encoding.ts";
 import { nodeClock } from "../../../src/platform/node/node-clock.ts";
 import { nodeDial } from "../../../src/platform/node/node-dial.ts";
 import { nodeRandom } from "../../../src/platform/node/node-random.ts";
@@ -17,7 +18,11 @@ export function sdkClient(server: ServerProcess, user: string, way: Way): Chat {
     dial: nodeDial({ binary }),
     clock: nodeClock(),
     random: nodeRandom(),
-    encodings: { "binary-stream": binaryEncoding("stream"), "binary-websocket": binaryEncoding("messages") },
+    encodings: {
+      "binary-stream": binaryEncoding("stream"),
+      "binary-websocket": binaryEncoding("messages"),
+      "json-lines": jsonLinesEncoding(),
+    },
     timing: { retryMs: 10, retryMsMax: 100 },
   });
 }
