@@ -12,6 +12,7 @@ test.each<[string, ChatInput]>([
   ["/leave", { type: "leave" }],
   ["/rooms", { type: "rooms" }],
   ["/who", { type: "who" }],
+  ["/reconnect", { type: "reconnect" }],
   ["/help", { type: "help" }],
   ["/quit", { type: "quit" }],
   ["/dm bob", { type: "direct", user: "bob", text: null }],

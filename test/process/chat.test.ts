@@ -261,4 +261,11 @@ test("with tokens, a name is what the token says", async () => {
   expect(none.errors).toContain("--auth-secret-file");
   const wrong = await run([...load, "--auth-secret-file", secretFile, "--auth-audience", "others"]);
   expect(wrong.code).toBe(4);
+
+  // A token that is wrong ends a pipe at once, and nothing is tried for --within.
+  const impatient = new Command(["chat", url, "--user", "alice", "--within", "600"], { SYNOD_TOKEN: "no.such.token" });
+  started.push(impatient);
+  impatient.say("never said\n");
+  expect(await impatient.ended).toBe(4);
+  expect(impatient.errors).toContain("refused alice (unauthorized)");
 });
