@@ -7,7 +7,8 @@ import type { ClientFrame, ServerFrame, ServerFrameOf } from "../protocol/schema
 import type { Connection, ConnectionEffect, ConnectionEvent } from "./connection.ts";
 import type { Emitter } from "./emitter.ts";
 import type { ChatEvents, ChatState } from "./events.ts";
-import type { Outbox, OutboxEntry } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
+import type { OutboxEntry } from "./outbox-entry.ts";
 import { ChatError } from "./outcome.ts";
 import { GreetingToken } from "./greeting-token.ts";
 import { OpenLink } from "./open-link.ts";

@@ -5,54 +5,11 @@ import { fraction } from "../base/random.ts";
 import type { Millis } from "../base/units.ts";
 import { backoffMs } from "./backoff.ts";
 import { SendRefused, SendUnknown } from "./outcome.ts";
+import { goesAlone, newEntry } from "./outbox-entry.ts";
+import type { OutboxEntry } from "./outbox-entry.ts";
 import type { AttemptError, Outcome, Stored } from "./outcome.ts";
 import type { SavedSend } from "./ports.ts";
 import { SendWindow } from "./send-window.ts";
-
-/**
- * What was given to `send` and has no outcome yet, one lane for each room.
- *
- * 1. A lane goes out in the order of `send`. After any attempt that must be made again, the lane waits for the answers
- *    that are still out and goes out again from its first entry (go-back-N); no later entry overtakes an earlier one.
- * 2. The cid, the body and `since` of an entry never change.
- * 3. `prev` names the entry before, or, where that was refused for good, the one before that.
- * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing
- *    where it would stand, all of which is still kept, or when the cid belongs to another body.
- * 5. No more is out than the server has shown to take (send-window.ts).
- * 6. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
- */
-export interface OutboxEntry {
-  /** Who is told of the outcome; the outbox itself tells nobody. */
-  waiter: Waiter | null;
-  /** It has left the outbox. */
-  gone: boolean;
-  /** As it was given to `add` or `restore`; replaced by what was saved of it. */
-  send: SavedSend;
-  readonly bytes: number;
-  prev: Cid | null;
-  /** The store has not confirmed it yet: not sent, and nothing behind it is. */
-  saving: boolean;
-  /** What the next attempt, or the one that is out, is. */
-  step: "send" | "lookup";
-  /** Id of the attempt that is out, or 0. */
-  request: number;
-  sentAt: Millis;
-  /** `prev` of the attempt that is out. */
-  sentPrev: Cid | null;
-  /** An attempt ended without a definite answer. */
-  uncertain: boolean;
-  /** Nobody waits for it any more; it only keeps its place until it is known whether it was stored. */
-  abandoned: boolean;
-  /** Why it would be refused, should the lookup find nothing. */
-  refusal: { readonly code: string; readonly message: string } | null;
-  /** Times that `order` was answered though everything before is resolved. */
-  orders: number;
-  outcome: Outcome | null;
-}
-
-export interface Waiter {
-  settled(outcome: Outcome): void;
-}
 
 interface Lane {
   readonly room: RoomName;
@@ -74,12 +31,6 @@ export interface OutboxLimits {
   readonly bytesMax: number;
 }
 
-/**
- * What a lookup finds decides what comes next. And what follows a repeat must not go by its `prev`: that is stored
- * already, and says nothing of the messages sent before the repeat. So both are alone on their way.
- */
-const goesAlone = (entry: OutboxEntry): boolean => entry.step === "lookup" || entry.send.mayBeRepeat === true;
-
 /** How often a server may say that the preceding message is not there, before it is believed to be gone for good. */
 const ordersMax = 3;
 /** What a server answers that takes fewer at once than were sent. */
@@ -88,6 +39,18 @@ const retryMs = 100;
 /** Lanes without an entry that are remembered for `prev` alone. */
 const idleLanesMax = 1_000;
 
+/**
+ * What was given to `send` and has no outcome yet, one lane for each room.
+ *
+ * 1. A lane goes out in the order of `send`. After any attempt that must be made again, the lane waits for the answers
+ *    that are still out and goes out again from its first entry (go-back-N); no later entry overtakes an earlier one.
+ * 2. The cid, the body and `since` of an entry never change.
+ * 3. `prev` names the entry before, or, where that was refused for good, the one before that.
+ * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing
+ *    where it would stand, all of which is still kept, or when the cid belongs to another body.
+ * 5. No more is out than the server has shown to take (send-window.ts).
+ * 6. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
+ */
 export class Outbox {
   readonly #random: Random;
   readonly #limits: OutboxLimits;
@@ -160,23 +123,7 @@ export class Outbox {
   }
 
   #enter(lane: Lane, send: SavedSend, bytes: number): OutboxEntry {
-    const entry: OutboxEntry = {
-      waiter: null,
-      gone: false,
-      send,
-      bytes,
-      prev: send.prev,
-      saving: false,
-      step: "send",
-      request: 0,
-      sentAt: 0 as Millis,
-      sentPrev: null,
-      uncertain: false,
-      abandoned: false,
-      refusal: null,
-      orders: 0,
-      outcome: null,
-    };
+    const entry = newEntry(send, bytes);
     this.#active.add(lane);
     this.#messages++;
     this.#bytes += bytes;

@@ -1,5 +1,5 @@
 import type { Cid, RoomName, Seq } from "../base/ids.ts";
-import type { OutboxEntry, Waiter } from "./outbox.ts";
+import type { OutboxEntry, Waiter } from "./outbox-entry.ts";
 import type { Outcome, Stored } from "./outcome.ts";
 
 export type SentState = "queued" | "sending" | "stored" | "refused" | "unknown";

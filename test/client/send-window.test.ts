@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import type { Cid, RoomName, Seq } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import type { Millis } from "../../src/base/units.ts";
-import { Outbox, type OutboxEntry } from "../../src/client/outbox.ts";
+import { Outbox } from "../../src/client/outbox.ts";
+import type { OutboxEntry } from "../../src/client/outbox-entry.ts";
 
 const room = "lobby" as RoomName;
 

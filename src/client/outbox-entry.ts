@@ -1,0 +1,65 @@
+import type { Cid } from "../base/ids.ts";
+import type { Millis } from "../base/units.ts";
+import type { Outcome } from "./outcome.ts";
+import type { SavedSend } from "./ports.ts";
+
+/** One message in the outbox, and how far it is. */
+export interface OutboxEntry {
+  /** Who is told of the outcome; the outbox itself tells nobody. */
+  waiter: Waiter | null;
+  /** It has left the outbox. */
+  gone: boolean;
+  /** As it was given to `add` or `restore`; replaced by what was saved of it. */
+  send: SavedSend;
+  readonly bytes: number;
+  prev: Cid | null;
+  /** The store has not confirmed it yet: not sent, and nothing behind it is. */
+  saving: boolean;
+  /** What the next attempt, or the one that is out, is. */
+  step: "send" | "lookup";
+  /** Id of the attempt that is out, or 0. */
+  request: number;
+  sentAt: Millis;
+  /** `prev` of the attempt that is out. */
+  sentPrev: Cid | null;
+  /** An attempt ended without a definite answer. */
+  uncertain: boolean;
+  /** Nobody waits for it any more; it only keeps its place until it is known whether it was stored. */
+  abandoned: boolean;
+  /** Why it would be refused, should the lookup find nothing. */
+  refusal: { readonly code: string; readonly message: string } | null;
+  /** Times that `order` was answered though everything before is resolved. */
+  orders: number;
+  outcome: Outcome | null;
+}
+
+export interface Waiter {
+  settled(outcome: Outcome): void;
+}
+
+/** One that was never attempted. */
+export function newEntry(send: SavedSend, bytes: number): OutboxEntry {
+  return {
+    waiter: null,
+    gone: false,
+    send,
+    bytes,
+    prev: send.prev,
+    saving: false,
+    step: "send",
+    request: 0,
+    sentAt: 0 as Millis,
+    sentPrev: null,
+    uncertain: false,
+    abandoned: false,
+    refusal: null,
+    orders: 0,
+    outcome: null,
+  };
+}
+
+/**
+ * What a lookup finds decides what comes next. And what follows a repeat must not go by its `prev`: that is stored
+ * already, and says nothing of the messages sent before the repeat. So both are alone on their way.
+ */
+export const goesAlone = (entry: OutboxEntry): boolean => entry.step === "lookup" || entry.send.mayBeRepeat === true;
