@@ -37,7 +37,7 @@ export type Pending =
   | { readonly kind: "link"; readonly path: string; readonly inode: Inode }
   | { readonly kind: "unlink"; readonly path: string; readonly after?: Pending }
   | { readonly kind: "rename"; readonly from: string | null; readonly path: string; readonly inode: Inode }
-  | { readonly kind: "folder"; readonly path: string };
+  | { readonly kind: "folder" | "folder-gone"; readonly path: string };
 
 /** Does to a tree what the operation did. Bytes go to the platter: in the cache they are as soon as they are written. */
 export function apply(tree: Tree, operation: Pending): void {
@@ -58,6 +58,9 @@ export function apply(tree: Tree, operation: Pending): void {
       return;
     case "folder":
       tree.folders.add(operation.path);
+      return;
+    case "folder-gone":
+      tree.folders.delete(operation.path);
   }
 }
 

@@ -74,6 +74,7 @@ export class SimFileSystem implements FileSystem {
     return {
       list: (folder) => this.#list(folder, life),
       makeFolder: (folder) => this.#makeFolder(folder, life),
+      removeFolder: (folder) => this.#removeFolder(folder, life),
       syncFolder: (folder) => this.#syncFolder(folder, life),
       open: (file, mode) => this.#open(file, mode, life),
       rename: (from, to) => this.#rename(from, to, life),
@@ -88,6 +89,10 @@ export class SimFileSystem implements FileSystem {
 
   makeFolder(folder: string): Promise<void> {
     return this.#makeFolder(folder, this.#life);
+  }
+
+  removeFolder(folder: string): Promise<void> {
+    return this.#removeFolder(folder, this.#life);
   }
 
   syncFolder(folder: string): Promise<void> {
@@ -137,6 +142,21 @@ export class SimFileSystem implements FileSystem {
         if (this.#cache.folders.has(folder)) throw systemError("EEXIST", "makeFolder", folder);
         if (!this.#cache.folders.has(folderOf(folder))) throw systemError("ENOENT", "makeFolder", folder);
         this.#do({ kind: "folder", path: folder });
+      },
+      { life },
+    );
+  }
+
+  #removeFolder(folder: string, life: number): Promise<void> {
+    return this.#call(
+      "removeFolder",
+      folder,
+      () => {
+        if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "removeFolder", folder);
+        const isIn = (path: string): boolean => folderOf(path) === folder;
+        const isEmpty = ![...this.#cache.names.keys()].some(isIn) && ![...this.#cache.folders].some(isIn);
+        if (!isEmpty) throw systemError("ENOTEMPTY", "removeFolder", folder);
+        this.#do({ kind: "folder-gone", path: folder });
       },
       { life },
     );
@@ -625,6 +645,7 @@ export type CrashMode = (typeof crashModes)[number];
 export type CallName =
   | "list"
   | "makeFolder"
+  | "removeFolder"
   | "syncFolder"
   | "open"
   | "rename"

@@ -63,7 +63,10 @@ export interface Disk {
    * into one range.
    */
   writeDurable(file: FileName, offset: number, bytes: Uint8Array): Promise<void>;
-  /** Makes or replaces a file, whole or not at all. Settles when content and name would survive power loss. */
+  /**
+   * Makes or replaces a file, whole or not at all. Settles when content and name would survive power loss. After a
+   * rejection a new file is not there, unless the disk refused that too; publishing again makes it durable.
+   */
   publish(file: FileName, parts: readonly Uint8Array[]): Promise<void>;
   /** Settles when the new name would survive power loss. Replaces `to`. A rejection means that either name may hold. */
   rename(from: FileName, to: FileName): Promise<void>;
@@ -203,6 +206,7 @@ class FileSystemDisk implements Disk {
     this.#draftCount++;
     const draft = `${file}.${this.#draftCount}${unfinished}`;
     this.#drafts.add(draft);
+    const isNew = (await this.sizeOf(file)) === null;
     try {
       const handle = await this.#fileSystem.open(draft, "create");
       try {
@@ -214,7 +218,12 @@ class FileSystemDisk implements Disk {
       await this.#dropHandles(file);
       await this.#fileSystem.rename(draft, file);
       // Without this the name may be gone after power loss, however well the content was synced.
-      await this.#fileSystem.syncFolder(folder);
+      await this.#fileSystem.syncFolder(folder).catch(async (cause: unknown) => {
+        // Syncing again would settle and might bring nothing to the disk. Who tries again gives the name anew, and until
+        // then nobody, not the next process either, takes a name for durable that may not be.
+        if (isNew) await this.#fileSystem.unlink(file).catch(() => this.#entered.delete(folder));
+        throw cause;
+      });
     } catch (cause) {
       // The draft may be half of a file on a full disk. If it cannot be removed now, it is when the folder is next entered.
       await this.#fileSystem.unlink(draft).catch(() => this.#entered.delete(folder));
@@ -308,12 +317,16 @@ class FileSystemDisk implements Disk {
     if (folder !== "") {
       const parent = folderOf(folder);
       await this.#enter(parent);
+      let isNew = true;
       try {
         await this.#fileSystem.makeFolder(folder);
       } catch (cause) {
         if (systemCodeOf(cause) !== "EEXIST") throw faultOf("make folder", folder, cause);
+        isNew = false;
       }
-      await this.#fileSystem.syncFolder(parent).catch((cause: unknown) => {
+      await this.#fileSystem.syncFolder(parent).catch(async (cause: unknown) => {
+        // Like a file's: what may not be durable is made anew, and not found by anybody meanwhile.
+        if (isNew) await this.#fileSystem.removeFolder(folder).catch(() => this.#entered.delete(parent));
         throw faultOf("sync folder", parent, cause);
       });
     }

@@ -11,6 +11,8 @@ export interface FileSystem {
   list(folder: string): Promise<FolderItem[]>;
   /** Makes one folder. Rejects with EEXIST when it is there, with ENOENT when its parent is not. */
   makeFolder(folder: string): Promise<void>;
+  /** Removes an empty folder. Rejects with ENOTEMPTY when something lies in it. */
+  removeFolder(folder: string): Promise<void>;
   /** Settles when the names in the folder would survive power loss. */
   syncFolder(folder: string): Promise<void>;
   open(file: string, mode: OpenMode): Promise<OpenFile>;

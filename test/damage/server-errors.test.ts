@@ -2,7 +2,6 @@ import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { DataDamaged } from "../../src/server/recovery.ts";
 import { callsOf } from "./server-crash-sweep.ts";
 import { seedOfSources } from "../seed-of-sources.ts";
 import { ProcessEnded, ServerLife } from "./server-life.ts";
@@ -52,13 +51,6 @@ async function survives(act: Act, beginning: ServerLife, { at, code, persistent 
   const life = beginning.fork(at);
   life.ledger.strict = false;
   life.fileSystem.failAt(at, code, { persistent });
-  // After a failed sync the simulated disk keeps what was to be synced in its cache for good, as a kernel may: a later sync
-  // settles, and brings nothing to the platter. For a name in a folder nothing that this process or the next can do helps.
-  // Such a loss must be told, and never be silent.
-  let isNameLost = false;
-  life.fileSystem.onCall = ({ number, name }) => {
-    if (name === "syncFolder" && (number === at || (persistent && number > at))) isNameLost = true;
-  };
   // A server on a full disk waits. It is not stopped for that, and goes on by itself.
   life.onPatienceLost = () => {
     life.fileSystem.heal();
@@ -68,12 +60,7 @@ async function survives(act: Act, beginning: ServerLife, { at, code, persistent 
   });
   life.fileSystem.heal();
   life.crash("lost", seededRandom(at));
-  try {
-    await life.start(act.start);
-  } catch (cause) {
-    if (!isNameLost || !(cause instanceof DataDamaged)) throw cause;
-    return;
-  }
+  await life.start(act.start);
   await life.check();
   // Who was refused when joining tries again.
   life.ledger.strict = true;

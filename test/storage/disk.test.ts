@@ -171,6 +171,48 @@ describe("simulated disk that loses power", () => {
     expect(left.length === 512 * 20 && left.every((byte) => byte === 7)).toBe(false);
   });
 
+  test("a name that no sync has followed is taken back, and given anew it is durable", async () => {
+    // The folder's own name, the clean-up in it, and the file's name: whichever sync fails.
+    for (let failing = 1; failing <= 4; failing++) {
+      const fileSystem = new SimFileSystem({ random: seededRandom(5) });
+      const disk = openDisk(fileSystem);
+      const chunk = fileName("history/day/one");
+      let syncs = 0;
+      fileSystem.onCall = ({ name, number }) => {
+        if (name !== "syncFolder" || ++syncs !== failing) return;
+        fileSystem.failAt(number, "EIO", { persistent: false });
+      };
+      let failures = 0;
+      while (failures < 3) {
+        try {
+          await disk.publish(chunk, [bytes("content")]);
+          break;
+        } catch {
+          failures++;
+          // The next process believes what it finds.
+          expect(await openDisk(fileSystem).list("history/day")).toEqual([]);
+        }
+      }
+      expect([failing, failures]).toEqual([failing, 1]);
+      fileSystem.crash(seededRandom(1), "lost");
+      expect([...fileSystem.files()]).toEqual([[chunk, bytes("content")]]);
+    }
+  });
+
+  test("a file that was there before stays there, whatever fails while it is replaced", async () => {
+    const fileSystem = new SimFileSystem({ random: seededRandom(5) });
+    const disk = openDisk(fileSystem);
+    await disk.publish(fileName("identity"), [bytes("first")]);
+    fileSystem.onCall = ({ name, number }) => {
+      if (name === "syncFolder") fileSystem.failAt(number, "EIO", { persistent: false });
+    };
+    await expect(disk.publish(fileName("identity"), [bytes("second")])).rejects.toMatchObject({ kind: "failed" });
+    fileSystem.onCall = null;
+    expect(await disk.list("")).toEqual(["identity"]);
+    fileSystem.crash(seededRandom(1), "lost");
+    expect(new TextDecoder().decode(fileSystem.files().get("identity"))).toMatch(/^(first|second)$/);
+  });
+
   test("a full disk says full, keeps the rest, and takes writes again when there is space", async () => {
     const fileSystem = new SimFileSystem({ quotaBytes: 10_000 });
     const disk = openDisk(fileSystem);

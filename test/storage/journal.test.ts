@@ -513,6 +513,7 @@ function realProcess(folder: string): RealProcess {
     fileSystem: {
       list: (path) => call(() => real.list(path)),
       makeFolder: (path) => call(() => real.makeFolder(path)),
+      removeFolder: (path) => call(() => real.removeFolder(path)),
       syncFolder: (path) => call(() => real.syncFolder(path)),
       rename: (from, to) => call(() => real.rename(from, to)),
       unlink: (path) => call(() => real.unlink(path)),

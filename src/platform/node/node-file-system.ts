@@ -1,5 +1,5 @@
 import * as fs from "node:fs";
-import { mkdir, readdir, rename, statfs, unlink } from "node:fs/promises";
+import { mkdir, readdir, rename, rmdir, statfs, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileSystem, FolderItem, OpenFile, OpenMode } from "../../storage/file-system.ts";
 
@@ -30,6 +30,10 @@ class NodeFileSystem implements FileSystem {
 
   async makeFolder(folder: string): Promise<void> {
     await mkdir(this.#path(folder), { recursive: false, mode: 0o700 });
+  }
+
+  async removeFolder(folder: string): Promise<void> {
+    await rmdir(this.#path(folder));
   }
 
   async syncFolder(folder: string): Promise<void> {
