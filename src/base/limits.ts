@@ -41,6 +41,8 @@ export interface Limits {
   // What one connection may cost
   /** Bytes waiting in one socket before the reader goes to cursor mode. */
   readonly socketQueueBytesMax: number;
+  /** Bytes of history waiting for one reader before the next step is read: nobody else shares them. */
+  readonly catchUpBytesMax: number;
   /** How long a socket may take no byte at all before it is closed with 4429. */
   readonly socketStalledMsMax: number;
   /** Connections of this server, all doors together. */
@@ -48,6 +50,10 @@ export interface Limits {
   /** Connections that have not greeted yet: in all, and of one address. */
   readonly greetingConnectionsMax: number;
   readonly greetingConnectionsPerAddressMax: number;
+  /** New connections from one address in a second; five seconds' worth at once. */
+  readonly connectionsPerSecondPerAddressMax: number;
+  /** Refused proofs of identity from one address in a second; five seconds' worth at once. Beyond, none is looked at. */
+  readonly loginFailuresPerSecondPerAddressMax: number;
   /** A heartbeat is asked for this often; silence of twice this long closes the connection. */
   readonly heartbeatMs: number;
 
@@ -110,10 +116,13 @@ export const defaultLimits: Limits = {
   pagesInFlightMax: 8,
 
   socketQueueBytesMax: 256 * KiB,
+  catchUpBytesMax: 32 * KiB,
   socketStalledMsMax: 30_000,
   connectionsMax: 20_000,
   greetingConnectionsMax: 2_000,
   greetingConnectionsPerAddressMax: 1_000,
+  connectionsPerSecondPerAddressMax: 5_000,
+  loginFailuresPerSecondPerAddressMax: 20,
   heartbeatMs: 25_000,
 
   uncommittedBytesMax: 64 * MiB,

@@ -120,12 +120,19 @@ export class WebSocketDoor {
 /** A WebSocket that knows its link: its listeners are shared by all, instead of closures for each. */
 class LinkedWebSocket extends WebSocket {
   link: WebSocketLink | null = null;
-  // `ws` bounds a message when its reader is made, and only there. The tests hold this to what it does.
+  // `ws` bounds a message when its reader is made, and only there, and lets every socket linger as long. The tests hold
+  // both to what they do.
   declare private readonly _receiver: { _maxPayload: number };
+  declare private _closeTimeout: number;
 
   /** Sets the bound for the messages to come. */
   allow(messageBytesMax: number): void {
     this._receiver._maxPayload = messageBytesMax;
+  }
+
+  /** Sets how long the other side may take to answer a close frame. */
+  linger(withinMs: number): void {
+    this._closeTimeout = withinMs;
   }
 }
 
@@ -234,6 +241,9 @@ class WebSocketLink implements ClientLink {
   close(code: number, reason: string): void {
     if (this.#session === null) return;
     this.#leave();
+    // The close frame stands behind what is queued. Whoever begins to read again learns why, and misses nothing before;
+    // what is held meanwhile is bounded, and so is the time.
+    if (this.#socket.writableLength > 0) this.#websocket?.linger(this.#door.limits.socketStalledMsMax);
     // The client's answer to the close frame must be read; what comes before it is dropped.
     this.#websocket?.close(code, reason);
     this.#websocket?.resume();

@@ -23,7 +23,7 @@ export interface PushSettings {
 }
 
 /** Bytes of one step of catching up: enough for a large write, little enough to stop at a full queue. */
-const stepBytes = 64 * 1024;
+const stepBytes = 32 * 1024;
 const stepItems = 256;
 
 /** Sessions that hear of a user's direct rooms. */
@@ -215,7 +215,7 @@ export class FanOut {
         this.touched(session);
         return;
       }
-      if (session.isSlow()) {
+      if (session.hasStepQueued()) {
         this.#pause(subscription);
         this.touched(session);
         return;

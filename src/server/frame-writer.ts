@@ -54,21 +54,26 @@ export class FrameWriter {
   /** The slabs of this turn, and behind them those of busier turns before. */
   #slabs: Uint8Array[] = [];
   #next = 0;
+  /** What links still hold lies in here: only what is behind it may be written. */
+  #held: Uint8Array | null = null;
 
   /** Every link has taken what was written: it may be written over. */
   reuse(): void {
+    if (this.slab === this.#held) return;
     if (this.#slabs.length > slabsMax) this.#slabs.length = slabsMax;
     this.slab = this.#slabs[0] ?? this.slab;
     this.#next = Math.min(1, this.#slabs.length);
     this.at = 0;
   }
 
-  /** Some link still holds what was written: the rest goes elsewhere, so that this can be told apart. */
+  /**
+   * Some link still holds what was written: it is not written over. The rest of the slab is used all the same, for a slow
+   * link keeps whole slabs in memory, however little of them it waits to send.
+   */
   renew(): void {
     this.#slabs = [];
     this.#next = 0;
-    this.slab = new Uint8Array(0);
-    this.at = 0;
+    this.#held = this.slab;
   }
 
   /** A message of a room. */
@@ -229,7 +234,9 @@ export class FrameWriter {
       this.#next++;
       return kept;
     }
-    const slab = new Uint8Array(Math.max(this.#next === 0 ? slabBytes : laterSlabBytes, size));
+    const isFirst = this.#next === 0 && this.#held === null;
+    const slab = new Uint8Array(Math.max(isFirst ? slabBytes : laterSlabBytes, size));
+    this.#held = null;
     this.#slabs.length = this.#next;
     this.#slabs.push(slab);
     this.#next++;

@@ -39,6 +39,13 @@ export class SessionOutput {
     for (const piece of pieces) this.#pieces.push(piece);
   }
 
+  /** Bytes that are queued here and not yet given to the link. */
+  get queuedBytes(): number {
+    let bytes = this.#end - this.#start;
+    for (const piece of this.#pieces) bytes += piece.length;
+    return bytes;
+  }
+
   /** Writes what is queued, as one write. */
   flush(): void {
     this.#cut();

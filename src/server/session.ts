@@ -1,5 +1,6 @@
 import { unreachable } from "../base/assert.ts";
 import { getU32 } from "../base/byte-order.ts";
+import { Fault } from "../base/error-codes.ts";
 import { type RoomName, seq, type UserName } from "../base/ids.ts";
 import { decodeBinary } from "../protocol/binary-codec.ts";
 import type { Refused } from "../protocol/check-frame.ts";
@@ -64,6 +65,8 @@ export class Session implements ClientSession, Caller {
   /** When the queue was last seen to move, while it is not empty. */
   #movedAt = 0;
   #queuedBefore = 0;
+  /** Something waits until the link has taken a step of history. */
+  #waitsToGoOn = false;
 
   constructor(host: SessionHost, link: ClientLink, id: string) {
     this.#host = host;
@@ -213,7 +216,8 @@ export class Session implements ClientSession, Caller {
       (identity) => this.#welcome(identity),
       (cause: unknown) => {
         if (this.#standing.state === "ended") return;
-        this.#refuse(refusalOf(undefined, cause), 4401);
+        const isTooFast = cause instanceof Fault && cause.code === "rate_limited";
+        this.#refuse(refusalOf(undefined, cause), isTooFast ? 4429 : 4401);
       },
     );
   }
@@ -390,9 +394,23 @@ export class Session implements ClientSession, Caller {
     return this.link.queuedBytes() > this.#host.limits.socketQueueBytesMax;
   }
 
+  /**
+   * Whether enough of history is on its way for now. A reader that catches up shares its bytes with nobody, so it is
+   * held to less than one that is given what all are given.
+   */
+  hasStepQueued(): boolean {
+    const isQueued = this.link.queuedBytes() + this.#output.queuedBytes >= this.#host.limits.catchUpBytesMax;
+    if (isQueued) this.#waitsToGoOn = true;
+    return isQueued;
+  }
+
   /** Writes what is queued, and ends the connection if that was asked for. */
   flush(): void {
     this.#output.flush();
+    if (this.#waitsToGoOn && this.link.queuedBytes() === 0) {
+      // All of it was taken at once, of which a socket need not tell.
+      this.#host.clock.defer(() => this.drained());
+    }
     if (this.#closing === null) return;
     const { code, reason } = this.#closing;
     this.#closing = null;
@@ -402,6 +420,7 @@ export class Session implements ClientSession, Caller {
 
   drained(): void {
     this.#queuedBefore = 0;
+    this.#waitsToGoOn = false;
     this.#reading?.drained();
   }
 
