@@ -15,6 +15,7 @@ import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
 import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
+import { AddressRates } from "./address-rates.ts";
 import { emptySource, fillSource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
 import type { Caller } from "./caller.ts";
@@ -66,6 +67,8 @@ export class Server implements SessionHost, CommitListener {
   readonly upkeep: Upkeep;
   readonly online: Online;
   readonly rates: SendRates;
+  readonly #connectionRates: AddressRates;
+  readonly #loginFailures: AddressRates;
   readonly writer = new FrameWriter();
   readonly source: PostSource;
   readonly scratch: Uint8Array;
@@ -111,6 +114,8 @@ export class Server implements SessionHost, CommitListener {
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.rates = new SendRates(limits);
+    this.#connectionRates = new AddressRates(limits.connectionsPerSecondPerAddressMax);
+    this.#loginFailures = new AddressRates(limits.loginFailuresPerSecondPerAddressMax);
     this.online = new Online(state);
     this.driver = new GroupDriver({
       group: state.group,
@@ -215,6 +220,11 @@ export class Server implements SessionHost, CommitListener {
         ? new Fault("overloaded", "too many connections", { retryAfterMs: 1_000 })
         : new Fault("unavailable", "this server is stopping", { retryAfterMs: 1_000 });
     }
+    const waitMs = this.#connectionRates.take(link.address, this.clock.now());
+    if (waitMs > 0) {
+      this.counts.rejected++;
+      return new Fault("rate_limited", "connections come too fast from this address", { retryAfterMs: waitMs });
+    }
     const session = new Session(this, link, randomHex(this.#random, 8));
     this.#sessions.add(session);
     this.#greeting++;
@@ -230,9 +240,21 @@ export class Server implements SessionHost, CommitListener {
     return this.identify({ user: claim.user, token: claim.token, address: claim.link.address });
   }
 
-  /** Tells who somebody is; for doors whose requests stand alone. Rejects with `unauthorized`. */
-  identify(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity> {
-    return this.#settings.authenticate(claim);
+  /** Tells who somebody is; for doors whose requests stand alone. Rejects with `unauthorized`, or `rate_limited`. */
+  async identify(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity> {
+    const waitMs = this.#loginFailures.waitMs(claim.address, this.clock.now());
+    if (waitMs > 0) {
+      this.counts.rejected++;
+      throw new Fault("rate_limited", "too many refused logins from this address", { retryAfterMs: waitMs });
+    }
+    try {
+      return await this.#settings.authenticate(claim);
+    } catch (cause) {
+      if (cause instanceof Fault && cause.code === "unauthorized") {
+        this.#loginFailures.take(claim.address, this.clock.now());
+      }
+      throw cause;
+    }
   }
 
   welcome(session: Session): ServerFrame {

@@ -63,7 +63,7 @@ export async function startTestServer(
 export class TestClient implements ClientLink {
   readonly door = "tcp";
   readonly format = "json-lines";
-  readonly address = "127.0.0.1";
+  readonly address: string;
   readonly frames: ServerFrame[] = [];
   closed: { code: number; reason: string } | null = null;
   /** What the client's side has not taken yet, while it does not read. */
@@ -73,7 +73,8 @@ export class TestClient implements ClientLink {
   #nextId = 1;
   #waiting: { matches: (frame: ServerFrame) => boolean; resolve: (frame: ServerFrame) => void }[] = [];
 
-  constructor(server: Server) {
+  constructor(server: Server, address = "127.0.0.1") {
+    this.address = address;
     const session = server.connect(this);
     if (session instanceof Error) throw session;
     this.#session = session;
