@@ -196,6 +196,11 @@ export class GroupDriver {
     return true;
   }
 
+  /** A write of the journal has settled: what gathered during it goes into the next, before that begins. */
+  settled(): void {
+    this.#closeBatch();
+  }
+
   /** The journal has flushed up to `flushed`: commit, apply, and let out what gathered meanwhile. */
   flushed(flushed: Mark): void {
     let ticket = 0;

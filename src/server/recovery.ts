@@ -81,7 +81,7 @@ export class DataDamaged extends Error {
  */
 export async function recover(
   ground: Ground,
-  listen: { onFlushed(mark: Mark): void; onFailed(cause: Error): void },
+  listen: { onSettled?(): void; onFlushed(mark: Mark): void; onFailed(cause: Error): void },
 ): Promise<Recovered> {
   const { disk, clock, random, limits, owner, node, log } = ground;
   const group: GroupId = groupId(0);

@@ -18,6 +18,7 @@ export async function startServer(ground: Ground, settings: ServerSettings): Pro
   let server: Server | null = null;
   // A flush can settle before there is a server to hear of it only by its own doing, and it does not flush before that.
   const recovered = await recover(ground, {
+    onSettled: () => server?.driver.settled(),
     onFlushed: (mark: Mark) => server?.flushed(mark),
     onFailed: (cause: Error) => server?.failed(cause),
   });

@@ -106,6 +106,8 @@ export class JournalWorld {
   readonly from = new Map<GroupId, LogIndex>();
   opened: OpenedJournal | null = null;
   flushed = 0;
+  /** What the owner does when a write has settled. */
+  settled: () => void = () => undefined;
   failures: Error[] = [];
   readonly random: Random;
   /** Counts processes: what an older one still says is not heard. */
@@ -140,6 +142,7 @@ export class JournalWorld {
       settings: this.settings,
       from: new Map(this.from),
       acceptLoss: false,
+      onSettled: () => this.settled(),
       onFlushed: (mark: Mark) => {
         if (life !== this.#life || !this.fileSystem.running) return;
         expect(mark).toBeGreaterThan(this.flushed);

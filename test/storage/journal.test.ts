@@ -83,6 +83,35 @@ describe("writing", () => {
     expect(world.journal.stats().batches - before).toBe(2);
   });
 
+  test("[JRN1] what is handed in when a write settles is on its way to the disk before the report", async () => {
+    // Deferred tasks get a turn of their own, as they do in production.
+    const clock = new StillClock();
+    clock.defer = (task) => void setImmediate(task);
+    const fileSystem = new SimFileSystem({ clock, latency: (call) => millis(call === "writeDurable" ? 5 : 0) });
+    const world = new JournalWorld({ fileSystem });
+    const opening = world.open({ clock });
+    for (let turn = 0; turn < 20; turn++) await clock.advance(5);
+    await opening;
+    const flushedAtWrite: number[] = [];
+    fileSystem.onCall = ({ name }) => {
+      if (name === "writeDurable") flushedAtWrite.push(world.flushed);
+    };
+    world.entry(0, 1);
+    for (let turn = 0; turn < 4; turn++) await quiet();
+    world.settled = () => {
+      world.settled = () => undefined;
+      world.entry(0, 2);
+    };
+    await clock.advance(5);
+    for (let turn = 0; turn < 4; turn++) await quiet();
+    // The second write began when nothing was reported yet, and the report of the first did not wait for it.
+    expect(flushedAtWrite).toEqual([0, 0]);
+    expect(world.flushed).toBe(1);
+    await clock.advance(5);
+    for (let turn = 0; turn < 4; turn++) await quiet();
+    expect(world.flushed).toBe(2);
+  });
+
   test("[JRN1] a batch takes no more than it may hold, and each one is a write and a report of its own", async () => {
     const world = new JournalWorld();
     await world.open();

@@ -118,6 +118,8 @@ export interface JournalPorts {
   readonly clock: Clock;
   readonly pool: SegmentPool;
   readonly settings: JournalSettings;
+  /** A write has settled, and the next is about to begin: what was gathered meanwhile may be appended now. */
+  onSettled?(): void;
   onFlushed(flushed: Mark): void;
   onFailed(cause: Error): void;
 }
@@ -464,13 +466,24 @@ export class JournalWriter implements Journal {
     this.#bytesWritten += length;
   }
 
-  /** A write has settled: sees to what is next, then tells what is durable. */
+  /** A write has settled: what waits is written next, and what is durable is told meanwhile. */
   #settled(): void {
     this.#busy = false;
+    if (this.#flushed > this.#reported) this.#ports.onSettled?.();
+    if ((!this.#filling.empty || !this.#writing.empty) && this.#due()) {
+      // The write begins in this turn and the report comes in the next: the disk does not wait for what the report sets off.
+      this.#begin();
+      this.#ports.clock.defer(() => this.#report());
+      return;
+    }
     if (!this.#filling.empty || !this.#writing.empty) this.#wake();
     else if (this.#closing === null) this.#fallIdle();
     else if (this.#closing.marked) this.#endClose();
     else this.#defer();
+    this.#report();
+  }
+
+  #report(): void {
     if (this.#reported === this.#flushed) return;
     this.#reported = this.#flushed;
     this.#giveUpReclaimed();
@@ -479,6 +492,8 @@ export class JournalWriter implements Journal {
 
   #fail(cause: unknown): void {
     this.#busy = false;
+    // What an earlier write made durable is that, whatever became of this one.
+    this.#report();
     this.#failure = cause instanceof Error ? cause : new Error(String(cause));
     this.#flushTimer?.cancel();
     this.#markTimer?.cancel();

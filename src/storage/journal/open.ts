@@ -37,6 +37,7 @@ export interface JournalOptions {
    */
   readonly approve?: (groups: OpenedJournal["groups"]) => boolean;
   /** Told once for each settled batch, with the highest durable mark. */
+  onSettled?(): void;
   onFlushed(flushed: Mark): void;
   /** Told at most once; after it nothing is ever reported flushed. */
   onFailed(cause: Error): void;
