@@ -173,7 +173,7 @@ describe("simulated disk that loses power", () => {
 
   test("a name that no sync has followed is taken back, and given anew it is durable", async () => {
     // The folder's own name, the clean-up in it, and the file's name: whichever sync fails.
-    for (let failing = 1; failing <= 4; failing++) {
+    for (let failing = 1; failing <= 6; failing++) {
       const fileSystem = new SimFileSystem({ random: seededRandom(5) });
       const disk = openDisk(fileSystem);
       const chunk = fileName("history/day/one");
