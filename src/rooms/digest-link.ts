@@ -7,7 +7,7 @@ import {
   textLength,
   textStart,
 } from "./message-record.ts";
-import { Sha256 } from "./sha256.ts";
+import { Sha256 } from "../base/sha256.ts";
 
 const from = 1;
 const cid = 2;

@@ -1,6 +1,6 @@
 import { getU48 } from "../base/byte-order.ts";
 import { linkBytes, linkMessages } from "./digest-link.ts";
-import { isSaved } from "./sha256.ts";
+import { isSaved } from "../base/sha256.ts";
 
 /**
  * What a room keeps of the digests of messages that it no longer keeps. It comes with the `trim` that removes them: the

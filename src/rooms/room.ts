@@ -4,7 +4,7 @@ import { type NoticeKind, type Role, roles } from "./commands.ts";
 import { type KeptDigests, noKeptDigests } from "./kept-digests.ts";
 import { NameTable, type Named } from "./name-table.ts";
 import { Runs } from "./runs.ts";
-import { slotOf } from "./slot.ts";
+import { slotOf } from "../base/slot.ts";
 
 /** A member of a room. */
 export interface Member extends Named {

@@ -1,7 +1,7 @@
 import type { RoomName, Slot, UserName } from "../base/ids.ts";
 import { type NoticeKind, noticeKinds } from "./commands.ts";
 import type { Named } from "./name-table.ts";
-import { slotOf } from "./slot.ts";
+import { slotOf } from "../base/slot.ts";
 
 /** What a room last told a user. */
 export interface UserRoom {

@@ -5,7 +5,7 @@ import { type Command, commandTypes, encodeCommand, isCommand } from "../../src/
 import { DigestLink, linkMessages, noDigest } from "../../src/rooms/digest-link.ts";
 import type { DigestStep } from "../../src/rooms/kept-digests.ts";
 import { putRecord, recordBytes } from "../../src/rooms/message-record.ts";
-import { Sha256 } from "../../src/rooms/sha256.ts";
+import { Sha256 } from "../../src/base/sha256.ts";
 import { bytesOf, GroupLog } from "./group-log.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type ClusterId, groupId } from "../../src/base/ids.ts";
 import { noticeKinds, roles } from "../../src/rooms/commands.ts";
 import { GroupState } from "../../src/rooms/group-state.ts";
-import { slotOf } from "../../src/rooms/slot.ts";
+import { slotOf } from "../../src/base/slot.ts";
 import { bytesOf, command, GroupLog } from "./group-log.ts";
 
 const founded = (): GroupLog => {

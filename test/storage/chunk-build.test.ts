@@ -7,7 +7,7 @@ import { recordSeq, textLength } from "../../src/rooms/message-record.ts";
 import { buildChunk } from "../../src/storage/chunk/build-chunk.ts";
 import { chunkNumber } from "../../src/storage/chunk/chunk-layout.ts";
 import { chunkFileName, parseChunkFileName } from "../../src/storage/chunk/chunk-name.ts";
-import { slotOfRoom } from "../../src/storage/chunk/room-order.ts";
+import { slotOf } from "../../src/base/slot.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { type FileName, openDisk } from "../../src/storage/disk.ts";
@@ -94,7 +94,7 @@ describe("building a chunk", () => {
       if (part.length < 86 || part[8] !== 1) continue;
       for (let o = 32; o < part.length; ) {
         const room = part.subarray(o + 54, o + 54 + textLength(part, o, 0));
-        found.push({ slot: slotOfRoom(room), room: Buffer.from(room).toString("latin1"), seq: recordSeq(part, o) });
+        found.push({ slot: slotOf(room), room: Buffer.from(room).toString("latin1"), seq: recordSeq(part, o) });
         o += part[o]! | (part[o + 1]! << 8) | (part[o + 2]! << 16);
       }
     }
@@ -183,6 +183,6 @@ describe("the name of a chunk file", () => {
 
   test("[CHK1] a slot is the first 12 bits of SHA-256", () => {
     // sha256("lobby") begins with these bits on every machine.
-    expect(slotOfRoom(utf8("lobby"))).toMatchInlineSnapshot(`1205`);
+    expect(slotOf(utf8("lobby"))).toMatchInlineSnapshot(`1205`);
   });
 });

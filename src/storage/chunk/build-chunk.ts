@@ -1,4 +1,4 @@
-import { compareBytes } from "../../base/compare-bytes.ts";
+import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import { assert } from "../../base/assert.ts";
 import { recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
 import type { FileName } from "../disk.ts";
@@ -7,7 +7,7 @@ import { type ChunkMeta, type ChunkTotals, chunkFileFormat, encodeChunkHeader } 
 import { chunkFileName } from "./chunk-name.ts";
 import { type ChunkEnd, ChunkWriter } from "./chunk-writer.ts";
 import { hashRoom, type IdHash, type IdKey, idKey } from "./id-hash.ts";
-import { sameBytes, slotOfRoom } from "./room-order.ts";
+import { slotOf } from "../../base/slot.ts";
 
 /**
  * The messages that `apply` accepted in the entries of a chunk, in log order, as post records with seq, ts and epoch
@@ -210,7 +210,7 @@ function* sortRooms({ names }: Grouped): Generator<void, SortedRoom[]> {
   for (let number = 0; number < names.count; number++) {
     if (number % sliceRooms === sliceRooms - 1) yield;
     const name = names.nameOf(number);
-    const room = { number, slot: slotOfRoom(name), name };
+    const room = { number, slot: slotOf(name), name };
     const others = bySlot.get(room.slot);
     if (others === undefined) bySlot.set(room.slot, [room]);
     else others.push(room);

@@ -7,7 +7,7 @@ import {
   recordSeq,
   textLength,
 } from "../../rooms/message-record.ts";
-import { compareBytes } from "../../base/compare-bytes.ts";
+import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import type { Damage } from "../damage.ts";
 import { DiskFault } from "../disk.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
@@ -15,7 +15,7 @@ import { ChunkDamage } from "./chunk-damage.ts";
 import type { ChunkFile } from "./chunk-file.ts";
 import { type ChunkFooter, getRoomRow, type PieceRef, roomRowLength } from "./chunk-layout.ts";
 import { type ChunkEnd, ChunkWriter } from "./chunk-writer.ts";
-import { sameBytes, slotOfRoom } from "./room-order.ts";
+import { slotOf } from "../../base/slot.ts";
 
 /** What a whole check found. `footer` is null where it could not be read; nothing else could be checked then. */
 export interface ChunkCheck {
@@ -142,7 +142,7 @@ class Rewriter {
     const length = textLength(b, o, 0);
     if (this.#slot < 0 || length !== this.#room.length || !sameBytes(b, o + recordHeaderBytes, this.#room, 0, length)) {
       const room = b.slice(o + recordHeaderBytes, o + recordHeaderBytes + length);
-      const slot = slotOfRoom(room);
+      const slot = slotOf(room);
       if (this.#slot >= 0 && (slot - this.#slot || compareBytes(room, this.#room)) <= 0)
         return "the rooms are not in order";
       this.#writer.beginRoom(slot, room);

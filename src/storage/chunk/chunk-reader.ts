@@ -1,4 +1,4 @@
-import { compareBytes } from "../../base/compare-bytes.ts";
+import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import { getU32 } from "../../base/byte-order.ts";
 import { isRecord, recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
@@ -12,7 +12,7 @@ import {
   roomRowLength,
 } from "./chunk-layout.ts";
 import { hashId, hashRecordId, type IdHash, type IdKey } from "./id-hash.ts";
-import { sameBytes, slotOfRoom } from "./room-order.ts";
+import { slotOf } from "../../base/slot.ts";
 
 /** Where pieces come from: checked, and perhaps kept from the last time. */
 export interface PieceSource {
@@ -42,7 +42,7 @@ export interface ChunkPage {
 /** The row of a room, or null if the chunk has no message of it. Reads one piece. */
 export async function findRoom(source: PieceSource, room: Uint8Array): Promise<RoomRow | null> {
   const { roomPieces } = source.footer;
-  const slot = slotOfRoom(room);
+  const slot = slotOf(room);
   // The last piece whose first room is not behind the one wanted.
   let low = 0;
   let high = roomPieces.length;

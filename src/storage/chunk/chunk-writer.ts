@@ -1,4 +1,4 @@
-import { compareBytes } from "../../base/compare-bytes.ts";
+import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import { assert } from "../../base/assert.ts";
 import { putU32 } from "../../base/byte-order.ts";
 import {
@@ -35,7 +35,6 @@ import {
 import { hashRecordId, type IdHash, type IdKey, idKey } from "./id-hash.ts";
 import { sortIds } from "./id-sort.ts";
 import { leafHash, merkleRoot } from "./merkle.ts";
-import { sameBytes } from "./room-order.ts";
 
 /** What a finished chunk has behind its blocks. */
 export interface ChunkEnd {

@@ -4,7 +4,8 @@ import { type ChunkImage, imageOf } from "./build-chunk.ts";
 import type { ChunkMeta } from "./chunk-layout.ts";
 import type { PieceSource } from "./chunk-reader.ts";
 import { ChunkWriter } from "./chunk-writer.ts";
-import { sameBytes, slotOfRoom } from "./room-order.ts";
+import { slotOf } from "../../base/slot.ts";
+import { sameBytes } from "../../base/compare-bytes.ts";
 
 /** Which messages of a chunk are kept. Must answer alike on all servers: from committed state only. */
 export type Keep = (room: Uint8Array, seq: number) => boolean;
@@ -30,7 +31,7 @@ export async function* rewriteChunk(source: PieceSource, keep: Keep): AsyncGener
         begun = false;
       }
       if (!keep(room, recordSeq(b, o))) continue;
-      if (!begun) writer.beginRoom(slotOfRoom(room), room);
+      if (!begun) writer.beginRoom(slotOf(room), room);
       begun = true;
       writer.add(b, o);
     }

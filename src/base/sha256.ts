@@ -1,5 +1,5 @@
-import { assert } from "../base/assert.ts";
-import { getU32, getU48, putU32, putU48 } from "../base/byte-order.ts";
+import { assert } from "./assert.ts";
+import { getU32, getU48, putU32, putU48 } from "./byte-order.ts";
 
 const blockBytes = 64;
 const headBytes = 38;
