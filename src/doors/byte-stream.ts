@@ -26,6 +26,8 @@ export interface StreamReceiver {
   data(bytes: Uint8Array): void;
   /** What had been held back by a slow other side was taken. */
   drained(): void;
+  /** The other side will send nothing more; it may still read. */
+  ended(): void;
   /** The stream is gone, for whatever reason; the last thing that is told. */
   closed(): void;
 }

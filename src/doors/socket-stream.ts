@@ -27,6 +27,7 @@ export class SocketStream implements ByteStream {
     socket[receiver] = to;
     socket.on("data", onData);
     socket.on("drain", onDrain);
+    socket.on("end", onEnd);
     socket.on("close", onClose);
     socket.on("error", onError);
   }
@@ -78,6 +79,10 @@ function onData(this: HeardSocket, bytes: Uint8Array): void {
 
 function onDrain(this: HeardSocket): void {
   this[receiver]?.drained();
+}
+
+function onEnd(this: HeardSocket): void {
+  this[receiver]?.ended();
 }
 
 function onClose(this: HeardSocket): void {

@@ -18,6 +18,9 @@ import type { ConnectionPort } from "./server-port.ts";
 /** How long an ended connection may stay, so that the other side can read why. */
 export const lingerMs = 2_000;
 
+/** How long answers may take, by protocol. */
+const answeredWithinMs = 10_000;
+
 /**
  * Clients over plain byte streams: one JSON frame a line, or binary frames back to back when the first byte of the
  * connection says so. Knows no sockets: real and simulated streams meet the same code.
@@ -123,6 +126,16 @@ class TcpLink implements ClientLink, StreamReceiver {
     this.#pausedByOutput = false;
     this.#session?.drained();
     this.#goOn();
+  }
+
+  // Whoever has said its last may wait for the answers, as long as answers may take.
+  ended(): void {
+    if (this.#state !== "open" || this.#session === null) {
+      if (this.#state === "open") this.close();
+      return;
+    }
+    this.#session.inputEnded();
+    this.#door.clock.after(millis(answeredWithinMs), () => this.close());
   }
 
   closed(): void {

@@ -13,7 +13,7 @@ export class TcpListener {
   constructor(door: TcpDoor) {
     this.#door = door;
     // Answers are gathered a turn at a time already; Nagle's algorithm would only hold them back.
-    const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs, allowHalfOpen: false };
+    const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs, allowHalfOpen: true };
     this.#server = createServer(options, (socket) => door.accept(new SocketStream(socket)));
     // A little above what the server takes, so that most who come too many are told; beyond, they are just dropped.
     this.#server.maxConnections = door.limits.connectionsMax + refusedAtOnceMax;

@@ -52,6 +52,8 @@ export interface ClientSession {
   received(bytes: Uint8Array): void;
   /** The client's side has taken what was queued. */
   drained(): void;
+  /** The client will send nothing more. The session ends the connection once all that was asked is answered. */
+  inputEnded(): void;
   /** The connection is gone, for whatever reason. Nothing is written to it any more. */
   closed(): void;
 }

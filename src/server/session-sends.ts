@@ -47,6 +47,11 @@ export class SessionSends implements Origin {
     this.#host = host;
   }
 
+  /** Whether some are not answered yet. */
+  get isWaiting(): boolean {
+    return this.#inFlight > 0;
+  }
+
   /** Takes the send that stands at `o`. False when it must wait: it is to be given again, and nothing behind it before. */
   binary(b: Uint8Array, o: number, end: number): boolean {
     const id = sendRequestId(b, o, end);

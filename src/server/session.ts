@@ -67,6 +67,7 @@ export class Session implements ClientSession, Caller {
   #queuedBefore = 0;
   /** Something waits until the link has taken a step of history. */
   #waitsToGoOn = false;
+  #inputEnded = false;
 
   constructor(host: SessionHost, link: ClientLink, id: string) {
     this.#host = host;
@@ -411,6 +412,7 @@ export class Session implements ClientSession, Caller {
       // All of it was taken at once, of which a socket need not tell.
       this.#host.clock.defer(() => this.drained());
     }
+    if (this.#inputEnded && this.#closing === null && !this.#hasWork()) this.end(1000, "");
     if (this.#closing === null) return;
     const { code, reason } = this.#closing;
     this.#closing = null;
@@ -422,6 +424,16 @@ export class Session implements ClientSession, Caller {
     this.#queuedBefore = 0;
     this.#waitsToGoOn = false;
     this.#reading?.drained();
+  }
+
+  inputEnded(): void {
+    this.#inputEnded = true;
+    this.#host.fanOut.touched(this);
+  }
+
+  /** Whether something that the client has asked is not answered yet. */
+  #hasWork(): boolean {
+    return this.#blocked || this.#held.length > 0 || this.#requestsInFlight > 0 || this.#sends?.isWaiting === true;
   }
 
   /** Looked at every few seconds: a client that is silent, does not greet, or does not read is let go. */

@@ -94,6 +94,10 @@ export class FakeSession implements ClientSession {
     this.onReceived?.(bytes, this);
   }
 
+  inputEnded(): void {
+    this.link.close(1000, "");
+  }
+
   drained(): void {
     this.drainedCount++;
   }

@@ -321,6 +321,30 @@ test("[HTTP4] members over HTTP, and a removal that a reader over WebSocket is t
   expect((await http("DELETE", "/v1/rooms/den/members/bob")).status).toBe(404);
 });
 
+test("[DOOR13] a TCP client that says its last and closes its side still gets every answer, and then the end", async () => {
+  const { tcpPort } = await town();
+  const heard = await new Promise<Json[]>((resolve, reject) => {
+    const socket = connect({ port: tcpPort, host: "127.0.0.1", allowHalfOpen: true });
+    closers.unshift(() => void socket.destroy());
+    let text = "";
+    socket.on("data", (bytes: Buffer) => (text += bytes.toString()));
+    socket.on("error", reject);
+    socket.on("end", () =>
+      resolve(
+        text
+          .trim()
+          .split("\n")
+          .map((line) => JSON.parse(line) as Json),
+      ),
+    );
+    const sends = [1, 2, 3].map((id) => ({ t: "send", id, room: "lobby", cid: `c${id}`, body: "bye" }));
+    const frames = [{ t: "hello", v: 1, user: "alice" }, ...sends, { t: "hist", id: 4, room: "lobby" }];
+    socket.end(frames.map((frame) => `${JSON.stringify(frame)}\n`).join(""));
+  });
+  const answers = heard.filter(({ t }) => t === "ok").map(({ id }) => id as number);
+  expect(new Set(answers)).toEqual(new Set([1, 2, 3, 4]));
+});
+
 test("[DOOR12] a frame that is never finished ends its connection, though bytes keep coming, by every door", async () => {
   const { tcpPort, httpPort } = await town({ limits: { heartbeatMs: 200 } });
   const slow = await overTcp(tcpPort, "alice");

@@ -52,5 +52,6 @@ export function serverMetrics(server: Server): () => Promise<string> {
     "places on disk that were found damaged",
     () => server.damageCounts.detected + upkeep.scrubbed.damaged,
   );
-  return () => register.metrics();
+  // Before anything was measured a mean is no number: a value that is not there yet is not told.
+  return async () => (await register.metrics()).replaceAll(/^\S+ nan\n/gimu, "");
 }
