@@ -18,7 +18,7 @@ import type { StateParts } from "./state-parts.ts";
  * index are part of it, so that no two of them can be from different moments. Written by `StateCut` (state-cut.ts).
  *
  * ```
- * "SYNR", u32 format = 2, u32 group, text cluster, u8 number of bounds, u48 each
+ * "SYNR", u32 format = 1, u32 group, text cluster, u8 number of bounds, u48 each
  * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, text time zone, u48 retention days
  * u48 last chunk, open from, open messages, open bytes
  * u32 live chunks, each: u48 chunk, from, to, u32 day, u8 format, reason, u48 messages, bytes, sealedAt, generation
@@ -34,7 +34,7 @@ import type { StateParts } from "./state-parts.ts";
  * A text is one byte of length and UTF-8 bytes.
  */
 export const snapshotMagic = 0x524e_5953;
-export const snapshotFormat = 2;
+export const snapshotFormat = 1;
 const digestBytes = 32;
 
 /** Reads a state into empty parts made by `make`. Throws a Fault for bytes that are no whole snapshot. */
