@@ -110,6 +110,16 @@ describe("a token", () => {
     await expect(authenticate({ user: "alice" as UserName, token, address: "x" })).resolves.toEqual(identity);
   });
 
+  test.each([
+    ["soon and a fraction", soon + 0.25, soon * 1000 + 250],
+    ["the year 318857", 9_999_999_999_999, Number.MAX_SAFE_INTEGER],
+    ["never", Number.MAX_VALUE, Number.MAX_SAFE_INTEGER],
+  ])("takes every end that an issuer may write: %s", async (_name, exp, expiresAt) => {
+    const authenticate = await authenticator(withSecret, ["0.0.0.0"]);
+    const token = await hs256({ ...good, exp });
+    await expect(authenticate({ user: null, token, address: "x" })).resolves.toEqual({ user: "alice", expiresAt });
+  });
+
   test.each<[string, JWTPayload]>([
     ["that has expired", { ...good, exp: soon - 1200 }],
     ["without an end", { sub: "alice", aud: "synod" }],

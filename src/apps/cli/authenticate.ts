@@ -86,8 +86,9 @@ async function tokenAuthentication(auth: AuthSettings): Promise<Authenticate> {
     if (!isKnown || claims?.exp === undefined) {
       throw new Fault("unauthorized", "the token was not accepted");
     }
-    const expiresAt = timestamp(Math.ceil((claims.exp + clockToleranceSeconds) * 1_000));
-    return { user: subject, expiresAt };
+    // An issuer's "never" may be any number, also one beyond what a timestamp can be.
+    const ends = Math.min(Math.ceil((claims.exp + clockToleranceSeconds) * 1_000), Number.MAX_SAFE_INTEGER);
+    return { user: subject, expiresAt: timestamp(ends) };
   };
 }
 
