@@ -3,19 +3,15 @@ import { buildChunk, type ChunkImage } from "../../storage/chunk/build-chunk.ts"
 import type { BuildOrder } from "../../storage/chunk/chunk-builder.ts";
 import { RecordParts } from "../../storage/chunk/record-parts.ts";
 
-/** Pieces this large are written as they are; smaller ones would be put together once more. */
-const pieceBytes = 2 * 1024 * 1024;
-
 /** A thread that builds chunks, one after the other, until nobody wants any more (platform/node/node-chunk-builder.ts). */
 function main(): void {
   const port = parentPort;
   if (port === null) throw new Error("this is the program of a thread");
   port.on("message", (order: BuildOrder) => {
-    const image = inPieces(built(order));
-    port.postMessage(
-      image,
-      image.parts.map((part) => part.buffer as ArrayBuffer),
-    );
+    const image = built(order);
+    const parts = adjoining(image.parts);
+    // Handed over, not copied.
+    port.postMessage({ ...image, parts }, [...new Set(parts.map((part) => part.buffer as ArrayBuffer))]);
   });
 }
 
@@ -27,27 +23,18 @@ function built({ meta, records }: BuildOrder): ChunkImage {
   }
 }
 
-/** The same image in a few large pieces, each with memory of its own, which can be handed over without a copy. */
-function inPieces(image: ChunkImage): ChunkImage {
-  const parts: Uint8Array[] = [];
-  let piece = new Uint8Array(0);
-  let fill = 0;
-  let left = image.bytes;
-  for (const part of image.parts) {
-    for (let from = 0; from < part.length; ) {
-      if (fill === piece.length) {
-        piece = new Uint8Array(Math.min(left, pieceBytes));
-        parts.push(piece);
-        fill = 0;
-      }
-      const taken = Math.min(part.length - from, piece.length - fill);
-      piece.set(part.subarray(from, from + taken), fill);
-      fill += taken;
-      from += taken;
-      left -= taken;
+/** Parts that lie one behind the other in memory as one: it is written as it is, where small ones are put together first. */
+function adjoining(parts: readonly Uint8Array[]): Uint8Array[] {
+  const joined: Uint8Array[] = [];
+  for (const part of parts) {
+    const last = joined.at(-1);
+    if (last !== undefined && last.buffer === part.buffer && last.byteOffset + last.length === part.byteOffset) {
+      joined[joined.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + part.length);
+    } else {
+      joined.push(part);
     }
   }
-  return { ...image, parts };
+  return joined;
 }
 
 main();

@@ -5,7 +5,7 @@ import type { RecordPart } from "./record-parts.ts";
 /** Builds chunks on another thread than the one that answers clients. */
 export interface ChunkBuilder {
   /**
-   * Settles with what `buildChunk` answers for these records, bit by bit; the image is in other pieces. The arenas lie in
+   * Settles with what `buildChunk` answers for these records, bit by bit, in other parts. The arenas lie in
    * shared memory and must not change until then. One at a time. A rejection means that the other thread failed: nothing
    * was changed, and it may be asked again.
    */

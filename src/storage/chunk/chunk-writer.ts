@@ -36,6 +36,10 @@ import { hashRecordId, type IdHash, type IdKey, idKey } from "./id-hash.ts";
 import { sortIds } from "./id-sort.ts";
 import { leafHash, merkleRoot } from "./merkle.ts";
 
+/** Memory that blocks are laid into: small for small chunks, and as large as a write may be for large ones. */
+const slabBytesMin = 128 * 1024;
+const slabBytesMax = 2 * 1024 * 1024;
+
 /** What a finished chunk has behind its blocks. */
 export interface ChunkEnd {
   readonly footer: ChunkFooter;
@@ -63,6 +67,8 @@ export class ChunkWriter {
   #offset = fileHeaderBytes;
   readonly #blocks: BlockRef[] = [];
   readonly #leaves: Uint8Array[] = [];
+  #slab = new Uint8Array(0);
+  #slabFill = 0;
   #block = new Uint8Array(0);
   #fill = 0;
   #blockFirstSeq = 0;
@@ -128,7 +134,7 @@ export class ChunkWriter {
     const length = normalisedLength(b, o);
     if (this.#fill > 0 && this.#fill + length > pieceHeaderBytes + blockPayloadBytes) this.#endBlock();
     if (this.#fill === 0) {
-      this.#block = new Uint8Array(pieceHeaderBytes + Math.max(blockPayloadBytes, length));
+      this.#block = this.#newBlock(pieceHeaderBytes + Math.max(blockPayloadBytes, length));
       this.#fill = pieceHeaderBytes;
       this.#blockFirstSeq = seq;
     }
@@ -209,11 +215,22 @@ export class ChunkWriter {
     return { offset, length: piece.length, crc };
   }
 
+  /** Room behind the block before, so that blocks lie one behind the other in few pieces of memory. */
+  #newBlock(bytes: number): Uint8Array<ArrayBuffer> {
+    if (this.#slabFill + bytes > this.#slab.length) {
+      const wanted = Math.min(slabBytesMax, Math.max(slabBytesMin, this.#slab.length * 2));
+      this.#slab = new Uint8Array(Math.max(wanted, bytes));
+      this.#slabFill = 0;
+    }
+    return this.#slab.subarray(this.#slabFill, this.#slabFill + bytes);
+  }
+
   #endBlock(): void {
     const block = this.#block.subarray(0, this.#fill);
     const ref = this.#piece(block, pieceKinds.records, this.#blocks.length);
     this.#blocks.push({ ...ref, firstSeq: this.#blockFirstSeq });
     this.#leaves.push(leafHash(block.subarray(pieceHeaderBytes)));
+    this.#slabFill += this.#fill;
     this.#fill = 0;
     this.#emit(block);
   }
