@@ -2,6 +2,7 @@ import { compareBytes } from "../base/compare-bytes.ts";
 import { Fault } from "../base/error-codes.ts";
 import { type RoomName, seq, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
+import { isDirect } from "../protocol/names.ts";
 import type { ClientFrameOf, ServerFrame, ServerFrameOf } from "../protocol/schema.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import { type Command, commandTypes, type NoticeKind, noticeKinds, type Role, roles } from "../rooms/commands.ts";
@@ -25,6 +26,8 @@ export interface MembershipHost {
   readable(caller: { readonly user: UserName }, name: RoomName): Room;
   /** Whether somebody of this name may be written to. */
   knowsUser(user: UserName): boolean;
+  /** Whether this user may bring a direct room into being. */
+  mayBegin(user: UserName, room: RoomName): boolean;
 }
 
 /**
@@ -65,6 +68,10 @@ export class Memberships {
   async join(caller: Caller, frame: ClientFrameOf<"join">): Promise<ServerFrame> {
     const isPrivate = frame.private === true;
     const { userBytes: user } = caller;
+    const begins = this.#host.state.room(frame.room)?.exists !== true;
+    if (begins && isDirect(frame.room) && !this.#host.mayBegin(caller.user, frame.room)) {
+      throw new Fault("not_found", "nobody here has that name");
+    }
     await this.#enter(caller.user, frame.room, {
       type: commandTypes.join,
       room: utf8(frame.room),

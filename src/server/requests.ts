@@ -62,6 +62,7 @@ export class Requests {
     limits: Limits;
     node: NodeName;
     knowsUser: (user: UserName) => boolean;
+    mayBegin: (user: UserName, room: RoomName) => boolean;
   }) {
     this.#driver = options.driver;
     this.#orderer = options.orderer;
@@ -76,6 +77,7 @@ export class Requests {
       command: (command) => this.command(command),
       readable: (caller, name) => this.readable(caller, name),
       knowsUser: options.knowsUser,
+      mayBegin: options.mayBegin,
     });
   }
 

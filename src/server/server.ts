@@ -4,7 +4,7 @@ import { groupId, type Incarnation, type NodeName, type RoomName, seq, type User
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
-import { directRoomOf } from "../protocol/names.ts";
+import { directRoomOf, membersOf } from "../protocol/names.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import type { RoomEvent } from "../rooms/apply-sink.ts";
@@ -148,6 +148,7 @@ export class Server implements SessionHost, CommitListener {
       limits,
       node,
       knowsUser: (user) => this.knowsUser(user),
+      mayBegin: (user, room) => this.mayBegin(user, room),
     });
     this.sealer = new Sealer({
       clock,
@@ -299,8 +300,15 @@ export class Server implements SessionHost, CommitListener {
     else this.#greetingByAddress.set(address, left);
   }
 
+  /** Whether somebody may be found by this name: anybody where names are believed, else who belongs here or is connected. */
   knowsUser(user: UserName): boolean {
-    return this.#settings.openNames || this.state.user(user) !== undefined;
+    if (this.#settings.openNames || this.state.user(user) !== undefined) return true;
+    return this.online.sessionsOf(user).length > 0;
+  }
+
+  /** Whether this user may bring a direct room into being. Whose room it is, `apply` looks at. */
+  mayBegin(user: UserName, room: RoomName): boolean {
+    return membersOf(room).every((member) => member === user || this.knowsUser(member));
   }
 
   slowDropped(): void {
@@ -312,7 +320,6 @@ export class Server implements SessionHost, CommitListener {
   /** Puts one message in order; answers `ok`, or rejects with the Fault to tell. */
   async send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
     const { to } = frame;
-    if (to !== undefined && !this.knowsUser(to)) throw new Fault("not_found", "nobody here has that name");
     const now = this.clock.now();
     const waitMs = this.rates.take(this.rates.of(caller.user, now), frame.body.length, now);
     if (waitMs > 0) throw new Fault("rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs });
@@ -320,6 +327,9 @@ export class Server implements SessionHost, CommitListener {
     const existing = this.state.room(name);
     const room = existing?.exists === true ? existing : undefined;
     const isDirect = name.charCodeAt(0) === 0x40;
+    if (room === undefined && isDirect && !this.mayBegin(caller.user, name)) {
+      throw new Fault("not_found", "nobody here has that name");
+    }
     if (room === undefined ? !isDirect : !room.mayRead(caller.user)) {
       throw new Fault("not_found", "there is no such room");
     }

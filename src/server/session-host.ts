@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { NodeName, UserName } from "../base/ids.ts";
+import type { NodeName, RoomName, UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Timestamp } from "../base/units.ts";
 import type { OkSendRanges } from "../protocol/message-bytes.ts";
@@ -48,7 +48,7 @@ export interface SessionHost {
   welcome(session: Session): ServerFrame;
   opened(session: Session): void;
   ended(session: Session, wasOpen: boolean): void;
-  knowsUser(user: UserName): boolean;
+  mayBegin(user: UserName, room: RoomName): boolean;
   slowDropped(): void;
   readonly damageCounts: { detected: number };
 }

@@ -1,6 +1,6 @@
 import { unreachable } from "../base/assert.ts";
 import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
-import type { UserName } from "../base/ids.ts";
+import type { RoomName, UserName } from "../base/ids.ts";
 import { directRoomOf } from "../protocol/names.ts";
 import type { ClientFrameOf, RequestId } from "../protocol/schema.ts";
 import {
@@ -66,7 +66,6 @@ export class SessionSends implements Origin {
     } else {
       const start = sendToStart(b, o);
       const to = textOf(b, start, start + sendToLength(b, o)) as UserName;
-      if (!this.#mayWriteTo(id, to)) return true;
       name = utf8(directRoomOf(this.#session.user, to));
       room = state.room(name);
     }
@@ -88,16 +87,9 @@ export class SessionSends implements Origin {
   /** The same for a decoded one. */
   frame(frame: ClientFrameOf<"send">): boolean {
     const { to } = frame;
-    if (to !== undefined && !this.#mayWriteTo(frame.id, to)) return true;
     const name = utf8(to === undefined ? frame.room! : directRoomOf(this.#session.user, to));
     fillSource(this.#host.source, this.#host.scratch, frame);
     return this.#post(frame.id, name, this.#host.state.room(name));
-  }
-
-  #mayWriteTo(id: RequestId, to: UserName): boolean {
-    if (this.#host.knowsUser(to)) return true;
-    this.#session.answer(refusal(id, "not_found", "nobody here has that name"));
-    return false;
   }
 
   #post(id: RequestId, name: Uint8Array, room: Room | undefined): boolean {
@@ -163,6 +155,10 @@ export class SessionSends implements Origin {
   #mayPost(id: RequestId, room: Room | undefined, name: Uint8Array): boolean {
     const isDirect = name[0] === 0x40;
     if (room === undefined || !room.exists) {
+      if (isDirect && !this.#host.mayBegin(this.#session.user, textOf(name, 0, name.length) as RoomName)) {
+        this.#session.answer(refusal(id, "not_found", "nobody here has that name"));
+        return false;
+      }
       if (isDirect || this.#session.hasRequests) return true;
     } else if (room.mayReadBytes(this.#session.userBytes, 0, this.#session.userBytes.length)) {
       return true;
