@@ -12,6 +12,9 @@ test.each<[string, ChatInput]>([
   ["/leave", { type: "leave" }],
   ["/rooms", { type: "rooms" }],
   ["/who", { type: "who" }],
+  ["/members", { type: "members" }],
+  ["/invite bob", { type: "invite", user: "bob" }],
+  ["/remove @bob ", { type: "remove", user: "bob" }],
   ["/reconnect", { type: "reconnect" }],
   ["/help", { type: "help" }],
   ["/quit", { type: "quit" }],
@@ -25,9 +28,17 @@ test.each<[string, ChatInput]>([
   expect(parseInput(line)).toEqual(input);
 });
 
-test.each(["/join", "/join a b", "/dm", "/history -1", "/history x", "/usr/bin/env", "/", "/leave ops"])(
-  "%j is no command, and is not said either",
-  (line) => {
-    expect(parseInput(line).type).toBe("wrong");
-  },
-);
+test.each([
+  "/join",
+  "/join a b",
+  "/dm",
+  "/invite",
+  "/remove a b",
+  "/history -1",
+  "/history x",
+  "/usr/bin/env",
+  "/",
+  "/leave ops",
+])("%j is no command, and is not said either", (line) => {
+  expect(parseInput(line).type).toBe("wrong");
+});

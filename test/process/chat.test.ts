@@ -128,6 +128,23 @@ describe("one server", async () => {
     expect((await run(["tail", "@alice,bob", ...as("eve")])).code).toBe(4);
   });
 
+  test("the owner of a room lets people in and out, and sees who is in", async () => {
+    const lines = ["/join crew", "/invite bob", "/members", "/remove @bob", "/members", "/remove bob"];
+    const said = await run(["chat", ...as("alice")], { input: `${lines.join("\n")}\n` });
+    expect(said.code).toBe(0);
+    const told = said.errors.split("\n").filter((line) => line.includes("crew") || line.includes("not_found"));
+    expect(told.map((line) => line.replace(/^· /, ""))).toEqual([
+      "bob is a member of #crew",
+      "members of #crew: alice (owner), bob",
+      "bob is no member of #crew any more",
+      "members of #crew: alice (owner)",
+      expect.stringContaining("(not_found)"),
+    ]);
+    // Who is no more than a member lets nobody in.
+    const refused = await run(["chat", ...as("bob")], { input: "/join crew\n/invite eve\n" });
+    expect(refused.errors).toContain("(forbidden)");
+  });
+
   test("a line that is no command is not said, and the exit code tells", async () => {
     const said = await run(["chat", ...as("alice")], { input: "/usr/bin/env\nbut this\n" });
     expect(said.code).toBe(2);

@@ -8,6 +8,8 @@ export type ChatInput =
   /** `text` null: what is typed from now on goes to this user. */
   | { readonly type: "direct"; readonly user: string; readonly text: string | null }
   | { readonly type: "who" }
+  | { readonly type: "members" }
+  | { readonly type: "invite" | "remove"; readonly user: string }
   | { readonly type: "history"; readonly count: number }
   | { readonly type: "reconnect" }
   | { readonly type: "help" }
@@ -24,6 +26,9 @@ export const chatHelp: readonly string[] = [
   "/rooms            the rooms you belong to",
   "/dm USER [TEXT]   say something to one person, or talk to them from now on",
   "/who              who is here",
+  "/members          who belongs to this room",
+  "/invite USER      make somebody a member of this room",
+  "/remove USER      put a member out of this room",
   "/history [N]      the last N messages here (20)",
   "/reconnect        try to reach a server now, with the token as it is in its file now",
   "/quit             leave, once everything is stored; so do Ctrl-C and Ctrl-D",
@@ -52,6 +57,11 @@ export function parseInput(line: string): ChatInput {
     }
     case "who":
       return { type: "who" };
+    case "members":
+      return { type: "members" };
+    case "invite":
+    case "remove":
+      return oneWord(rest.replace(/^@/u, ""), `/${word} USER`, (user) => ({ type: word, user }));
     case "history":
       return historyOf(rest.trim());
     case "reconnect":

@@ -33,8 +33,11 @@ interface Followed {
  *
  * 1. messages of a room are shown in order, each once; a reconnect changes nothing about that
  * 2. what is said goes out in the order it was typed, also while a room is still being joined
+ * 3. what is asked is asked once what was asked before it is answered
  */
 export class ChatSession {
+  /** What was asked and is not answered. */
+  unansweredCount = 0;
   readonly #chat: Chat;
   readonly #screen: Screen;
   readonly #colours: Colours;
@@ -47,6 +50,7 @@ export class ChatSession {
   #day = dayOf(Date.now());
   #lost = false;
   #said = Promise.resolve();
+  #asked = Promise.resolve();
   readonly #onQuit: () => void;
 
   constructor(options: {
@@ -123,6 +127,15 @@ export class ChatSession {
         return;
       case "who":
         this.#askRoom((room) => this.#who(room));
+        return;
+      case "members":
+        this.#askRoom((room) => this.#members(room));
+        return;
+      case "invite":
+        this.#askRoom((room) => this.#invite(room, input.user));
+        return;
+      case "remove":
+        this.#askRoom((room) => this.#remove(room, input.user));
         return;
       case "history":
         this.#askRoom((room) => this.#history(room, input.count));
@@ -278,6 +291,23 @@ export class ChatSession {
     this.#note(users === undefined ? `${count ?? 0} people are here` : `here: ${users.map(visibleText).join(", ")}`);
   }
 
+  async #members(room: Room): Promise<void> {
+    const { members, count } = await room.members();
+    const names = members.map(({ user, role }) => (role === "member" ? user : `${user} (${role})`));
+    const others = count > members.length ? `, and ${count - members.length} more` : "";
+    this.#note(`members of ${this.#labelOf(room.name)}: ${names.join(", ")}${others}`);
+  }
+
+  async #invite(room: Room, user: string): Promise<void> {
+    await room.invite(user);
+    this.#note(`${user} is a member of ${this.#labelOf(room.name)}`);
+  }
+
+  async #remove(room: Room, user: string): Promise<void> {
+    await room.remove(user);
+    this.#note(`${user} is no member of ${this.#labelOf(room.name)} any more`);
+  }
+
   async #history(room: Room, limit: number): Promise<void> {
     const { items, first, more } = await room.history({ limit });
     const oldest = first === 1 ? "which is all" : `older than ${first} is not kept`;
@@ -368,10 +398,12 @@ export class ChatSession {
     this.#screen.note([this.#colours.dim(`· ${visibleText(text)}`)]);
   }
 
-  /** After everything that was said before it, and once the room is there. */
+  /** After everything that was said and asked before it, and once the room is there. */
   #ask(ask: () => Promise<void>): void {
-    const before = Promise.all([this.#said, this.#current?.ready]);
-    before.then(ask).catch((cause: unknown) => this.#failed(cause, null));
+    const before = Promise.all([this.#said, this.#current?.ready, this.#asked]);
+    this.unansweredCount++;
+    const asked = before.then(ask).catch((cause: unknown) => this.#failed(cause, null));
+    this.#asked = asked.finally(() => this.unansweredCount--);
   }
 
   /** The same about the room that one is in now. */

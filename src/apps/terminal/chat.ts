@@ -111,7 +111,7 @@ async function fromPipe(client: OpenClient, command: ChatCommand): Promise<void>
     while (session.unsettledCount >= pipedInFlightMax) await patience.wait();
     if (quit) break;
   }
-  while (session.unsettledCount > 0) await patience.wait();
+  while (session.unsettledCount > 0 || session.unansweredCount > 0) await patience.wait();
   const end = performance.now() + echoWithinMs;
   while (session.pendingCount > 0 && performance.now() < end) await patience.wait();
   const { refused, unknown } = session.tally;
