@@ -351,7 +351,7 @@ export class Driver {
       }
       // Behind that place it would have been stored, and part of what stood there is not kept any more.
       const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.timelines.known(ok.room)) + 1;
-      this.#outbox.lookedUp(entry, ok.seq, isPartGone);
+      this.#outbox.lookedUp(entry, ok, isPartGone);
       this.#parts.changed(entry);
     }
   }

@@ -1,8 +1,9 @@
 import { assert } from "../base/assert.ts";
-import type { Cid, RoomName, Seq } from "../base/ids.ts";
+import type { Cid, RoomName } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { fraction } from "../base/random.ts";
 import type { Millis } from "../base/units.ts";
+import type { ServerFrameOf } from "../protocol/schema.ts";
 import { backoffMs } from "./backoff.ts";
 import { SendRefused, SendUnknown } from "./outcome.ts";
 import { goesAlone, newEntry } from "./outbox-entry.ts";
@@ -51,6 +52,14 @@ const idleLanesMax = 1_000;
  * 5. No more is out than the server has shown to take (send-window.ts).
  * 6. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
  */
+/** What a lookup found. Nothing but `seq` where the server says no more. */
+export type FoundMessage = Pick<ServerFrameOf<"okLookup">, "seq" | "ts" | "epoch" | "kind" | "ref" | "body">;
+
+/** An id that came from elsewhere may be that of another message. */
+const saysTheSame = (send: SavedSend, found: FoundMessage): boolean =>
+  found.body === undefined ||
+  (found.body === send.body && found.kind === (send.kind ?? "text") && (found.ref ?? null) === send.ref);
+
 export class Outbox {
   readonly #random: Random;
   readonly #limits: OutboxLimits;
@@ -200,13 +209,19 @@ export class Outbox {
   }
 
   /** `ok` to a lookup; `isPartGone` says that the room no longer keeps all the places where it might have stood. */
-  lookedUp(entry: OutboxEntry, seq: Seq | null, isPartGone: boolean): void {
+  lookedUp(entry: OutboxEntry, found: FoundMessage, isPartGone: boolean): void {
     const { room, cid } = entry.send;
-    if (seq !== null) {
-      this.stored(entry, { room, cid, seq, ts: null, dup: true, epoch: null, line: null, leader: null, node: null });
+    if (found.seq !== null && saysTheSame(entry.send, found)) {
+      const { seq, ts = null, epoch = null } = found;
+      this.stored(entry, { room, cid, seq, ts, dup: true, epoch, line: null, leader: null, node: null });
       return;
     }
     const lane = this.#answered(entry);
+    if (found.seq !== null) {
+      this.#refuse(lane, entry, new SendRefused(cid, "id_conflict", "this cid belongs to another message"));
+      this.#rewound(lane);
+      return;
+    }
     if (isPartGone) {
       this.#leftUnknown(lane, entry, "what was stored since it was made is not kept any more");
       this.#rewound(lane);

@@ -7,7 +7,7 @@ export interface Stored {
   readonly cid: Cid;
   /** Its place; `null` only in a mesh that has not settled it yet. */
   readonly seq: Seq | null;
-  /** When it was put in order; `null` when a lookup found it, which tells the place only. */
+  /** When it was put in order. */
   readonly ts: Timestamp | null;
   /** An earlier attempt had stored it. */
   readonly dup: boolean;

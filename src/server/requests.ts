@@ -205,28 +205,23 @@ export class Requests {
     const room = this.readable(caller, frame.room);
     this.#mustLead();
     const head = room.head;
-    const found = await this.find(room, frame.from ?? caller.user, frame.cid);
-    return {
-      t: "ok",
-      of: "lookup",
-      id: frame.id,
-      room: frame.room,
-      cid: frame.cid,
-      seq: found === null ? null : seq(found),
-      head: seq(Math.max(head, found ?? 0)),
-      // As it is after the search: what retention took meanwhile was not found either.
-      first: seq(room.first),
-    };
+    const found = await this.#find(room, frame.from ?? caller.user, frame.cid);
+    const place = { t: "ok", of: "lookup", id: frame.id, room: frame.room, cid: frame.cid } as const;
+    // As it is after the search: what retention took meanwhile was not found either.
+    const first = seq(room.first);
+    if (found === null) return { ...place, seq: null, head: seq(head), first };
+    const { ts, epoch, kind, ref, body } = messageOf(found);
+    const said = { ts, epoch, kind, ...(ref === undefined ? {} : { ref }), body };
+    return { ...place, seq: seq(found.seq), head: seq(Math.max(head, found.seq)), first, ...said };
   }
 
-  /** The seq of a message by its id, or null when it is not stored. */
-  async find(room: Room, from: UserName, cid: Cid): Promise<number | null> {
+  /** A message by its id, or null when it is not stored. */
+  async #find(room: Room, from: UserName, cid: Cid): Promise<RecordRef | null> {
     const fromBytes = utf8(from);
     const cidBytes = utf8(cid);
     const inWindow = this.#state.seqInWindow(room.nameBytes, fromBytes, cidBytes);
-    if (inWindow >= room.first) return inWindow;
-    const found = await this.#history.find(room, fromBytes, cidBytes, room.first, room.head);
-    return found?.seq ?? null;
+    if (inWindow >= room.first) return this.#history.message(room, inWindow);
+    return this.#history.find(room, fromBytes, cidBytes, room.first, room.head);
   }
 
   async #read(caller: Caller, frame: ClientFrameOf<"read">): Promise<ServerFrame> {

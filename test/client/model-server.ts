@@ -144,8 +144,11 @@ export class ModelServer implements Dial {
           const found = log.find(
             (message) => message.cid === cid && message.from === from && (message.seq ?? 0) >= oldest,
           );
+          const place = { t: "ok", of: "lookup", id: frame.id, room: name, cid } as const;
           const [head, first] = [log.length as Seq, oldest as Seq];
-          link.say([{ t: "ok", of: "lookup", id: frame.id, room: name, cid, seq: found?.seq ?? null, head, first }]);
+          if (found === undefined) return link.say([{ ...place, seq: null, head, first }]);
+          const { seq, ts, epoch, kind, ref, body } = found;
+          link.say([{ ...place, seq, head, first, ts, epoch, kind, ...(ref === undefined ? {} : { ref }), body }]);
         };
         return answer();
       }

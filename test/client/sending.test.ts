@@ -125,7 +125,19 @@ describe("sending", () => {
     await clock.advance(2_000);
     expect(server.frames("lookup")).toHaveLength(1);
     expect(tell(sent)).toBe("stored 1");
-    expect(await sent).toMatchObject({ seq: 1, ts: null, dup: true });
+    expect(await sent).toMatchObject({ seq: 1, ts: server.room("lobby").log[0]!.ts, dup: true });
+  });
+
+  test("[SDK20] what a lookup finds under the id may be another message: refused, not stored", async () => {
+    const { clock, server, chat } = world();
+    const room = chat().room("lobby");
+    room.send("a", { cid: "mine" });
+    await clock.advance(20);
+    server.fates = ["cut", "forbidden"];
+    const sent = room.send("another", { cid: "mine" });
+    await clock.advance(2_000);
+    expect(server.frames("lookup")).toHaveLength(1);
+    expect(tell(sent)).toBe("refused id_conflict");
   });
 
   test("[SDK20] after a lost answer, a refusal is asked about before it is told: it was not stored", async () => {
