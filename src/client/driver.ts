@@ -282,7 +282,7 @@ export class Driver {
         return;
       case "room":
         this.timelines.known(frame.room)?.learn(frame.line, frame.head);
-        this.#parts.directRoom(frame);
+        if (isDirect(frame.room)) this.#parts.directRoom(frame);
         this.#events.emit("room", frame);
         return;
       case "read":

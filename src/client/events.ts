@@ -15,7 +15,7 @@ export type ChatState =
   | { readonly name: "unauthorized"; readonly reason: string }
   | { readonly name: "closed"; readonly reason: string };
 
-export interface DirectRoomNews {
+export interface RoomNews {
   readonly room: RoomName;
   readonly line: Line;
   readonly first: Seq;
@@ -30,8 +30,8 @@ export interface ChatEvents {
    * was stored, refused, or given up. Also for each message that an earlier life left, once it has been read.
    */
   send: SentMessage;
-  /** A direct room has news, or is new. */
-  room: DirectRoomNews;
+  /** A direct room has news, or is new; or one is a member of this room from now on, let in by somebody or joined. */
+  room: RoomNews;
   /** A direct message, of whatever room, once and in order within its room. */
   direct: RoomMessage;
   /** Somebody's read mark moved. */

@@ -452,7 +452,7 @@ export const serverFrames = {
     t: "room",
     id: "none",
     fields: { room, line, first: seq, head: seq, read: seq },
-    doc: "A direct room with news, or a new one; after it come only messages after `head`.",
+    doc: "A direct room with news, or a new one, after which come only messages after `head`; or a room that the user is a member of from now on.",
   },
   "caught-up": {
     code: 141,

@@ -476,12 +476,15 @@ export class Server implements SessionHost, CommitListener {
     this.requests.memberships.told(user.name, event.room as RoomName, number);
     const name = utf8(event.room);
     this.#following.push({ type: commandTypes.noticeAcknowledged, room: name, user: user.nameBytes, number });
-    if (event.kind !== noticeKinds.direct) return;
+    if (event.kind === noticeKinds.removed) return;
     const room = this.state.room(event.room);
-    if (room === undefined) return;
+    // Who is out again by now is told of nothing.
+    if (room === undefined || (!room.isDirect && room.member(user.name) === undefined)) return;
     const { line, first } = room;
-    const head = seq(this.memory.live(room).announced);
+    const head = seq(this.memory.known(room)?.announced ?? room.head);
     for (const session of this.online.sessionsOf(user.name)) {
+      // Anybody may let somebody in and out as often as they like: who does not take it finds it in the list of rooms.
+      if (!room.isDirect && session.isSlow()) continue;
       const read = seq(room.readMark(user.name));
       session.answer({ t: "room", room: room.name, line, first: seq(first), head, read });
     }

@@ -46,6 +46,21 @@ describe("direct messages", () => {
     expect(read.seen).toEqual(["new", "newer"]);
   });
 
+  test("[SDK31] a room one was let into is told of, and is none of them", async () => {
+    const { clock, server, chat } = world();
+    server.post("den", "bob", "in the den");
+    const client = chat();
+    const told: string[] = [];
+    client.on("room", ({ room, head }) => told.push(`${room} ${head}`));
+    const read = collect(client.directMessages());
+    await clock.advance(20);
+    server.letIn("alice", "den");
+    server.post("den", "bob", "more");
+    await clock.advance(20);
+    expect(told).toEqual(["den 1"]);
+    expect(read.seen).toEqual([]);
+  });
+
   test("[SDK31] over breaks, none is missed and none comes twice", async () => {
     const { clock, server, chat } = world();
     const read = collect(chat({ readAheadMax: 3 }, ["ws://a", "ws://b"]).directMessages());

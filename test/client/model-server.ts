@@ -90,6 +90,12 @@ export class ModelServer implements Dial {
       .seq as number;
   }
 
+  /** Somebody made the user a member of this room. */
+  letIn(user: string, roomName: string): void {
+    const news = placeOf(this.room(roomName), user);
+    for (const link of this.links) if (link.user === user) link.say([{ t: "room", ...news }]);
+  }
+
   /** The room loses its newest messages, and its line says so. */
   loseHistory(name: string, keep: number): void {
     const room = this.room(name);

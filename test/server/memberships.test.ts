@@ -46,6 +46,38 @@ test("a private room: its owner lets people in, and puts them out; nobody else m
   await server.stop(0);
 });
 
+test("who is let in learns it on all connections; the room's messages wait to be asked for", async () => {
+  const { server } = await startTestServer();
+  const open = (user: string): Promise<TestClient> => TestClient.open(server, user);
+  const [alice, phone, desk, eve] = [await open("alice"), await open("bob"), await open("bob"), await open("eve")];
+  await alice.ask({ t: "join", room: "den", private: true });
+  await alice.ask({ t: "send", room: "den", cid: "c1", body: "before bob" });
+  expect(await alice.next((frame) => frame.t === "room")).toMatchObject({ room: "den", head: 0 });
+
+  await alice.ask({ t: "invite", room: "den", user: "bob" });
+  for (const device of [phone, desk]) {
+    expect(await device.next((frame) => frame.t === "room")).toMatchObject({ room: "den", first: 1, head: 1, read: 0 });
+  }
+  await alice.ask({ t: "send", room: "den", cid: "c2", body: "with bob" });
+  await desk.ask({ t: "sub", room: "den", after: 0 });
+  await desk.next((frame) => frame.t === "caught-up");
+  expect(desk.messages("den")).toEqual(["1 before bob", "2 with bob"]);
+  expect(phone.messages("den")).toEqual([]);
+
+  // To be put out, and to be asked in again by somebody who has no say in it, is no such news.
+  await alice.ask({ t: "remove", room: "den", user: "bob" });
+  await phone.ask({ t: "invite", room: "den", user: "bob" });
+  await phone.ask({ t: "rooms" });
+  for (const client of [phone, desk, eve]) expect(client.frames.filter(({ t }) => t === "room")).toEqual([]);
+  // A greeting names direct rooms with news only.
+  await alice.ask({ t: "invite", room: "den", user: "bob" });
+  await phone.next((frame) => frame.t === "room");
+  const later = await open("bob");
+  expect(names(await later.ask({ t: "rooms" }))).toEqual(["den"]);
+  expect(later.frames.filter(({ t }) => t === "room")).toEqual([]);
+  await server.stop(0);
+});
+
 test("members come in pages, in the order of their names, without a hole; of an open room for everybody", async () => {
   const { server } = await startTestServer();
   const people = ["ann", "Bob", "zoe", "éva", "bob", "Ånn"];
