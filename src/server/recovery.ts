@@ -85,7 +85,9 @@ export async function recover(
 ): Promise<Recovered> {
   const { disk, clock, random, limits, owner, node, log } = ground;
   const group: GroupId = groupId(0);
-  const chunks = await openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
+  const sealed = (): Promise<ChunkStore> =>
+    openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
+  let chunks = await sealed();
   const found = await latestSnapshot(disk, owner, group);
   const hashSeed = random.whole(0x1_0000_0000);
   const { snapshot } = found;
@@ -134,8 +136,14 @@ export async function recover(
   // The journal is kept back to the snapshot before the newest, also over a start: should the newest turn out damaged, it
   // costs a longer replay. Damage in what only the older one needs is no loss, and need not stop anybody.
   const back = (await listSnapshots(disk, group)).find(({ index }) => index < from)?.index ?? from;
-  let opened = await open(back, back === from && ground.acceptLoss);
-  if (opened.damage.length > 0 && back < from) opened = await open(from, ground.acceptLoss);
+  let opened = await open(back, false);
+  if (opened.damage.length > 0 && back < from) opened = await open(from, false);
+  const isLossy = opened.damage.length > 0 && ground.acceptLoss;
+  // Before the loss is durable: a start that breaks off in between must find it again.
+  if (isLossy || ground.restored === true) {
+    while (await setAside(chunks, state.lastChunk, ground)) chunks = await sealed();
+  }
+  if (isLossy) opened = await open(from, true);
   const mine = opened.groups.get(group);
   const entries = behind(opened.groups, group, from);
   const damage = [...opened.damage, ...missing];
@@ -177,6 +185,17 @@ function missingChunks(needed: Iterable<LiveChunk>, chunks: ChunkStore, group: G
     missing.push({ file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` });
   }
   return missing;
+}
+
+/**
+ * Moves the chunks behind the snapshot to quarantine, of each the newest generation; answers whether there were any. A log
+ * that lost entries, or went back, gives their numbers out again, to other messages. What it still says of them is built
+ * once more.
+ */
+async function setAside(chunks: ChunkStore, lastChunk: number, { disk, log }: Ground): Promise<boolean> {
+  const behindSnapshot = chunks.list().filter(({ chunk }) => chunk > lastChunk);
+  for (const { file } of behindSnapshot) log.warn("chunk.aside", { file, movedTo: await quarantine(disk, file) });
+  return behindSnapshot.length > 0;
 }
 
 /** An empty file that says: the loss of this chunk was accepted. */

@@ -2,6 +2,7 @@ import { beforeAll, expect, test } from "vitest";
 import { equalBytes } from "../../src/base/compare-bytes.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { DataDamaged } from "../../src/server/recovery.ts";
+import { Ledger } from "./server-ledger.ts";
 import { ServerLife } from "./server-life.ts";
 import { acts, lateEvening } from "./server-story.ts";
 
@@ -197,8 +198,37 @@ test("without its newest snapshot a server starts from the one before, and has e
   expect(await readAll(life)).toEqual({ given: life.ledger.promised, refused: 0 });
 });
 
-test("without any snapshot the journal alone is not the state: refused, whatever is accepted", async () => {
+test("without any snapshot the journal alone is not the state: refused", async () => {
   const life = stopped.fork(1);
   for (const file of snapshotsOf(life)) life.fileSystem.lose(file);
   expect(await refusalOf(life)).toBeInstanceOf(DataDamaged);
+});
+
+test.each([
+  ["all snapshots", (file: string, life: ServerLife) => snapshotsOf(life).includes(file)],
+  [
+    "the journal and the newest snapshot",
+    (file: string, life: ServerLife) => file.startsWith("journal/") || file === snapshotsOf(life).at(-1),
+  ],
+])("going on without %s gives chunk numbers out again, and never to the old chunks", async (_name, isLost) => {
+  const life = stopped.fork(1);
+  const chunks = chunksOf(life).map((file) => life.fileSystem.files().get(file)!);
+  for (const file of filesOf(life).filter((one) => isLost(one, life))) life.fileSystem.lose(file);
+  expect(await refusalOf(life)).toBeInstanceOf(DataDamaged);
+  expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
+  // Nobody deleted what can't be named any more.
+  const kept = [...life.fileSystem.files().values()];
+  expect(chunks.every((chunk) => kept.some((bytes) => equalBytes(bytes, chunk)))).toBe(true);
+  expect(filesOf(life).filter((file) => file.startsWith("quarantine/history")).length).toBeGreaterThan(0);
+
+  life.ledger = new Ledger();
+  await life.join("dora", "anew");
+  for (let n = 1; n <= 60; n++) await life.send("dora", { room: "anew", cid: `a${n}`, body: "x".repeat(450) });
+  await life.sealed();
+  await life.stop();
+  expect(chunksOf(life).length).toBeGreaterThan(1);
+  await life.start();
+  await life.check();
+  expect(life.ledger.promised).toBe(60);
+  await life.stop();
 });
