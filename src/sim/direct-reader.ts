@@ -1,5 +1,6 @@
 import type { Chat } from "../client/client.ts";
-import type { Oracle, SubscriptionId } from "./oracle.ts";
+import type { Oracle } from "./oracle.ts";
+import type { SubscriptionId } from "./subscriptions.ts";
 import type { RunMarks } from "./run-marks.ts";
 
 interface Reading {

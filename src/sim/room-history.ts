@@ -190,6 +190,16 @@ export class RoomHistory {
     this.#jumps.push(jump);
   }
 
+  /** Somebody, `whose`, was told that the room begins at `first`. */
+  begins(first: number, whose: string): void {
+    if (first > this.removableBelow) {
+      this.#add(
+        "false gap",
+        `${whose} was told that the room begins at ${first}; nothing from ${this.removableBelow} on may be missing`,
+      );
+    }
+  }
+
   head(head: number, whose: string): void {
     if (head <= this.#highestHead) return;
     this.#highestHead = head;

@@ -1,7 +1,8 @@
 import { assert } from "../base/assert.ts";
 import { millis } from "../base/units.ts";
 import type { SimHost } from "./host.ts";
-import type { Oracle, SubscriptionId } from "./oracle.ts";
+import type { Oracle } from "./oracle.ts";
+import type { SubscriptionId } from "./subscriptions.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SimClient, SubscriptionSink } from "./sim-client.ts";
 import type { Intent, Workload } from "./workload.ts";

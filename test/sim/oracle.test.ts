@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type AnomalyName, anomalies } from "../../src/sim/anomaly.ts";
-import { type OperationId, Oracle, type SubscriptionId } from "../../src/sim/oracle.ts";
+import { type OperationId, Oracle } from "../../src/sim/oracle.ts";
+import type { SubscriptionId } from "../../src/sim/subscriptions.ts";
 import type { SeenMessage } from "../../src/sim/room-history.ts";
 
 const room = "ops";

@@ -3,7 +3,8 @@ import { fraction, type Random } from "../../../src/base/random.ts";
 import type { Chat } from "../../../src/client/client.ts";
 import { SendRefused, SendUnknown } from "../../../src/client/outcome.ts";
 import type { SentMessage } from "../../../src/client/sent-message.ts";
-import { Oracle, type SubscriptionId } from "../../../src/sim/oracle.ts";
+import { Oracle } from "../../../src/sim/oracle.ts";
+import type { SubscriptionId } from "../../../src/sim/subscriptions.ts";
 
 const rooms = ["lobby", "north", "south"];
 /** Sends of one client without an answer. */
