@@ -33,11 +33,14 @@ export type Taken =
   | { type: "proposed" }
   /** It is proposed when `done` settles; whoever cares for the order of sends waits with the next. */
   | { type: "lookingUp"; done: Promise<unknown> }
+  /** It could be stored before posts of the same origin that may come back undecided: give it again when none is waited for. */
+  | { type: "alone" }
   /** The room's ring is full of messages that wait for the disk: ask again when `again` is called. */
   | { type: "full"; again: (task: () => void) => void }
   | { type: "refused"; code: ErrorCode; message: string; retryAfterMs: number | null };
 
 const proposed: Taken = { type: "proposed" };
+const alone: Taken = { type: "alone" };
 const retryMs = 100;
 
 /**
@@ -93,7 +96,8 @@ export class Orderer {
   /**
    * Takes a post of `user` in a room. `room` is undefined for a room that the state does not have (yet): a direct room's
    * first message, or one whose creation is on its way. `follows` says that other posts of the same origin are not
-   * decided yet, so that `prev` may be among them: then only `apply` can tell whether it is stored.
+   * decided yet, so that `prev` may be among them: then only `apply` can tell whether it is stored. `mayReturn` says that
+   * some of these were proposed without a look, so that they may come back when the window passes them.
    */
   post(
     origin: Origin,
@@ -103,6 +107,7 @@ export class Orderer {
     user: Uint8Array,
     source: PostSource,
     follows: boolean,
+    mayReturn: boolean,
   ): Taken {
     const why = this.refusal();
     if (why !== null) return why;
@@ -117,6 +122,7 @@ export class Orderer {
     // The usual case costs no hash: the client knew a head above the floor, and `prev` is on its way or not given.
     const isPlain = source.ref === 0 && source.checked >= room.floor && (follows || source.prevLength === 0);
     const needed = isPlain ? null : this.#driver.state.lookupNeeded(batch.bytes, offset);
+    if (mayReturn && ((needed !== null && needed.id !== null) || this.#chains.hold(origin, room))) return alone;
     if (source.ref !== 0 || (needed !== null && (needed.id !== null || !follows))) {
       const record = batch.bytes.slice(offset, offset + recordLength(batch.bytes, offset));
       return { type: "lookingUp", done: this.#lookUpAndPropose(origin, request, room, record, follows) };

@@ -55,6 +55,11 @@ export class RecheckChains {
     chain.queue(post, this.#propose);
   }
 
+  /** Whether posts of this origin in this room came back and are not decided. */
+  hold(origin: Origin, room: Room): boolean {
+    return this.#chains.size > 0 && this.#chains.get(origin)?.has(room) === true;
+  }
+
   /** Whether what `prev` of this record names came back and is not decided: then `order` is not its last word. */
   holdsPrev(origin: Origin, room: Room, b: Uint8Array, o: number): boolean {
     if (this.#chains.size === 0) return false;

@@ -336,7 +336,7 @@ export class Server implements SessionHost, CommitListener {
     for (;;) {
       fillSource(this.source, this.scratch, frame);
       const decision = new Decision();
-      const taken = this.orderer.post(decision, 0, utf8(name), room, caller.userBytes, this.source, false);
+      const taken = this.orderer.post(decision, 0, utf8(name), room, caller.userBytes, this.source, false, false);
       if (taken.type === "refused") {
         throw new Fault(taken.code, taken.message, { definite: true, ...after(taken.retryAfterMs) });
       }

@@ -34,12 +34,17 @@ import type { SessionHost } from "./session-host.ts";
  * The sends of one connection, from the frame to the answer. Made with its first send.
  *
  * 1. sends are proposed in the order of their frames: one that must wait (a lookup, a full ring) holds back the others
- * 2. each is answered once, in the order of the log
+ * 2. none is stored before an earlier one of the same room that came back undecided and is looked up
+ * 3. each is answered once, in the order of the log
  */
 export class SessionSends implements Origin {
   readonly #session: Session;
   readonly #host: SessionHost;
   #inFlight = 0;
+  /** Whether some of them were proposed without a look: these may come back undecided. */
+  #mayReturn = false;
+  /** Whether a send waits for all of them. */
+  #isHeld = false;
   #rate: SendRate | null = null;
 
   constructor(session: Session, host: SessionHost) {
@@ -116,18 +121,25 @@ export class SessionSends implements Origin {
       this.#session.userBytes,
       this.#host.source,
       this.#inFlight > 0,
+      this.#mayReturn,
     );
     switch (taken.type) {
       case "proposed":
         this.#inFlight++;
+        this.#mayReturn = true;
         return true;
+      case "alone":
+        this.#isHeld = true;
+        this.#session.block();
+        giveBack(rate, source.bodyLength);
+        return false;
       case "lookingUp":
         this.#inFlight++;
         this.#session.block();
         taken.done.then(
           () => this.#session.goOn(),
           (cause: unknown) => {
-            this.#inFlight--;
+            this.#ended();
             this.#session.answer(refusalOf(id, cause));
             this.#session.goOn();
           },
@@ -136,9 +148,7 @@ export class SessionSends implements Origin {
       case "full":
         this.#session.block();
         taken.again(() => this.#session.goOn());
-        // It is taken again from the start.
-        rate.messages += 1;
-        rate.bytes += source.bodyLength;
+        giveBack(rate, source.bodyLength);
         return false;
       case "refused":
         this.#session.answer(
@@ -148,6 +158,17 @@ export class SessionSends implements Origin {
       default:
         return unreachable(taken);
     }
+  }
+
+  // One is decided, or will not be proposed.
+  #ended(): void {
+    this.#inFlight--;
+    if (this.#inFlight > 0) return;
+    this.#mayReturn = false;
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    // Not in the middle of an entry that is applied.
+    this.#host.clock.defer(() => this.#session.goOn());
   }
 
   // What `apply` would refuse anyway is told at once, so that it costs no flush. A room that is being made by this
@@ -176,7 +197,7 @@ export class SessionSends implements Origin {
     memory: Uint8Array,
     offset: number,
   ): void {
-    this.#inFlight--;
+    this.#ended();
     if (this.#session.state !== "open") return;
     if (code === outcomes.stored || code === outcomes.repeat) {
       const ok = this.#host.ok;
@@ -198,11 +219,17 @@ export class SessionSends implements Origin {
   }
 
   undecided(request: RequestId): void {
-    this.#inFlight--;
+    this.#ended();
     this.#session.answer(
       refusal(request, "unavailable", "the server stopped before this was decided", { definite: false }),
     );
   }
+}
+
+/** A send that must wait is taken again from the start. */
+function giveBack(rate: SendRate, bytes: number): void {
+  rate.messages += 1;
+  rate.bytes += bytes;
 }
 
 /** Whether a kind is the word `text`, for which a record has no bytes: the same content must have one form. */

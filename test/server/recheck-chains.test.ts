@@ -57,3 +57,21 @@ test("a chain whose first is a repeat finds it where it is stored", async () => 
   await Promise.all(crowded);
   await server.stop(0);
 });
+
+test("what is sent without prev, and with a head long past, keeps the order it came in", async () => {
+  const { server } = await startTestServer({ limits: { ...small, idWindowEntries: 32 } });
+  const alice = await TestClient.open(server, "alice");
+  const seqs: unknown[] = [];
+  let next = 0;
+  // Ten are always on their way: while some are looked up and proposed again, those behind them come.
+  const stream = async (): Promise<void> => {
+    while (next < 200) {
+      const i = next++;
+      const answer = await alice.ask({ t: "send", room: "lobby", cid: `a${i}`, body: "x", since: 0 });
+      seqs[i] = answer.seq;
+    }
+  };
+  await Promise.all(Array.from({ length: 10 }, stream));
+  expect(seqs).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+  await server.stop(0);
+});
