@@ -34,6 +34,9 @@ export const anomalies = {
   "read mark regressed": "a reader was shown an earlier read mark than before",
   "unexpected read mark": "a read mark was shown above everything its user had marked",
   "lost read mark": "an acknowledged read mark is missing at the end",
+  "told an outsider": "somebody who had been put out of a private room was given what was asked or sent after that",
+  "member shut out": "a member of a private room was told that there is no such room, or that they are no member",
+  "wrong members": "a list of members names who was put out before it was asked for, or lacks who was let in",
   "hung request": "a request did not end in time",
 } as const;
 

@@ -1,5 +1,11 @@
 import { assert } from "../base/assert.ts";
 import { type Anomaly, AnomalyList, type AnomalyName } from "./anomaly.ts";
+import {
+  type MembershipChange,
+  MembershipHistory,
+  type MembershipOutcome,
+  type MembershipWay,
+} from "./membership-history.ts";
 import { type HistoryQuestion, type LookupQuestion, type PageAnswer, Questions } from "./questions.ts";
 import { type ReadMark, ReadMarkHistory } from "./read-mark-history.ts";
 import { type Known, type MessageContent, RoomHistory, type SeenMessage, type Send } from "./room-history.ts";
@@ -10,6 +16,8 @@ export interface OracleOptions {
   readonly sendWithinMs?: number | null;
   /** How long any other request may take. @defaultValue 10000 */
   readonly requestWithinMs?: number | null;
+  /** Rooms that only their members may see. @defaultValue none */
+  readonly privateRooms?: ReadonlySet<string>;
 }
 
 /** A request on its way; given back to the oracle when it ends. */
@@ -29,6 +37,8 @@ export interface Verdict {
     lookups: number;
     gaps: number;
     resumes: number;
+    /** Times that somebody who was outside a private room for certain was refused. */
+    outsidersRefused: number;
   };
 }
 
@@ -37,6 +47,8 @@ type Operation = {
   readonly client: string;
   readonly what: string;
   readonly withinMs: number | null;
+  /** Who asked about which room, where that may make a difference. */
+  readonly asker: { readonly room: string; readonly user: string } | null;
 } & (
   | { readonly kind: "send"; readonly history: RoomHistory; readonly known: Known; readonly send: Send }
   | {
@@ -54,6 +66,8 @@ type Operation = {
       readonly seq: number;
     }
   | { readonly kind: "mark"; readonly mark: ReadMark; readonly seq: number }
+  | { readonly kind: "change"; readonly change: MembershipChange }
+  | { readonly kind: "members"; readonly room: string }
   | { readonly kind: "other" }
 );
 
@@ -76,6 +90,8 @@ export class Oracle {
   readonly #subscriptions = new Subscriptions(this.#found);
   readonly #questions = new Questions(this.#found);
   readonly #marks = new ReadMarkHistory(this.#found);
+  readonly #memberships = new MembershipHistory(this.#found);
+  readonly #privateRooms: ReadonlySet<string>;
   readonly #seen: Verdict["seen"] = {
     sends: 0,
     acknowledged: 0,
@@ -86,6 +102,7 @@ export class Oracle {
     lookups: 0,
     gaps: 0,
     resumes: 0,
+    outsidersRefused: 0,
   };
   #steps = 0;
   #ended = false;
@@ -93,6 +110,7 @@ export class Oracle {
   constructor(options: OracleOptions = {}) {
     this.#sendWithinMs = options.sendWithinMs === undefined ? 10_000 : options.sendWithinMs;
     this.#requestWithinMs = options.requestWithinMs === undefined ? 10_000 : options.requestWithinMs;
+    this.#privateRooms = options.privateRooms ?? new Set();
   }
 
   // Sends
@@ -124,6 +142,7 @@ export class Oracle {
       client: message.client,
       what,
       withinMs: this.#sendWithinMs,
+      asker: { room: message.room, user: message.from },
       history,
       known,
       send,
@@ -140,7 +159,8 @@ export class Oracle {
       readonly dup: boolean;
     },
   ): void {
-    const { history, known, send } = this.#end(operation, answer.at, "send");
+    const { history, known, send, asker, what } = this.#end(operation, answer.at, "send");
+    this.#answered(operation, asker, what);
     this.#seen.acknowledged++;
     send.outcome = "acknowledged";
     history.acknowledge(known, send, { ...answer, at: ++this.#steps });
@@ -148,7 +168,8 @@ export class Oracle {
 
   /** The client says: every attempt of this call was refused for good; it is not and will not be stored. */
   sendRefused(operation: OperationId, answer: { readonly at: number; readonly code: string }): void {
-    const { send } = this.#end(operation, answer.at, "send");
+    const { send, asker, what } = this.#end(operation, answer.at, "send");
+    this.#refused(operation, asker, what, answer.code);
     this.#seen.refused++;
     this.#steps++;
     send.outcome = "refused";
@@ -170,14 +191,27 @@ export class Oracle {
     readonly client: string;
     readonly room: string;
     readonly after: number | "latest";
+    readonly user?: string;
   }): SubscriptionId {
     const id = ++this.#steps;
     this.#subscriptions.begin(id, {
       name: `${question.client} (subscription ${id})`,
+      user: question.user ?? null,
       history: this.#room(question.room),
       begunAfter: question.after === "latest" ? null : question.after,
     });
     return id;
+  }
+
+  /** The client asks the server once more: it had been refused, or put out. */
+  subscribedAgain(id: SubscriptionId): void {
+    this.#subscriptions.of(id).askedAt = ++this.#steps;
+  }
+
+  /** The client was told that there is no such room, or that it is in it no longer: it is given nothing more until it asks again. */
+  subscriptionRefused(id: SubscriptionId): void {
+    const { user, history, askedAt, name } = this.#subscriptions.of(id);
+    if (user !== null) this.#refused(askedAt, { room: history.room, user }, name, "not_found");
   }
 
   subscriptionAnswered(id: SubscriptionId, answer: { readonly first: number; readonly head: number }): void {
@@ -192,6 +226,11 @@ export class Oracle {
 
   observed(id: SubscriptionId, message: SeenMessage): void {
     this.#seen.observed++;
+    const { user, history, name } = this.#subscriptions.of(id);
+    const sent = user === null ? undefined : history.known(message.from, message.cid)?.sends[0];
+    if (user !== null && sent !== undefined) {
+      this.#answered(sent.invokedAt, { room: history.room, user }, `${name} was given ${message.seq}`);
+    }
     this.#subscriptions.observed(id, message);
   }
 
@@ -226,6 +265,7 @@ export class Oracle {
       client,
       what,
       withinMs: this.#requestWithinMs,
+      asker: question.user === undefined ? null : { room: question.room, user: question.user },
       history,
       question,
       floor: history.floor,
@@ -234,6 +274,7 @@ export class Oracle {
 
   historyAnswered(operation: OperationId, answer: PageAnswer & { readonly at: number }): void {
     const asked = this.#end(operation, answer.at, "history");
+    this.#answered(operation, asked.asker, asked.what);
     this.#seen.pages++;
     this.#questions.page(asked, answer);
   }
@@ -249,6 +290,7 @@ export class Oracle {
       client,
       what,
       withinMs: this.#requestWithinMs,
+      asker: question.user === undefined ? null : { room: question.room, user: question.user },
       history,
       question,
       floor: history.floor,
@@ -261,6 +303,7 @@ export class Oracle {
     answer: { readonly at: number; readonly seq: number | null; readonly head: number },
   ): void {
     const asked = this.#end(operation, answer.at, "lookup");
+    this.#answered(operation, asked.asker, asked.what);
     this.#seen.lookups++;
     this.#questions.lookup(asked, answer);
   }
@@ -283,13 +326,15 @@ export class Oracle {
       client: mark.client,
       what,
       withinMs: this.#requestWithinMs,
+      asker: { room: mark.room, user: mark.user },
       mark: kept,
       seq: mark.seq,
     });
   }
 
   markAcknowledged(operation: OperationId, answer: { readonly at: number }): void {
-    const { mark, seq } = this.#end(operation, answer.at, "mark");
+    const { mark, seq, asker, what } = this.#end(operation, answer.at, "mark");
+    this.#answered(operation, asker, what);
     mark.acknowledged = Math.max(mark.acknowledged, seq);
   }
 
@@ -308,17 +353,74 @@ export class Oracle {
     this.#marks.of(final.room, final.user).final = final.seq;
   }
 
+  // Members
+
+  /** Somebody, `by`, asks to let a user in or to put one out; no `by`: who rules the server. */
+  changeInvoked(change: {
+    readonly at: number;
+    readonly client: string;
+    readonly by?: string;
+    readonly way: MembershipWay;
+    readonly room: string;
+    readonly user: string;
+  }): OperationId {
+    const { at, client, by, way, room, user } = change;
+    const invokedAt = this.#steps + 1;
+    const made: MembershipChange = { way, room, user, invokedAt };
+    this.#memberships.begun(made);
+    return this.#begin({
+      kind: "change",
+      at,
+      client,
+      what: `${way} of ${user} by ${client}`,
+      withinMs: this.#requestWithinMs,
+      asker: by === undefined ? null : { room, user: by },
+      change: made,
+    });
+  }
+
+  changeEnded(operation: OperationId, end: { readonly at: number; readonly outcome: MembershipOutcome }): void {
+    const { change, asker, what } = this.#end(operation, end.at, "change");
+    if (end.outcome === "done") this.#answered(operation, asker, what);
+    this.#memberships.ended(change, end.outcome, ++this.#steps);
+  }
+
+  membersInvoked(question: {
+    readonly at: number;
+    readonly client: string;
+    readonly user: string;
+    readonly room: string;
+  }): OperationId {
+    const { at, client, user, room } = question;
+    const asker = { room, user };
+    const what = `members of ${room} asked by ${client}`;
+    return this.#begin({ kind: "members", at, client, what, withinMs: this.#requestWithinMs, asker, room });
+  }
+
+  /** `more`: there are others behind the last of these. */
+  membersAnswered(
+    operation: OperationId,
+    answer: { readonly at: number; readonly members: readonly string[]; readonly more: boolean },
+  ): void {
+    const { room, asker, what, client } = this.#end(operation, answer.at, "members");
+    this.#answered(operation, asker, what);
+    if (!this.#privateRooms.has(room)) return;
+    const through = answer.more ? (answer.members.at(-1) ?? "") : null;
+    this.#memberships.listed({ room, invokedAt: operation, members: answer.members, through, reader: client });
+  }
+
   // Everything else that must end, and what the world is allowed to do
 
   requestInvoked(request: { readonly at: number; readonly client: string; readonly what: string }): OperationId {
-    return this.#begin({ kind: "other", ...request, withinMs: this.#requestWithinMs });
+    return this.#begin({ kind: "other", ...request, withinMs: this.#requestWithinMs, asker: null });
   }
 
   /** A request of any kind but a send ended with an error or a closed connection, or a request of no kind ended at all. */
-  requestEnded(operation: OperationId, answer: { readonly at: number }): void {
+  requestEnded(operation: OperationId, answer: { readonly at: number; readonly code?: string }): void {
     const kind = this.#operations.get(operation)?.kind;
-    assert(kind !== undefined && kind !== "send", "sends end with an outcome");
-    this.#end(operation, answer.at, kind);
+    assert(kind !== undefined && kind !== "send" && kind !== "change", "sends and changes end with an outcome");
+    const { asker, what } = this.#end(operation, answer.at, kind);
+    this.#refused(operation, asker, what, answer.code ?? null);
   }
 
   /** A client is gone in the middle of whatever it did: its sends are unknown, its other requests need no end. */
@@ -358,9 +460,20 @@ export class Oracle {
       }
     }
     for (const history of this.#rooms.values()) history.finish();
+    this.#seen.outsidersRefused = this.#memberships.outsidersRefused;
     this.#questions.finish();
     this.#marks.finish();
     return { anomalies: this.#found.kept, counts: this.#found.counts(), seen: { ...this.#seen } };
+  }
+
+  #answered(invokedAt: number, asker: Operation["asker"], what: string): void {
+    if (asker === null || !this.#privateRooms.has(asker.room)) return;
+    this.#memberships.answered({ ...asker, invokedAt, what });
+  }
+
+  #refused(invokedAt: number, asker: Operation["asker"], what: string, code: string | null): void {
+    if (asker === null || code !== "not_found" || !this.#privateRooms.has(asker.room)) return;
+    this.#memberships.refused({ ...asker, invokedAt, what });
   }
 
   #begin(operation: Operation): OperationId {

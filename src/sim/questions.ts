@@ -4,6 +4,8 @@ import type { Known, RoomHistory, SeenMessage } from "./room-history.ts";
 export interface HistoryQuestion {
   readonly at: number;
   readonly client: string;
+  /** Who asks, where that may make a difference. */
+  readonly user?: string;
   readonly room: string;
   /** Exactly one of these three. */
   readonly before?: number;
@@ -17,6 +19,8 @@ export interface HistoryQuestion {
 export interface LookupQuestion {
   readonly at: number;
   readonly client: string;
+  /** Who asks, where that may make a difference. */
+  readonly user?: string;
   readonly room: string;
   readonly from: string;
   readonly cid: string;

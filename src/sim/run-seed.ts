@@ -17,6 +17,7 @@ import { type Person, SdkClient } from "./sdk-client.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { drawOperatorPlan, type OperatorPlan, SimOperator } from "./sim-operator.ts";
 import { restartAfter, SimServer, type SimServerOptions, serverPort } from "./sim-server.ts";
+import { drawMemberIntents } from "./member-intents.ts";
 import { drawTinyLimits } from "./tiny-limits.ts";
 import { roomContents, sealedDifferences, verifyFindings, WhiteBox } from "./white-box.ts";
 import { drawWorkload, type Workload } from "./workload.ts";
@@ -119,11 +120,14 @@ class SeedRun {
     this.#settings = drawSettings(this.#random);
     const { bodyBytesMax } = this.#limits;
     const forMs = this.#forMs;
-    this.#workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax });
-    const { rooms, users } = this.#workload;
+    const workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax });
+    const { rooms, users } = workload;
     this.#plan = drawOperatorPlan(of(7), { rooms, users, forMs });
+    const { privateRooms } = this.#plan;
+    const comings = drawMemberIntents(of(8), { rooms: privateRooms, users, forMs });
+    this.#workload = { ...workload, intents: [...workload.intents, ...comings].sort((a, b) => a.at - b.at) };
     // The outbox tries for as long as it takes; a request that meets a server that is down ends by its own time-out.
-    this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null });
+    this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null, privateRooms });
     const server = (): Server | null => (this.#host.alive ? this.#server : null);
     this.#operator = new SimOperator({
       plan: this.#plan,
@@ -227,6 +231,7 @@ class SeedRun {
       log: this.#log,
       onStarted: (server) => {
         this.#server = server;
+        this.#operator.serverStarted();
         this.#whiteBox.started(server);
       },
       onDamaged: (damage) => this.#violated(`damaged without damage: ${damage.message}`),
@@ -365,6 +370,7 @@ class SeedRun {
 
   #result(): RunResult {
     const verdict = this.#oracle.finish({ at: this.#scheduler.now() });
+    this.#marks.count("outsider refused", verdict.seen.outsidersRefused);
     return {
       seed: this.#seed,
       virtualSeconds: Math.round(this.#scheduler.now() / 1_000),

@@ -4,7 +4,7 @@ import { binaryEncoding } from "../client/binary-encoding.ts";
 import { type Chat, connect } from "../client/client.ts";
 import { jsonLinesEncoding } from "../client/json-lines-encoding.ts";
 import type { Link, LinkEvents } from "../client/ports.ts";
-import { SendRefused } from "../client/outcome.ts";
+import { ChatError, SendRefused } from "../client/outcome.ts";
 import type { Room } from "../client/room.ts";
 import type { SimStream } from "./connection-end.ts";
 import type { SimHost } from "./host.ts";
@@ -50,6 +50,7 @@ export class SdkClient implements SimClient {
   #stream: SimStream | null = null;
   #events: LinkEvents | null = null;
   #isSlow = false;
+  connections = 0;
 
   constructor(options: SdkClientOptions) {
     this.user = options.person.user;
@@ -67,6 +68,7 @@ export class SdkClient implements SimClient {
   }
 
   #dial(url: string, format: Link["format"], events: LinkEvents): Link {
+    this.connections++;
     const { hostname, port } = new URL(url);
     const stream = this.#options.network.dial(this.#options.host, { host: hostname, port: Number(port) });
     this.#stream = stream;
@@ -128,6 +130,7 @@ export class SdkClient implements SimClient {
             // No gap in what is there: the reader has no business here any more.
             marks.count("put out of a private room");
             wasOut = true;
+            sink.refused();
             return;
           }
           marks.count("gap told");
@@ -148,9 +151,15 @@ export class SdkClient implements SimClient {
     const keepReading = (): void => {
       if (isOver) return;
       const again = (): void => {
-        host.clock.after(millis(readAgainMs), keepReading);
+        host.clock.after(millis(readAgainMs), () => {
+          if (!isOver) sink.askedAgain();
+          keepReading();
+        });
       };
-      read().then(again, again);
+      read().then(again, (error: unknown) => {
+        if (!isOver && error instanceof ChatError && error.code === "not_found") sink.refused();
+        again();
+      });
     };
     keepReading();
     const offRead = this.chat.on("read", (mark) => {
@@ -216,6 +225,22 @@ export class SdkClient implements SimClient {
 
   async leave(room: string): Promise<void> {
     await this.#room(room).leave();
+  }
+
+  async invite(room: string, user: string): Promise<void> {
+    await this.#room(room).invite(user);
+    this.#options.marks.count("invited by a member");
+  }
+
+  async remove(room: string, user: string): Promise<void> {
+    await this.#room(room).remove(user);
+    this.#options.marks.count("removed by a member");
+  }
+
+  async members(room: string): ReturnType<SimClient["members"]> {
+    const { members, more } = await this.#room(room).members();
+    this.#options.marks.count("members listed");
+    return { members: members.map(({ user }) => user), more };
   }
 
   reconnect(): void {

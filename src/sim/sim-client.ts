@@ -23,6 +23,9 @@ export interface SubscriptionSink {
   /** The library reconnected and asked to go on after this place. */
   resumed(after: number): void;
   mark(mark: { readonly user: string; readonly seq: number }): void;
+  /** There is no such room for this user, or not any more. Given once each time; the client asks again by itself. */
+  refused(): void;
+  askedAgain(): void;
 }
 
 export interface HistoryRequest {
@@ -38,7 +41,8 @@ export interface HistoryRequest {
 
 /**
  * What the workload needs of a client: the shipped library behind an adapter, or a toy. Every promise settles; a
- * rejection means that the request failed and says nothing about what happened, except where `SendOutcome` does.
+ * rejection means that the request failed and says nothing about what happened, except where `SendOutcome` does; it may
+ * be an error with a `code`.
  * Direct rooms are named as rooms (`@alice,bob`); the adapter sends to the other user where its library wants that.
  */
 export interface SimClient {
@@ -60,6 +64,12 @@ export interface SimClient {
   markRead(request: { readonly room: string; readonly seq: number }): Promise<void>;
   join(room: string): Promise<void>;
   leave(room: string): Promise<void>;
+  invite(room: string, user: string): Promise<void>;
+  remove(room: string, user: string): Promise<void>;
+  /** The first of the members, by name. */
+  members(room: string): Promise<{ readonly members: readonly string[]; readonly more: boolean }>;
+  /** How many connections were begun: an attempt on an earlier one may be on its way still. */
+  readonly connections: number;
   /** Drops the connection; the library finds another by itself. */
   reconnect(): void;
   /** Stops taking bytes off the connection, or goes on. */

@@ -2,12 +2,13 @@ import type { RoomName, Seq, UserName } from "../base/ids.ts";
 import { fraction, type Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import { operate, type Operation } from "../server/operator.ts";
+import { roles } from "../rooms/commands.ts";
 import type { Server } from "../server/server.ts";
-import type { Oracle } from "./oracle.ts";
+import type { OperationId, Oracle } from "./oracle.ts";
 import type { Scheduler } from "./scheduler.ts";
 
-/** How often those who are outside a private room are let in again. */
-const inviteEveryMs = 5_000;
+/** How often those who are outside a private room are let in again, and somebody is made to rule it. */
+const tidyEveryMs = 12_000;
 
 export interface OperatorPlan {
   /** Rooms that keep so many of their newest messages, from a moment on. */
@@ -50,6 +51,8 @@ export class SimOperator {
   readonly #server: () => Server | null;
   /** How many messages a room keeps, and the highest head it was seen to have. */
   readonly #kept = new Map<RoomName, number>();
+  /** Changes of membership that are not answered. */
+  readonly #changes = new Set<OperationId>();
 
   constructor(options: {
     readonly plan: OperatorPlan;
@@ -82,9 +85,9 @@ export class SimOperator {
       });
     }
     for (const { at, room, user } of this.#plan.kicks) {
-      this.#later(at, () => this.#do({ type: "kick", room, user }));
+      this.#later(at, () => this.#change("kick", room, user));
     }
-    if (this.#plan.privateRooms.size > 0) this.#later(inviteEveryMs, () => this.#inviteAll());
+    if (this.#plan.privateRooms.size > 0) this.#later(tidyEveryMs, () => this.#tidy());
   }
 
   /** Tells the oracle what retention may have removed by now: called before anything is judged by it. */
@@ -95,20 +98,51 @@ export class SimOperator {
     }
   }
 
-  #inviteAll(): void {
+  #tidy(): void {
     for (const room of this.#plan.privateRooms) {
       const existing = this.#server()?.state.room(room);
       if (existing === undefined) continue;
       for (const user of this.#users) {
-        if (existing.member(user) === undefined) this.#do({ type: "invite", room: room as RoomName, user });
+        if (existing.member(user) === undefined) this.#change("invite", room as RoomName, user);
+      }
+      const [owner, moderator] = this.#users;
+      for (const [user, role] of [
+        [owner, "owner"],
+        [moderator, "moderator"],
+      ] as const) {
+        const member = user === undefined ? undefined : existing.member(user);
+        if (user !== undefined && member !== undefined && member.role !== roles[role]) {
+          this.#do({ type: "role", room: room as RoomName, user, role });
+        }
       }
     }
-    this.#later(inviteEveryMs, () => this.#inviteAll());
+    this.#later(tidyEveryMs, () => this.#tidy());
+  }
+
+  /** A server runs, and none before it does: what one of those was asked is made, or never will be. */
+  serverStarted(): void {
+    for (const id of this.#changes) this.#ended(id, "over");
+  }
+
+  #change(type: "invite" | "kick", room: RoomName, user: UserName): void {
+    const server = this.#server();
+    if (server === null) return;
+    const way = type === "invite" ? "in" : "out";
+    const id = this.#oracle.changeInvoked({ at: this.#scheduler.now(), client: "operator", way, room, user });
+    this.#changes.add(id);
+    operate(server, { type, room, user }).then(
+      () => this.#ended(id, "done"),
+      () => this.#ended(id, "over"),
+    );
+  }
+
+  #ended(id: OperationId, outcome: "done" | "over"): void {
+    if (this.#changes.delete(id)) this.#oracle.changeEnded(id, { at: this.#scheduler.now(), outcome });
   }
 
   #do(operation: Operation): void {
     const server = this.#server();
-    // A refusal is the server's answer to an operator; the next invitation comes by itself, the rest is left undone.
+    // A refusal is the server's answer to an operator; what was asked is left undone.
     if (server !== null) operate(server, operation).catch(() => undefined);
   }
 

@@ -6,10 +6,14 @@ export type SubscriptionId = number;
 
 export interface Subscription {
   readonly name: string;
+  /** Whose; null: who it is makes no difference. */
+  readonly user: string | null;
   readonly history: RoomHistory;
   readonly begunAfter: number | null;
   /** The last place given or excused by a gap; null until a subscription to the latest is answered. */
   position: number | null;
+  /** When the server was last asked for it. */
+  askedAt: number;
 }
 
 /**
@@ -30,8 +34,8 @@ export class Subscriptions {
     return subscription;
   }
 
-  begin(id: SubscriptionId, subscription: Omit<Subscription, "position">): void {
-    this.#open.set(id, { ...subscription, position: subscription.begunAfter });
+  begin(id: SubscriptionId, subscription: Omit<Subscription, "position" | "askedAt">): void {
+    this.#open.set(id, { ...subscription, position: subscription.begunAfter, askedAt: id });
   }
 
   answered(id: SubscriptionId, answer: { readonly first: number; readonly head: number }): void {

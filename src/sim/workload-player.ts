@@ -1,8 +1,9 @@
-import { assert } from "../base/assert.ts";
+import { assert, unreachable } from "../base/assert.ts";
 import { millis } from "../base/units.ts";
 import type { SimHost } from "./host.ts";
 import type { Oracle } from "./oracle.ts";
 import type { SubscriptionId } from "./subscriptions.ts";
+import type { MembershipWay } from "./membership-history.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SimClient, SubscriptionSink } from "./sim-client.ts";
 import type { Intent, Workload } from "./workload.ts";
@@ -99,9 +100,9 @@ export class WorkloadPlayer {
       const members = room.startsWith("@") ? room.slice(1).split(",") : null;
       if (members !== null && !members.includes(client.user)) continue;
       // The client may have left, and what it follows ends where another subscription begins.
-      if (members === null) this.#request(reader, `join ${room}`, (one) => one.join(room));
+      if (members === null) this.#change(reader, { way: "join", room, user: client.user }, (one) => one.join(room));
       this.#unfollow(`${reader}\n${room}`);
-      const id = this.#oracle.subscribed({ client: this.#name(reader), room, after: 0 });
+      const id = this.#oracle.subscribed({ client: this.#name(reader), room, after: 0, user: client.user });
       const catchUp: CatchUp = { id, room, position: 0, caughtUp: -1, end: () => subscription.end() };
       const sink = this.#sink(reader, room, id);
       const subscription = client.subscribe(
@@ -194,10 +195,29 @@ export class WorkloadPlayer {
         host.input(intent.forMs, "read-on", () => client.readSlowly(false));
         return;
       }
+      case "members":
+        this.#members(intent.client, intent.room);
+        return;
+      case "invite": {
+        const { room, user } = intent;
+        this.#change(intent.client, { way: "in", room, user }, (client) => client.invite(room, user));
+        return;
+      }
+      case "remove": {
+        const { room, user } = intent;
+        this.#change(intent.client, { way: "out", room, user }, (client) => client.remove(room, user));
+        return;
+      }
+      case "join":
+      case "leave": {
+        const { room, act } = intent;
+        const { user } = this.#client(intent.client).client;
+        const way = act === "join" ? act : "out";
+        this.#change(intent.client, { way, room, user }, (client) => client[act](room));
+        return;
+      }
       default:
-        this.#request(intent.client, `${intent.act} ${intent.room}`, (client) =>
-          intent.act === "join" ? client.join(intent.room) : client.leave(intent.room),
-        );
+        unreachable(intent);
     }
   }
 
@@ -263,7 +283,7 @@ export class WorkloadPlayer {
     const key = `${intent.client}\n${room}`;
     this.#unfollow(key);
     const after = intent.after === "latest" ? "latest" : this.#place(intent.client, room, intent.after.place);
-    const id = this.#oracle.subscribed({ client: this.#name(intent.client), room, after });
+    const id = this.#oracle.subscribed({ client: this.#name(intent.client), room, after, user: client.user });
     const subscription = client.subscribe({ room, after }, this.#sink(intent.client, room, id));
     this.#following.set(key, { id, room, end: () => subscription.end() });
   }
@@ -279,6 +299,8 @@ export class WorkloadPlayer {
       caughtUp: (seq) => this.#oracle.caughtUp(id, seq),
       resumed: (after) => this.#oracle.resumed(id, after),
       mark: (mark) => this.#oracle.markShown({ client: this.#name(index), room, ...mark }),
+      refused: () => this.#oracle.subscriptionRefused(id),
+      askedAgain: () => this.#oracle.subscribedAgain(id),
     };
   }
 
@@ -306,6 +328,7 @@ export class WorkloadPlayer {
     const id = this.#oracle.historyInvoked({
       at: this.#scheduler.now(),
       client: this.#name(intent.client),
+      user: client.user,
       ...request,
     });
     this.#settle(intent.client, id, client.history(request), (answer) =>
@@ -321,6 +344,7 @@ export class WorkloadPlayer {
     const id = this.#oracle.lookupInvoked({
       at: this.#scheduler.now(),
       client: this.#name(intent.client),
+      user: client.user,
       room,
       from,
       cid,
@@ -342,14 +366,37 @@ export class WorkloadPlayer {
     );
   }
 
-  #request(index: number, what: string, ask: (client: SimClient) => Promise<void>): void {
-    const id = this.#oracle.requestInvoked({
-      at: this.#scheduler.now(),
-      client: this.#name(index),
-      what: `${what} by ${this.#name(index)}`,
-    });
-    this.#settle(index, id, ask(this.#client(index).client), () =>
-      this.#oracle.requestEnded(id, { at: this.#scheduler.now() }),
+  #members(index: number, room: string): void {
+    const { client } = this.#client(index);
+    const at = this.#scheduler.now();
+    const id = this.#oracle.membersInvoked({ at, client: this.#name(index), user: client.user, room });
+    this.#settle(index, id, client.members(room), (answer) =>
+      this.#oracle.membersAnswered(id, { at: this.#scheduler.now(), ...answer }),
+    );
+  }
+
+  /** Changes who is in a room. Once another connection was begun, an attempt on the one before may still arrive. */
+  #change(
+    index: number,
+    change: { readonly way: MembershipWay; readonly room: string; readonly user: string },
+    ask: (client: SimClient) => Promise<void>,
+  ): void {
+    const { client, host } = this.#client(index);
+    const { connections } = client;
+    const { life } = host;
+    const at = this.#scheduler.now();
+    const id = this.#oracle.changeInvoked({ at, client: this.#name(index), by: client.user, ...change });
+    const end = (outcome: "done" | "over" | "unknown"): void => {
+      if (host.life !== life || !host.alive) return;
+      const known = client.connections === connections ? outcome : "unknown";
+      this.#oracle.changeEnded(id, { at: this.#scheduler.now(), outcome: known });
+    };
+    void ask(client).then(
+      () => end("done"),
+      (error: unknown) => {
+        const code = codeOf(error);
+        end(code === null || code === "unavailable" ? "unknown" : "over");
+      },
     );
   }
 
@@ -362,9 +409,10 @@ export class WorkloadPlayer {
       (value) => {
         if (lives()) answered(value);
       },
-      () => {
-        // A failed request is one that ended; what it failed with is between client and server.
-        if (lives()) this.#oracle.requestEnded(id, { at: this.#scheduler.now() });
+      (error: unknown) => {
+        if (!lives()) return;
+        const code = codeOf(error);
+        this.#oracle.requestEnded(id, { at: this.#scheduler.now(), ...(code === null ? {} : { code }) });
       },
     );
   }
@@ -386,3 +434,6 @@ export class WorkloadPlayer {
     return `client ${index}.${this.#client(index).host.life}`;
   }
 }
+
+const codeOf = (error: unknown): string | null =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;

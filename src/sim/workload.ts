@@ -36,7 +36,8 @@ export type Intent = { readonly at: number; readonly client: number } & (
     }
   | { readonly act: "lookup"; readonly room: string; readonly ofClient: number; readonly cid: string }
   | { readonly act: "mark"; readonly room: string; readonly place: number }
-  | { readonly act: "join" | "leave"; readonly room: string }
+  | { readonly act: "join" | "leave" | "members"; readonly room: string }
+  | { readonly act: "invite" | "remove"; readonly room: string; readonly user: string }
   | { readonly act: "reconnect" }
   | { readonly act: "read-slowly"; readonly forMs: number }
 );

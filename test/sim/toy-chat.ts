@@ -184,6 +184,7 @@ interface Followed {
 /** Keeps one connection, sends everything unanswered again after a reconnect, in order, and resumes what it follows. */
 export class ToyClient implements SimClient {
   readonly user: string;
+  connections = 0;
   readonly #host: SimHost;
   readonly #clock: Clock;
   readonly #network: Network;
@@ -249,6 +250,19 @@ export class ToyClient implements SimClient {
     return this.#ask({ t: "nothing" });
   }
 
+  invite(): Promise<void> {
+    return this.#ask({ t: "nothing" });
+  }
+
+  remove(): Promise<void> {
+    return this.#ask({ t: "nothing" });
+  }
+
+  async members(): Promise<{ members: string[]; more: boolean }> {
+    await this.#ask({ t: "nothing" });
+    return { members: [], more: false };
+  }
+
   reconnect(): void {
     this.#stream?.destroy();
     this.#dial();
@@ -275,6 +289,7 @@ export class ToyClient implements SimClient {
   }
 
   #dial(): void {
+    this.connections++;
     const stream = this.#network.dial(this.#host, { host: "server", port: 1 });
     this.#stream = stream;
     this.#heard = this.#clock.now();
