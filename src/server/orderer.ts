@@ -3,7 +3,7 @@ import type { ErrorCode } from "../base/error-codes.ts";
 import { Fault } from "../base/error-codes.ts";
 import type { Limits } from "../base/limits.ts";
 import type { RequestId } from "../protocol/schema.ts";
-import { commandLength } from "../rooms/commands.ts";
+import { commandLength, commandType, commandTypes } from "../rooms/commands.ts";
 import {
   bodyStart,
   type RecordParts,
@@ -42,6 +42,8 @@ export type Taken =
 const proposed: Taken = { type: "proposed" };
 const alone: Taken = { type: "alone" };
 const retryMs = 100;
+/** By these messages go. They come from operators and from the server itself, and are few. */
+const givesBack: ReadonlySet<number> = new Set([commandTypes.trim, commandTypes.retention, commandTypes.deleteRoom]);
 
 /**
  * The way into the log for what clients ask for: checks that there is room for it, looks up what must be known and is
@@ -80,10 +82,9 @@ export class Orderer {
 
   /** Why nothing more is taken right now; null when something is. */
   refusal(): Extract<Taken, { type: "refused" }> | null {
-    const why = this.#ended ?? this.#closed;
-    if (why !== null) return refused(why.code, why.message);
-    const { role } = this.#driver.engine.standing;
-    if (role !== "leader") return refused("no_quorum", "nobody is elected to order messages yet", true);
+    const unable = this.#unable();
+    if (unable !== null) return unable;
+    if (this.#closed !== null) return refused(this.#closed.code, this.#closed.message);
     if (this.#driver.uncommittedBytes > this.#limits.uncommittedBytesMax) {
       return refused("overloaded", "too much waits for the disk");
     }
@@ -91,6 +92,13 @@ export class Orderer {
       return refused("overloaded", "too much waits to be written into day chunks");
     }
     return null;
+  }
+
+  // Why nothing at all is taken, whatever it is.
+  #unable(): Extract<Taken, { type: "refused" }> | null {
+    if (this.#ended !== null) return refused(this.#ended.code, this.#ended.message);
+    const { role } = this.#driver.engine.standing;
+    return role === "leader" ? null : refused("no_quorum", "nobody is elected to order messages yet", true);
   }
 
   /**
@@ -133,10 +141,10 @@ export class Orderer {
     return proposed;
   }
 
-  /** Takes any other command. Throws the Fault that the asker is to be told when there is no room for it. */
+  /** Takes any other command; one by which messages go also while the disk is full, for it makes room. Throws the Fault that the asker is to be told when there is no room for it. */
   command(bytes: Uint8Array, origin: Origin | null, request: RequestId): void {
     if (origin !== null) {
-      const why = this.refusal();
+      const why = givesBack.has(commandType(bytes, 0)) ? this.#unable() : this.refusal();
       if (why !== null) throw new Fault(why.code, why.message, { retryAfterMs: retryMs });
     }
     const batch = this.#driver.batch;

@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
+import { Fault } from "../base/error-codes.ts";
 import type { GroupId, LogIndex, Term } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { Sealed } from "../rooms/apply-sink.ts";
@@ -64,6 +65,9 @@ export class Sealer {
   #working: Promise<void> | null = null;
   /** The disk was full: the job waits for `again`. */
   #waits = false;
+  #isFull = false;
+  /** Chunks of waiting jobs that were removed already, to make room. */
+  readonly #removed = new Set<number>();
 
   constructor(options: {
     clock: Clock;
@@ -119,7 +123,8 @@ export class Sealer {
 
   chunkEmpty(chunk: number): void {
     this.#jobs.push({ type: "remove", chunk });
-    this.#work();
+    if (this.#isFull && this.#working === null) this.#working = this.#removeEarly().finally(() => this.#worked());
+    else this.#work();
   }
 
   /** What every room keeps is noted now, at this place of the log: all servers write the same. */
@@ -133,6 +138,8 @@ export class Sealer {
   /** There may be space again. */
   again(): void {
     this.#waits = false;
+    this.#isFull = false;
+    this.#removed.clear();
     this.#work();
   }
 
@@ -144,15 +151,18 @@ export class Sealer {
   /** Finishes the file that is being written, and begins no other: what waits is found again in the journal. */
   async stop(): Promise<void> {
     this.#waits = true;
+    this.#isFull = false;
     await this.#working;
   }
 
   #work(): void {
     if (this.#working !== null || this.#waits || this.#jobs.length === 0) return;
-    this.#working = this.#next().finally(() => {
-      this.#working = null;
-      this.#work();
-    });
+    this.#working = this.#next().finally(() => this.#worked());
+  }
+
+  #worked(): void {
+    this.#working = null;
+    this.#work();
   }
 
   async #next(): Promise<void> {
@@ -164,6 +174,22 @@ export class Sealer {
     } catch (cause) {
       // The job stays first: nothing behind it may be done before it. What it is made from is still held.
       this.#waits = true;
+      this.#onFailed(cause);
+      this.#isFull = cause instanceof Fault && cause.code === "storage_full";
+      if (this.#isFull) await this.#removeEarly();
+    }
+  }
+
+  // What takes space waits for it; what gives some back must not wait behind that. It is removed once more in its turn,
+  // for the chunk may still wait to be written.
+  async #removeEarly(): Promise<void> {
+    try {
+      for (const job of this.#jobs) {
+        if (job.type !== "remove" || this.#removed.has(job.chunk)) continue;
+        await this.#chunks.remove(job.chunk as ChunkNumber);
+        this.#removed.add(job.chunk);
+      }
+    } catch (cause) {
       this.#onFailed(cause);
     }
   }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-
+import type { RoomName, Seq } from "../../src/base/ids.ts";
+import { operate } from "../../src/server/operator.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
 test("who sends while the disk is filled to the last byte is answered, and the message keeps its place", async () => {
@@ -32,3 +33,21 @@ test("who sends while the disk is filled to the last byte is answered, and the m
   expect(await alice.ask({ t: "send", room: "lobby", cid, body })).toMatchObject({ seq: stored + 1, dup: true });
   await server.stop(0);
 }, 60_000);
+
+test("on a full disk a room can be made to keep less, and what goes with that makes room", async () => {
+  const small = { bodyBytesMax: 4_096, entryBytesMax: 16_384, frameBytesMax: 65_536 };
+  const limits = { ...small, chunkBytes: 16_384, segmentBytes: 65_536, diskReserveBytes: 100_000 };
+  const { server, fileSystem } = await startTestServer({ limits });
+  const alice = await TestClient.open(server, "alice");
+  const send = (i: number) => alice.ask({ t: "send", room: "lobby", cid: `c${i}`, body: "x".repeat(2_000) });
+  for (let i = 1; i <= 200; i++) expect(await send(i)).toMatchObject({ seq: i });
+  await server.sealer.idle();
+  let used = 0;
+  for (const bytes of fileSystem.files().values()) used += bytes.length;
+  fileSystem.quotaBytes = used + 20_000;
+  await expect.poll(async () => (await send(1_000)).code, { timeout: 20_000, interval: 100 }).toBe("storage_full");
+  await operate(server, { type: "retention", room: "lobby" as RoomName, ageMs: 0, messages: 10, bytes: 0 });
+  await operate(server, { type: "trim", room: "lobby" as RoomName, first: 150 as Seq });
+  await expect.poll(async () => (await send(1_001)).t, { timeout: 40_000, interval: 100 }).toBe("ok");
+  await server.stop(0);
+}, 90_000);
