@@ -1,5 +1,6 @@
 import { backoffMs } from "./backoff.ts";
-import type { ChatError } from "./outcome.ts";
+import { isDirect } from "../protocol/names.ts";
+import { ChatError } from "./outcome.ts";
 import type { Line, RoomName, Seq } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
 import type { ClientFrame, ServerFrameOf } from "../protocol/schema.ts";
@@ -16,7 +17,14 @@ import type { Reader, RoomMessage } from "./reader.ts";
  */
 type Stream =
   | { readonly state: "none" }
-  | { readonly state: "asked"; readonly id: number; readonly after: Seq | "latest"; readonly at: Millis }
+  | {
+      readonly state: "asked";
+      readonly id: number;
+      readonly after: Seq | "latest";
+      readonly at: Millis;
+      /** Who was there when it was asked for: nobody else is told that it was refused. */
+      readonly readers: ReadonlySet<Reader>;
+    }
   | { readonly state: "live"; position: Seq };
 
 const retryMs = 200;
@@ -82,7 +90,7 @@ export class Timeline {
           : after === null || after >= stream.position;
     if (enough) return null;
     const id = nextId();
-    this.#stream = { state: "asked", id, after: after ?? "latest", at: now };
+    this.#stream = { state: "asked", id, after: after ?? "latest", at: now, readers: new Set(this.readers) };
     return {
       t: "sub",
       id,
@@ -115,8 +123,8 @@ export class Timeline {
     if (stream.state !== "asked" || stream.id !== id) return null;
     this.#stream = { state: "none" };
     if (!retryable) {
-      for (const reader of this.readers) reader.fail(fault);
-      this.readers.clear();
+      // Who came since may be allowed by now: for them it is asked once more.
+      for (const reader of stream.readers) if (this.readers.delete(reader)) reader.fail(fault);
       return null;
     }
     this.#failures++;
@@ -153,7 +161,16 @@ export class Timeline {
     for (const reader of this.readers) {
       reader.offerGap(this.room, { from: gap.from, to: gap.to, reason: gap.reason, line });
     }
+    if (gap.reason === "removed" || gap.reason === "deleted") this.#ended(gap.reason);
     return true;
+  }
+
+  /** The server ended the subscription for good. The stream of all direct rooms goes on: such a room begins anew by itself. */
+  #ended(reason: string): void {
+    if (isDirect(this.room)) return;
+    this.#stream = { state: "none" };
+    for (const reader of this.readers) reader.fail(new ChatError("not_found", reason));
+    this.readers.clear();
   }
 
   /** What any answer says about the room. Another line makes all positions void. */

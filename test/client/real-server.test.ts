@@ -124,7 +124,8 @@ test("[SDK22] [SDK41] beside the server's own core: pipelined sends and a reader
 
 test("[SDK50] beside the server's own core: a private room, its members, and who is let in and put out", async () => {
   const { chat } = await town();
-  const [mine, theirs] = [chat("alice").room("den"), chat("bob").room("den")];
+  const bob = chat("bob");
+  const [mine, theirs] = [chat("alice").room("den"), bob.room("den")];
   await mine.join({ private: true });
   await expect(theirs.members()).rejects.toMatchObject({ code: "not_found" });
   await mine.invite("bob");
@@ -135,10 +136,21 @@ test("[SDK50] beside the server's own core: a private room, its members, and who
   });
   await expect(theirs.invite("carol")).rejects.toMatchObject({ code: "forbidden" });
   const reading = take(theirs.messages({ after: 0 }), 2);
+  const whole = expect(take(theirs.messages({ after: 0 }), 3)).rejects.toMatchObject({ code: "not_found" });
   await mine.send("for members");
   await theirs.markRead(1);
   await mine.remove("bob");
   expect(await reading).toEqual(["for members", "gap 2-2 removed"]);
+  // Nothing comes after that: who reads on learns it, and begins again when let in.
+  await whole;
+  const appeared = new Promise((resolve) => {
+    bob.on("room", resolve);
+  });
+  await mine.invite("bob");
+  expect(await appeared).toMatchObject({ room: "den", head: 1 });
+  const again = take(theirs.messages({ after: 1 }), 1);
+  await mine.send("and again");
+  expect(await again).toEqual(["and again"]);
 });
 
 test("[SDK30] [SDK31] beside the server's own core: direct messages for who was away, and who is there", async () => {
