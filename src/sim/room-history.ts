@@ -227,7 +227,10 @@ export class RoomHistory {
   #checkOrderOfTime(places: readonly number[]): void {
     let before: { seq: number; ts: number; epoch: number } | null = null;
     for (const seq of places) {
-      const entry = this.#log.get(seq) ?? this.#acknowledged.get(seq)!.acknowledged!;
+      const acknowledged = this.#acknowledged.get(seq)?.acknowledged;
+      // One that was removed and stored anew has the time of its new place; of the former one nothing is known any more.
+      const entry = this.#log.get(seq) ?? (acknowledged?.seq === seq ? acknowledged : undefined);
+      if (entry === undefined) continue;
       if (before !== null && entry.ts < before.ts) {
         this.#add("decreasing ts", `${before.seq} has ts ${before.ts}, ${seq} has ${entry.ts}`);
       }

@@ -1115,6 +1115,21 @@ const cases: readonly Case[] = [
   },
 ];
 
+const retentionCases: readonly Case[] = [
+  {
+    finds: [],
+    title: "a message that was removed and stored anew tells nothing of when its former place was filled",
+    tell: (s) => {
+      const first = s.send("a1");
+      s.stored("b1", 2);
+      s.ack(first, 1);
+      s.oracle.removable(room, 2);
+      s.ack(s.send("a1"), 3);
+      s.stored("b2", 4);
+    },
+  },
+];
+
 const memberCases: readonly Case[] = [
   {
     finds: ["told an outsider"],
@@ -1247,7 +1262,7 @@ const memberCases: readonly Case[] = [
 ];
 
 describe("the oracle", () => {
-  for (const { finds, title, tell, at } of [...cases, ...memberCases]) {
+  for (const { finds, title, tell, at } of [...cases, ...retentionCases, ...memberCases]) {
     test(`${finds.length === 0 ? "accepts" : `finds ${finds.join(" and ")}`}: ${title}`, () => {
       const story = new Story();
       tell(story);

@@ -29,4 +29,9 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
   { seed: 64_663_626, taught: "a folder's names that could not be synced are not lost while the server goes on" },
   { seed: 64_663_618, taught: "retention between the two halves of a page around a place must not leave a hole in it" },
   { seed: 70_000_177, taught: "a client that sends a small server all it has, again and again, gets nowhere" },
+  {
+    seed: 771_019,
+    taught: "who is let in, and reads, is not told the refusal of a question that was asked before",
+  },
+  { seed: 771_027, taught: "a message that was removed and stored anew has the time of its new place only" },
 ];
