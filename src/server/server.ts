@@ -3,6 +3,7 @@ import { Fault } from "../base/error-codes.ts";
 import { groupId, type Incarnation, type NodeName, type RoomName, seq, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
+import type { Millis } from "../base/units.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
 import { directRoomOf, membersOf } from "../protocol/names.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
@@ -15,7 +16,7 @@ import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
 import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
-import { AddressRates } from "./address-rates.ts";
+import { Admission } from "./admission.ts";
 import { emptySource, fillSource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
 import type { Caller } from "./caller.ts";
@@ -67,8 +68,7 @@ export class Server implements SessionHost, CommitListener {
   readonly upkeep: Upkeep;
   readonly online: Online;
   readonly rates: SendRates;
-  readonly #connectionRates: AddressRates;
-  readonly #loginFailures: AddressRates;
+  readonly admission: Admission;
   readonly writer = new FrameWriter();
   readonly source: PostSource;
   readonly scratch: Uint8Array;
@@ -82,8 +82,6 @@ export class Server implements SessionHost, CommitListener {
   readonly #settings: ServerSettings;
   readonly #random: Random;
   readonly #sessions = new Set<Session>();
-  #greeting = 0;
-  readonly #greetingByAddress = new Map<string, number>();
   /** Commands that follow from what was applied; proposed at the end of the turn. */
   #following: Command[] = [];
   /** Rooms whose ring has a free slot that somebody waits for: they go on at the end of the turn. */
@@ -91,7 +89,7 @@ export class Server implements SessionHost, CommitListener {
   #stopping: { reason: string } | null = null;
   #failed: Error | null = null;
   /** Counts for status and metrics. */
-  readonly counts = { slowDropped: 0, rejected: 0 };
+  readonly counts = { slowDropped: 0 };
   /** Damaged places found while running, and files moved aside. */
   readonly damageCounts = { detected: 0, quarantined: 0 };
 
@@ -114,8 +112,7 @@ export class Server implements SessionHost, CommitListener {
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.rates = new SendRates(limits);
-    this.#connectionRates = new AddressRates(limits.connectionsPerSecondPerAddressMax);
-    this.#loginFailures = new AddressRates(limits.loginFailuresPerSecondPerAddressMax);
+    this.admission = new Admission(limits);
     this.online = new Online(state);
     this.driver = new GroupDriver({
       group: state.group,
@@ -163,6 +160,7 @@ export class Server implements SessionHost, CommitListener {
       chunkBytes: limits.chunkBytes,
       builder: chunkBuilder,
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
+      onStranger: (stranger) => this.log.warn("chunk.aside", { ...stranger }),
     });
     this.trimmer = new Trimmer({ requests: this.requests, digests: this.digests, log });
     this.upkeep = new Upkeep({
@@ -209,27 +207,13 @@ export class Server implements SessionHost, CommitListener {
 
   /** Takes a new connection, or answers the Fault with which the door refuses it before anything is kept. */
   connect(link: ClientLink): ClientSession | Fault {
-    const { limits } = this;
-    const fromHere = this.#greetingByAddress.get(link.address) ?? 0;
-    const isTooMany =
-      this.#sessions.size >= limits.connectionsMax ||
-      this.#greeting >= limits.greetingConnectionsMax ||
-      fromHere >= limits.greetingConnectionsPerAddressMax;
-    if (this.#stopping !== null || isTooMany) {
-      this.counts.rejected++;
-      return this.#stopping === null
-        ? new Fault("overloaded", "too many connections", { retryAfterMs: 1_000 })
-        : new Fault("unavailable", "this server is stopping", { retryAfterMs: 1_000 });
-    }
-    const waitMs = this.#connectionRates.take(link.address, this.clock.now());
-    if (waitMs > 0) {
-      this.counts.rejected++;
-      return new Fault("rate_limited", "connections come too fast from this address", { retryAfterMs: waitMs });
-    }
+    const { address } = link;
+    const isStopping = this.#stopping !== null;
+    const now = this.clock.now();
+    const refused = this.admission.admit({ address, connections: this.#sessions.size, isStopping, now });
+    if (refused !== null) return refused;
     const session = new Session(this, link, randomHex(this.#random, 8));
     this.#sessions.add(session);
-    this.#greeting++;
-    this.#greetingByAddress.set(link.address, fromHere + 1);
     return session;
   }
 
@@ -243,19 +227,8 @@ export class Server implements SessionHost, CommitListener {
 
   /** Tells who somebody is; for doors whose requests stand alone. Rejects with `unauthorized`, or `rate_limited`. */
   async identify(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity> {
-    const waitMs = this.#loginFailures.waitMs(claim.address, this.clock.now());
-    if (waitMs > 0) {
-      this.counts.rejected++;
-      throw new Fault("rate_limited", "too many refused logins from this address", { retryAfterMs: waitMs });
-    }
-    try {
-      return await this.#settings.authenticate(claim);
-    } catch (cause) {
-      if (cause instanceof Fault && cause.code === "unauthorized") {
-        this.#loginFailures.take(claim.address, this.clock.now());
-      }
-      throw cause;
-    }
+    const now = (): Millis => this.clock.now();
+    return this.admission.identify(claim.address, now, () => this.#settings.authenticate(claim));
   }
 
   welcome(session: Session): ServerFrame {
@@ -275,7 +248,7 @@ export class Server implements SessionHost, CommitListener {
   }
 
   opened(session: Session): void {
-    this.#greeted(session);
+    this.admission.greeted(session.link.address);
     this.online.add(session);
     for (const room of this.requests.memberships.roomsOf(session.user)) {
       // One that the user is yet to be told of comes when that is in order.
@@ -288,19 +261,10 @@ export class Server implements SessionHost, CommitListener {
   ended(session: Session, wasOpen: boolean): void {
     this.#sessions.delete(session);
     if (wasOpen) this.online.remove(session);
-    else this.#greeted(session);
+    else this.admission.greeted(session.link.address);
     this.presence.ended(session);
   }
 
-  #greeted(session: Session): void {
-    this.#greeting--;
-    const { address } = session.link;
-    const left = (this.#greetingByAddress.get(address) ?? 1) - 1;
-    if (left <= 0) this.#greetingByAddress.delete(address);
-    else this.#greetingByAddress.set(address, left);
-  }
-
-  /** Whether somebody may be found by this name: anybody where names are believed, else who belongs here or is connected. */
   knowsUser(user: UserName): boolean {
     if (this.#settings.openNames || this.state.user(user) !== undefined) return true;
     return this.online.sessionsOf(user).length > 0;

@@ -63,7 +63,7 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
       slowDropped: counts.slowDropped,
       slowPaused: fanOut.paused,
       delivered: fanOut.delivered,
-      rejected: counts.rejected,
+      rejected: server.admission.rejected,
     },
     process: processFacts,
   };

@@ -1,19 +1,12 @@
 import type { AnomalyList } from "./anomaly.ts";
 import type { Known, RoomHistory, SeenMessage } from "./room-history.ts";
+import type { HistoryRequest } from "./sim-client.ts";
 
-export interface HistoryQuestion {
+export interface HistoryQuestion extends HistoryRequest {
   readonly at: number;
   readonly client: string;
   /** Who asks, where that may make a difference. */
   readonly user?: string;
-  readonly room: string;
-  /** Exactly one of these three. */
-  readonly before?: number;
-  readonly after?: number;
-  readonly around?: number;
-  readonly limit: number;
-  readonly linearizable: boolean;
-  readonly atLeast?: number;
 }
 
 export interface LookupQuestion {

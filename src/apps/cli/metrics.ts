@@ -46,7 +46,11 @@ export function serverMetrics(server: Server): () => Promise<string> {
   counter("synod_deliveries_total", "messages handed to readers", () => fanOut.delivered);
   counter("synod_readers_paused_total", "times a slow reader was moved to history", () => fanOut.paused);
   counter("synod_readers_dropped_total", "readers ended because they took nothing", () => counts.slowDropped);
-  counter("synod_connections_rejected_total", "connections refused before they greeted", () => counts.rejected);
+  counter(
+    "synod_connections_rejected_total",
+    "connections refused before they greeted",
+    () => server.admission.rejected,
+  );
   counter(
     "synod_damage_detected_total",
     "places on disk that were found damaged",
