@@ -53,8 +53,9 @@ export class Reader {
   }
 
   /** `from` up to `to` cannot be given. */
-  offerGap(room: RoomName, gap: Gap): void {
-    if (this.paused || this.position === null || gap.to <= this.position || gap.from > this.position + 1) return;
+  offerGap(room: RoomName, gap: Gap, isEnd: boolean): void {
+    if (this.paused || this.position === null || gap.from > this.position + 1) return;
+    if (gap.to < this.position + (isEnd ? 0 : 1)) return;
     const from = (this.position + 1) as Seq;
     this.position = gap.to;
     this.#push({ room, gap: { ...gap, from } });

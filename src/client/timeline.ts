@@ -155,13 +155,15 @@ export class Timeline {
       return true;
     }
     const stream = this.#stream;
-    if (gap.reason === "reset" || stream.state !== "live" || gap.to <= stream.position) return true;
+    const isEnd = gap.reason === "removed" || gap.reason === "deleted";
+    // The end is told also where nothing is missing: `to` is then the last that was delivered.
+    if (gap.reason === "reset" || stream.state !== "live" || gap.to < stream.position + (isEnd ? 0 : 1)) return true;
     if (gap.from > stream.position + 1) return false;
     stream.position = gap.to;
     for (const reader of this.readers) {
-      reader.offerGap(this.room, { from: gap.from, to: gap.to, reason: gap.reason, line });
+      reader.offerGap(this.room, { from: gap.from, to: gap.to, reason: gap.reason, line }, isEnd);
     }
-    if (gap.reason === "removed" || gap.reason === "deleted") this.#ended(gap.reason);
+    if (isEnd) this.#ended(gap.reason);
     return true;
   }
 

@@ -468,7 +468,7 @@ export const serverFrames = {
     fields: {
       room,
       from: { ...seq, doc: "first missing" },
-      to: { ...seq, doc: "last missing" },
+      to: { ...seq, doc: "last missing; `from` - 1 where a subscription ended and nothing is missing" },
       reason: { ...word, doc: "`retention`, `deleted`, `removed`, `reset`, `damaged` or another word" },
       line: { ...line, optional: true, doc: "the line from now on" },
     },

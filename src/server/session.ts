@@ -346,7 +346,7 @@ export class Session implements ClientSession, Caller {
   /** The room is gone, or this user may not read it any more. */
   endSubscription(subscription: Subscription, reason: string): void {
     const { room } = subscription.live;
-    this.gap(room, subscription.next, Math.max(subscription.next, room.head), reason);
+    this.gap(room, subscription.next, Math.max(subscription.next - 1, room.head), reason);
     this.#reading?.unsubscribe(room.name);
   }
 
