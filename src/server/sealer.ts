@@ -5,15 +5,18 @@ import type { GroupId, LogIndex, Term } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { Sealed } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
+import { recordTs } from "../rooms/message-record.ts";
 import type { StateCut } from "../rooms/state-cut.ts";
 import { buildChunk, type ChunkImage } from "../storage/chunk/build-chunk.ts";
 import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
+import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { ChunkMeta, ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
+import { sealDifference } from "../storage/chunk/seal-difference.ts";
 import { RecordParts } from "../storage/chunk/record-parts.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { buildSnapshot, publishSnapshot, type SnapshotOwner } from "../storage/snapshot-file.ts";
-import type { Disk } from "../storage/disk.ts";
+import type { Disk, FileName } from "../storage/disk.ts";
 import type { MemoryLog } from "./memory-log.ts";
 
 /** Work between two turns of the event loop, in milliseconds: a little, and more for each chunk that waits. */
@@ -32,6 +35,14 @@ interface StateAtSeal {
   readonly cut: StateCut;
 }
 
+/** A file that stood under the number of a chunk and was not that chunk. */
+export interface Stranger {
+  readonly file: FileName;
+  readonly movedTo: FileName;
+  /** How it differs. */
+  readonly what: string;
+}
+
 /** What is to be done, one after the other, in the order of the log. */
 type Job =
   | { type: "chunk"; sealed: Sealed }
@@ -45,7 +56,8 @@ type Job =
  *
  * 1. memory lets go of messages only when their chunk is durable
  * 2. the journal lets go of entries only when their chunk and two snapshots behind them are durable
- * 3. a chunk is removed only after the entry that emptied it is committed, and after it was written
+ * 3. a chunk that is there already counts as written only when it is the one that was sealed
+ * 4. a chunk is removed only after the entry that emptied it is committed, and after it was written
  */
 export class Sealer {
   readonly #clock: Clock;
@@ -57,6 +69,7 @@ export class Sealer {
   readonly #owner: SnapshotOwner;
   readonly #journal: () => Journal;
   readonly #onFailed: (cause: unknown) => void;
+  readonly #onStranger: (stranger: Stranger) => void;
   readonly #jobs: Job[] = [];
   /** The newest durable snapshot. The journal is kept back to the one before it: a damaged snapshot costs nothing. */
   #snapshotIndex: number;
@@ -82,6 +95,7 @@ export class Sealer {
     chunkBytes: number;
     builder: ChunkBuilder | undefined;
     onFailed: (cause: unknown) => void;
+    onStranger: (stranger: Stranger) => void;
   }) {
     this.#clock = options.clock;
     this.#group = options.group;
@@ -95,6 +109,7 @@ export class Sealer {
     this.#chunkBytes = options.chunkBytes;
     this.#builder = options.builder;
     this.#onFailed = options.onFailed;
+    this.#onStranger = options.onStranger;
   }
 
   /** The entry behind which the newest durable snapshot was taken; 0 = there is none. */
@@ -226,20 +241,52 @@ export class Sealer {
   }
 
   async #writeChunk(sealed: Sealed): Promise<void> {
-    if (sealed.messages > 0 && !this.#chunks.has(sealed.chunk as ChunkNumber)) {
+    if (sealed.messages > 0) {
       const { chunk, from, to, day, format } = sealed;
-      const place = { cluster: this.#owner.cluster, group: this.#group, chunk: chunk as ChunkNumber, generation: 0 };
-      const meta: ChunkMeta = { ...place, from: from as LogIndex, to: to as LogIndex, day, format };
       const parts = this.#memory.partsThrough(to).filter((part) => part.from >= from);
       const records = parts.map((part) => part.records());
       const input = new RecordParts(records);
       assert(input.count === sealed.messages, "memory does not hold what the seal counted");
-      const builder = sealed.bytes < threadBytesMin ? undefined : this.#builder;
-      const image: ChunkImage =
-        builder === undefined ? await this.#sliced(buildChunk(meta, input)) : await builder.build(meta, records);
-      await this.#chunks.publish(image);
+      if (!(await this.#isWritten(sealed, input))) {
+        const place = { cluster: this.#owner.cluster, group: this.#group, chunk: chunk as ChunkNumber, generation: 0 };
+        const meta: ChunkMeta = { ...place, from: from as LogIndex, to: to as LogIndex, day, format };
+        const builder = sealed.bytes < threadBytesMin ? undefined : this.#builder;
+        const image: ChunkImage =
+          builder === undefined ? await this.#sliced(buildChunk(meta, input)) : await builder.build(meta, records);
+        await this.#chunks.publish(image);
+      }
     }
     this.#memory.release(sealed.to);
+  }
+
+  // A number is no proof: an older journal that was copied over newer chunks, or a disk that lost what it had confirmed,
+  // gives it out again, to other messages. Memory lets go of nothing for the sake of a chunk that holds something else.
+  async #isWritten(sealed: Sealed, input: RecordParts): Promise<boolean> {
+    const chunk = sealed.chunk as ChunkNumber;
+    if (!this.#chunks.has(chunk)) return false;
+    const what = await this.#strangeness(chunk, sealed, input);
+    if (what === null) return true;
+    for (const { file, movedTo } of await this.#chunks.setAside(chunk)) this.#onStranger({ file, movedTo, what });
+    return false;
+  }
+
+  /** What tells the chunk on the disk from the one that was sealed; null if nothing does. */
+  async #strangeness(chunk: ChunkNumber, sealed: Sealed, input: RecordParts): Promise<string | null> {
+    try {
+      const footer = await this.#chunks.footer(chunk);
+      const { totals, meta } = footer;
+      const difference = sealDifference(sealed, footer);
+      if (difference !== null || meta.generation > 0) return difference;
+      const last = input.count - 1;
+      const firstTs = recordTs(input.bytes(0), input.offset(0));
+      const lastTs = recordTs(input.bytes(last), input.offset(last));
+      const isOfThen = totals.firstTs === firstTs && totals.lastTs === lastTs;
+      return isOfThen ? null : `it is from ${totals.firstTs} to ${totals.lastTs}, the log from ${firstTs} to ${lastTs}`;
+    } catch (cause) {
+      // What it is made from is here, so nothing is lost with it.
+      if (cause instanceof ChunkDamage) return cause.message;
+      throw cause;
+    }
   }
 
   async #rewriteChunk(chunk: number, generation: number, firsts: ReadonlyMap<string, number>): Promise<void> {

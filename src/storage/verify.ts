@@ -6,6 +6,7 @@ import type { Day } from "../base/units.ts";
 import type { ChunkFooter, ChunkMeta, ChunkNumber } from "./chunk/chunk-layout.ts";
 import { historyFolder, parseChunkFileName } from "./chunk/chunk-name.ts";
 import { type ChunkStore, openChunkStore } from "./chunk/chunk-store.ts";
+import { type SealSaid, sealDifference } from "./chunk/seal-difference.ts";
 import type { Damage } from "./damage.ts";
 import { DirectoryRefused, type Identity, identityFile, readIdentity } from "./data-directory.ts";
 import { type Disk, type FileName, fileName } from "./disk.ts";
@@ -55,6 +56,16 @@ export interface VerifyOptions {
     snapshot: Snapshot,
     entries: readonly Entry[],
   ) => readonly { chunk: number; generation: number }[];
+  /**
+   * What the log says of the chunks: the number of the last one it sealed, and those it can tell about. A chunk behind the
+   * last, or one that differs from its seal, is of another history. Without this that is not looked at.
+   */
+  readonly knownChunks?: (snapshot: Snapshot, entries: readonly Entry[]) => KnownChunks;
+}
+
+interface KnownChunks {
+  readonly last: number;
+  readonly sealed: readonly (SealSaid & { chunk: number; generation: number })[];
 }
 
 /**
@@ -81,7 +92,10 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Directory
     const store = await openChunkStore({ disk, cluster: identity.cluster, group, readOnly: true });
     const entries = snapshot === null ? [] : entriesBehind(journal, group, snapshot.index);
     const needed = snapshot === null ? undefined : options.neededChunks?.(snapshot, entries);
-    const lastChunkEnd = await checkChunks(store, group, { snapshot, needed }, found);
+    // A journal that ends too early can't name what came behind: that is said once, of the journal.
+    const isWhole = snapshot !== null && journal !== null && journal.damage.length === 0;
+    const known = isWhole ? options.knownChunks?.(snapshot, entries) : undefined;
+    const lastChunkEnd = await checkChunks(store, group, { snapshot, needed, known }, found);
     if (group === 0) found.unknown.push(...store.unknownFiles());
     standings.push({ group, snapshot, lastChunkEnd });
   }
@@ -183,10 +197,14 @@ async function checkSnapshots(
 async function checkChunks(
   store: ChunkStore,
   group: GroupId,
-  sealed: { snapshot: Snapshot | null; needed: readonly { chunk: number; generation: number }[] | undefined },
+  sealed: {
+    snapshot: Snapshot | null;
+    needed: readonly { chunk: number; generation: number }[] | undefined;
+    known: KnownChunks | undefined;
+  },
   found: Findings,
 ): Promise<number> {
-  const { snapshot, needed } = sealed;
+  const { snapshot, needed, known } = sealed;
   let before: { chunk: number; footer: ChunkFooter | null } | null = null;
   let end = 0;
   for (const { chunk, day, generation, file } of store.list()) {
@@ -201,8 +219,15 @@ async function checkChunks(
     if (before !== null && chunk !== before.chunk + 1 && needed === undefined) {
       found.add(history, missing(group, before.chunk + 1, chunk - 1));
     }
+    if (known !== undefined && chunk > known.last) {
+      found.add(file, `the log can't name it: the last chunk that it sealed is ${known.last}`);
+    }
     if (footer !== null) {
       const { from, to } = footer.meta;
+      const seal = known?.sealed.find((one) => one.chunk === chunk);
+      // A generation that the log has left behind is told of below, by its number.
+      const difference = seal === undefined || seal.generation > generation ? null : sealDifference(seal, footer);
+      if (difference !== null) found.add(file, `it is not the chunk that the log names: ${difference}`);
       if (before !== null && before.footer !== null) checkJoin(before.footer.meta, footer.meta, file, found);
       if (found.firstIndex === 0 || from + 1 < found.firstIndex) found.firstIndex = from + 1;
       end = Math.max(end, to);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { RoomName, Seq } from "../../src/base/ids.ts";
 import { sealReasons } from "../../src/rooms/seal.ts";
-import { neededChunks } from "../../src/server/needed-chunks.ts";
+import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
 import { operate } from "../../src/server/operator.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { verifyDirectory } from "../../src/storage/verify.ts";
@@ -14,6 +14,7 @@ async function verified(life: ServerLife): Promise<string[]> {
     disk: openDisk(life.fileSystem.copy().attach()),
     segmentBytes: life.limits.segmentBytes,
     neededChunks: ({ state }, entries) => neededChunks(state, entries),
+    knownChunks: ({ state }, entries) => knownChunks(state, entries),
   });
   return damage.map(({ what }) => what);
 }

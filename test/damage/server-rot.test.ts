@@ -1,7 +1,10 @@
 import { beforeAll, expect, test } from "vitest";
 import { equalBytes } from "../../src/base/compare-bytes.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
+import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
 import { DataDamaged } from "../../src/server/recovery.ts";
+import { openDisk } from "../../src/storage/disk.ts";
+import { verifyDirectory } from "../../src/storage/verify.ts";
 import { Ledger } from "./server-ledger.ts";
 import { ServerLife } from "./server-life.ts";
 import { acts, lateEvening } from "./server-story.ts";
@@ -231,4 +234,86 @@ test.each([
   await life.check();
   expect(life.ledger.promised).toBe(60);
   await life.stop();
+});
+
+/** Two histories that part after the first chunks; the older files of one are copied over those of the other. */
+async function withOlderLog(): Promise<{ mixed: ServerLife; strangers: Uint8Array[] }> {
+  const older = new ServerLife({ seed: 7, wall: lateEvening });
+  await older.start();
+  await older.join("alice", "lobby");
+  for (let n = 1; n <= 20; n++) await older.send("alice", { room: "lobby", cid: `c${n}`, body: "x".repeat(450) });
+  await older.sealed();
+  await older.stop();
+  const newer = older.fork(2);
+  newer.pass(60_000);
+  await newer.start();
+  await sendMany(newer, "bob", "a");
+  await newer.stop();
+  const mixed = older.fork(3);
+  const strangers = chunksOf(newer).filter((file) => !chunksOf(mixed).includes(file));
+  expect(strangers.length).toBeGreaterThan(0);
+  for (const file of strangers) mixed.fileSystem.plant(file, newer.fileSystem.files().get(file)!);
+  return { mixed, strangers: strangers.map((file) => newer.fileSystem.files().get(file)!) };
+}
+
+async function sendMany(life: ServerLife, user: string, run: string, count = 60): Promise<void> {
+  await life.join(user, "lobby");
+  for (let n = 1; n <= count; n++) await life.send(user, { room: "lobby", cid: `${run}${n}`, body: run.repeat(450) });
+  await life.sealed();
+}
+
+test("an older log beside newer chunks: a number that is given out again never stands for the old chunk", async () => {
+  const { mixed, strangers } = await withOlderLog();
+  // Every message has its twin of the same size in an entry of the same number; only what they say and when differs.
+  mixed.pass(120_000);
+  expect(await refusalOf(mixed)).toBeNull();
+  await sendMany(mixed, "eve", "b", 80);
+  await mixed.stop();
+  const aside = filesOf(mixed).filter((file) => file.startsWith("quarantine/history"));
+  // What was still open when they parted is the first of them, and the same in both: that one was believed.
+  expect(aside.length).toBe(strangers.length - 1);
+  const kept = [...mixed.fileSystem.files().values()];
+  expect(strangers.every((chunk) => kept.some((bytes) => equalBytes(bytes, chunk)))).toBe(true);
+  await mixed.start();
+  await mixed.check();
+  expect(mixed.ledger.promised).toBe(100);
+  await mixed.stop();
+});
+
+test("verify names chunks that the log can't name, and those that are not what it sealed", async () => {
+  const { mixed } = await withOlderLog();
+  const verify = () =>
+    verifyDirectory({
+      disk: openDisk(mixed.fileSystem.attach()),
+      segmentBytes: mixed.limits.segmentBytes,
+      neededChunks: ({ state }, entries) => neededChunks(state, entries),
+      knownChunks: ({ state }, entries) => knownChunks(state, entries),
+    });
+  const { damage } = await verify();
+  expect(damage.map(({ what }) => what).join("\n")).toContain("the log can't name it");
+
+  const healthy = stopped.fork(9);
+  const own = await verifyDirectory({
+    disk: openDisk(healthy.fileSystem.attach()),
+    segmentBytes: healthy.limits.segmentBytes,
+    neededChunks: ({ state }, entries) => neededChunks(state, entries),
+    knownChunks: ({ state }, entries) => {
+      const known = knownChunks(state, entries);
+      return { ...known, sealed: known.sealed.map((chunk) => ({ ...chunk, messages: chunk.messages + 1 })) };
+    },
+  });
+  expect(own.damage.length).toBeGreaterThan(0);
+  expect(own.damage.every(({ what }) => what.startsWith("it is not the chunk that the log names: it holds"))).toBe(
+    true,
+  );
+});
+
+test("verify finds nothing strange in a directory of one history", async () => {
+  const { damage } = await verifyDirectory({
+    disk: openDisk(stopped.fork(9).fileSystem.attach()),
+    segmentBytes: stopped.limits.segmentBytes,
+    neededChunks: ({ state }, entries) => neededChunks(state, entries),
+    knownChunks: ({ state }, entries) => knownChunks(state, entries),
+  });
+  expect(damage).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import picocolors from "picocolors";
 import { isLockFile, LockRefused, nodeDataLock } from "../../platform/node/data-lock.ts";
 import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
-import { neededChunks } from "../../server/needed-chunks.ts";
+import { knownChunks, neededChunks } from "../../server/needed-chunks.ts";
 import { startedFile } from "../../storage/data-directory.ts";
 import { openDisk } from "../../storage/disk.ts";
 import { systemCodeOf } from "../../storage/file-system.ts";
@@ -26,7 +26,11 @@ export async function verify(command: VerifyCommand): Promise<0 | 1> {
   const release = await stopped(directory);
   const disk = openDisk(nodeFileSystem(directory));
   try {
-    const found = await verifyDirectory({ disk, neededChunks: ({ state }, entries) => neededChunks(state, entries) });
+    const found = await verifyDirectory({
+      disk,
+      neededChunks: ({ state }, entries) => neededChunks(state, entries),
+      knownChunks: ({ state }, entries) => knownChunks(state, entries),
+    });
     const report: DirectoryReport = { ...found, unknown: found.unknown.filter((file) => !own(file)) };
     const lines = json ? [JSON.stringify(report)] : reportLines(directory, report);
     process.stdout.write(lines.map((line) => `${line}\n`).join(""));

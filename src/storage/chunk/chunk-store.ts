@@ -6,6 +6,7 @@ import type { Damage } from "../damage.ts";
 import { type Disk, fileName, type FileName } from "../disk.ts";
 import { idBytes } from "../file-header.ts";
 import type { PieceKind } from "../piece.ts";
+import { quarantine } from "../quarantine.ts";
 import type { ChunkImage } from "./build-chunk.ts";
 import { ByteCache } from "./byte-cache.ts";
 import { type ChunkCheck, checkChunk } from "./check-chunk.ts";
@@ -246,6 +247,23 @@ export class ChunkStore {
       throw fault;
     }
     this.#forget(known.file);
+  }
+
+  /**
+   * Moves a chunk, all its generations, to quarantine: it is not the one that its number stands for. Settles when that
+   * would survive power loss; who is broken off in between does it again.
+   */
+  async setAside(chunk: ChunkNumber): Promise<{ file: FileName; movedTo: FileName }[]> {
+    const known = this.#file(chunk);
+    const moved: { file: FileName; movedTo: FileName }[] = [];
+    for (const file of [...(this.#superseded.get(chunk) ?? []), known.file]) {
+      // One that a former attempt has moved is not there any more.
+      if ((await this.#disk.sizeOf(file)) !== null) moved.push({ file, movedTo: await quarantine(this.#disk, file) });
+      this.#forget(file);
+    }
+    this.#superseded.delete(chunk);
+    this.#chunks.delete(chunk);
+    return moved;
   }
 
   /** Checks all of the older generations of a chunk that are still there. */
