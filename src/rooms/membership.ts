@@ -136,6 +136,19 @@ export class Membership {
     if (member.read > 0 && mayKeep) room.visitorMarks.set(member.name, member.read);
     sink.changed({ type: "left", room, user: member.name, by });
     tell(room, member.name, noticeKinds.removed, sink);
+    if (member.role === roles.owner) this.#passOn(room, sink);
+  }
+
+  /**
+   * The last owner is gone: of those with the highest role, whoever has been in longest owns the room from here on. The
+   * order of members is the order in which they came, in the state and in its snapshots, so every server picks the same.
+   */
+  #passOn(room: Room, sink: ApplySink): void {
+    let heir: Member | undefined;
+    for (const member of room.members) if (heir === undefined || member.role > heir.role) heir = member;
+    if (heir === undefined || heir.role === roles.owner) return;
+    heir.role = roles.owner;
+    sink.changed({ type: "role", room, user: heir.name, role: roles.owner });
   }
 
   #kick(room: Room, user: Uint8Array, by: Uint8Array, sink: ApplySink): OutcomeCode {
@@ -156,8 +169,10 @@ export class Membership {
     const member = this.#memberOf(room, user);
     if (member === undefined) return outcomes.notFound;
     if (member.role === role) return outcomes.done;
+    const wasOwner = member.role === roles.owner;
     member.role = role;
     sink.changed({ type: "role", room, user: member.name, role });
+    if (wasOwner) this.#passOn(room, sink);
     return outcomes.done;
   }
 
@@ -165,7 +180,9 @@ export class Membership {
     const code = this.#ruledBy(room, by, roles.moderator);
     if (code !== outcomes.done) return code;
     if (this.#memberOf(room, user) !== undefined) return outcomes.done;
-    return this.#enter(room, user, roles.member, sink);
+    // Into a private room that everybody has left only the cluster leads: who comes first rules it.
+    const role = room.isPrivate && room.members.size === 0 ? roles.owner : roles.member;
+    return this.#enter(room, user, role, sink);
   }
 
   #markRead(room: Room, user: Uint8Array, seq: number, sink: ApplySink): OutcomeCode {

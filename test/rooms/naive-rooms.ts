@@ -214,13 +214,16 @@ export class NaiveRooms {
         if (code !== "done") return code;
         const target = room.members.get(user);
         if (target === undefined) return "notFound";
+        const wasOwner = target.role === roles.owner;
         target.role = command.role;
+        if (wasOwner) this.#passOn(room);
         return "done";
       }
       case commandTypes.invite: {
         const code = ruled(roles.moderator);
         if (code !== "done") return code;
-        return room.members.has(user) ? "done" : this.#enter(room, user, roles.member);
+        if (room.members.has(user)) return "done";
+        return this.#enter(room, user, room.isPrivate && room.members.size === 0 ? roles.owner : roles.member);
       }
       case commandTypes.readMark: {
         if (!this.#sees(name, user)) return "notFound";
@@ -253,9 +256,18 @@ export class NaiveRooms {
 
   // Whoever leaves an open room keeps the read mark, as a visitor.
   #putOut(room: NaiveRoom, user: string): void {
-    const read = room.members.get(user)?.read ?? 0;
+    const { read, role } = room.members.get(user)!;
     room.members.delete(user);
     if (!room.isPrivate && read > 0) room.marks.set(user, read);
+    if (role === roles.owner) this.#passOn(room);
+  }
+
+  // A map goes through its keys in the order in which they came.
+  #passOn(room: NaiveRoom): void {
+    const left = [...room.members.values()];
+    const highest = Math.max(...left.map(({ role }) => role));
+    const heir = left.find(({ role }) => role === highest);
+    if (heir !== undefined) heir.role = roles.owner;
   }
 
   #enter(room: NaiveRoom, user: string, role: number): string {

@@ -156,6 +156,30 @@ describe("rooms", () => {
     expect(log.state.room("club")!.mayModerate("dan")).toBe(true);
   });
 
+  test("[ROOM10] when the last owner goes, the highest in rank who has been in longest owns the room", () => {
+    const log = club();
+    log.do(command.invite("club", "alice", "aaron"));
+    log.do(command.invite("club", "alice", "dan"));
+    log.do(command.role("club", "alice", "dan", roles.moderator));
+    // Not the last: nothing is passed on.
+    log.do(command.role("club", "alice", "aaron", roles.owner));
+    expect(log.do(command.leave("club", "alice"))).toBe("done");
+    expect(log.events("role")).toEqual([]);
+    expect(log.do(command.kick("club", "aaron", "aaron"))).toBe("done");
+    expect(log.events("role")).toHaveLength(1);
+    expect(membersOf(log, "club")).toEqual(["bob:1", "dan:3"]);
+    log.do(command.invite("club", "dan", "anna"));
+    log.restart(1);
+    // Nobody has a rank: bob came before anna, though her name comes first.
+    expect(log.do(command.leave("club", "dan"))).toBe("done");
+    expect(membersOf(log, "club")).toEqual(["anna:1", "bob:3"]);
+    // Who gives the last ownership away has to have somebody who takes it.
+    expect(log.do(command.role("club", "bob", "bob", roles.member))).toBe("done");
+    expect(membersOf(log, "club")).toEqual(["anna:1", "bob:3"]);
+    expect(log.do(command.leave("club", "bob"))).toBe("done");
+    expect(log.do(command.invite("club", "anna", "zoe"))).toBe("done");
+  });
+
   test("[ROOM7] a room made again goes on behind the deleted head, and the deleted part is a gap", () => {
     const log = club();
     for (const cid of ["1", "2", "3"]) log.post({ room: "club", from: "bob", cid });
