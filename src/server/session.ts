@@ -445,8 +445,9 @@ export class Session implements ClientSession, Caller {
     }
     if (this.#standing.state !== "open") return;
     const { expiresAt } = this.#standing.identity;
-    if (expiresAt !== null && this.#host.clock.wall() >= expiresAt) this.end(4401, "the token has expired");
-    else if (now - this.heardAt > limits.heartbeatMs * 2) this.end(1001, "nothing heard");
+    if (expiresAt !== null && this.#host.clock.wall() >= expiresAt) {
+      this.#refuse(refusal(undefined, "unauthorized", "the token has expired"), 4401);
+    } else if (now - this.heardAt > limits.heartbeatMs * 2) this.end(1001, "nothing heard");
     const queued = this.link.queuedBytes();
     if (queued === 0 || queued < this.#queuedBefore || this.#queuedBefore === 0) this.#movedAt = now;
     this.#queuedBefore = queued;
