@@ -67,7 +67,10 @@ export class DataDamaged extends Error {
     super(
       `the data is damaged in ${damage.length} place(s):\n` +
         damage
-          .map(({ file, offset, length, what }) => `  ${file} bytes ${offset}…${offset + length}: ${what}`)
+          .map(({ file, offset, length, what }) => {
+            const range = length === 0 ? "" : ` bytes ${offset}…${offset + length}`;
+            return `  ${file}${range}: ${what}`;
+          })
           .join("\n") +
         "\nRestore these files from a backup, or start once with --accept-loss to go on without them.",
     );

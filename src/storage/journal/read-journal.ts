@@ -1,7 +1,7 @@
 import { equalBytes } from "../../base/compare-bytes.ts";
 import { Fault } from "../../base/error-codes.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex } from "../../base/ids.ts";
-import type { Disk, FileName } from "../disk.ts";
+import { type Disk, type FileName, fileName } from "../disk.ts";
 import type { JournalStart } from "./journal.ts";
 import {
   baseFlag,
@@ -218,11 +218,16 @@ class JournalReader {
     const used = [...from.values()].some((index) => index > 0);
     // Making the very first segment may have been interrupted.
     const more = this.#segments.some((segment) => segment.role !== "next" || segment.number !== 1);
-    if (expected === true || used || more) this.#miss(0, segmentFile(1, "wal"), "the journal is missing");
+    if (expected !== true && !used && !more) return;
+    const known = [...from].map(([group, index]) => `group ${group} is known up to entry ${index}, by its snapshot`);
+    const rest = known.length === 0 ? "" : `; ${known.join(", ")}, and what came behind it is not here`;
+    // Neither its segments nor their sizes are known.
+    this.#miss(0, fileName(journalFolder), `the journal is missing${rest}`);
   }
 
+  /** What is not there has no bytes. */
   #miss(number: number, file: FileName, what: string): void {
-    this.#replay.damage(number, { file, offset: 0, length: this.#options.settings.segmentBytes, what });
+    this.#replay.damage(number, { file, offset: 0, length: 0, what });
   }
 
   #find(number: number, named: Named | null): SegmentOnDisk | null {
