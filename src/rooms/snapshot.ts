@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { Fault } from "../base/error-codes.ts";
 import type { ClusterId, GroupId, LogIndex, Term } from "../base/ids.ts";
 import type { Day, Timestamp } from "../base/units.ts";
 import { userName } from "./aggregates.ts";
@@ -49,8 +50,12 @@ export function readSnapshot(
   const from = new SnapshotReader(content);
   if (from.u32() !== snapshotMagic) throw badSnapshot("it begins with something else");
   const itsFormat = from.u32();
-  if (itsFormat !== snapshotFormat)
-    throw badSnapshot(`its format is ${itsFormat}, this program reads ${snapshotFormat}`);
+  if (itsFormat !== snapshotFormat) {
+    throw new Fault(
+      "unsupported",
+      `the state has format ${itsFormat}, this version reads ${snapshotFormat}; use the version that wrote it`,
+    );
+  }
   const group = from.u32() as GroupId;
   const cluster = userName(from.text()) as string as ClusterId;
   if (from.u8() !== boundNames.length) throw badSnapshot("it has other bounds than this program knows");

@@ -13,7 +13,14 @@ import { type Disk, type FileName, fileName } from "./disk.ts";
 import { type ReadJournal, readJournal } from "./journal/read-journal.ts";
 import { journalFolder, parseSegmentFile } from "./journal/segments.ts";
 import { quarantineFolder } from "./quarantine.ts";
-import { listSnapshots, parseSnapshotFileName, readSnapshot, type Snapshot, snapshotFolder } from "./snapshot-file.ts";
+import {
+  listSnapshots,
+  parseSnapshotFileName,
+  readSnapshot,
+  type Snapshot,
+  snapshotFileName,
+  snapshotFolder,
+} from "./snapshot-file.ts";
 
 /** What a whole check of a stopped directory found. */
 export interface DirectoryReport {
@@ -91,11 +98,10 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Directory
   for (const [group, snapshot] of snapshots) {
     const store = await openChunkStore({ disk, cluster: identity.cluster, group, readOnly: true });
     const entries = snapshot === null ? [] : entriesBehind(journal, group, snapshot.index);
-    const needed = snapshot === null ? undefined : options.neededChunks?.(snapshot, entries);
     // A journal that ends too early can't name what came behind: that is said once, of the journal.
-    const isWhole = snapshot !== null && journal !== null && journal.damage.length === 0;
-    const known = isWhole ? options.knownChunks?.(snapshot, entries) : undefined;
-    const lastChunkEnd = await checkChunks(store, group, { snapshot, needed, known }, found);
+    const isWhole = journal !== null && journal.damage.length === 0;
+    const said = snapshot === null ? nothingSaid : whatIsSaid(options, { snapshot, entries, isWhole }, found);
+    const lastChunkEnd = await checkChunks(store, group, { snapshot, ...said }, found);
     if (group === 0) found.unknown.push(...store.unknownFiles());
     standings.push({ group, snapshot, lastChunkEnd });
   }
@@ -110,6 +116,31 @@ export async function verifyDirectory(options: VerifyOptions): Promise<Directory
   }
   if (journal !== null) checkJournal(journal, standings, found);
   return found.report(identity);
+}
+
+/** What a snapshot and the log behind it say of chunks; undefined: nobody could tell. */
+interface Said {
+  readonly needed: readonly { chunk: number; generation: number }[] | undefined;
+  readonly known: KnownChunks | undefined;
+}
+
+const nothingSaid: Said = { needed: undefined, known: undefined };
+
+/** Asks those who can read a state. One that they can't read, as of another format, is told like damage. */
+function whatIsSaid(
+  options: VerifyOptions,
+  of: { snapshot: Snapshot; entries: readonly Entry[]; isWhole: boolean },
+  found: Findings,
+): Said {
+  const { snapshot, entries, isWhole } = of;
+  try {
+    const needed = options.neededChunks?.(snapshot, entries);
+    return { needed, known: isWhole ? options.knownChunks?.(snapshot, entries) : undefined };
+  } catch (fault) {
+    if (!(fault instanceof Fault)) throw fault;
+    found.add(snapshotFileName(snapshot.group, snapshot.index), `${fault.message} (${fault.code})`);
+    return nothingSaid;
+  }
 }
 
 /** Stand for what is missing there: of a file that is gone nobody knows the whole name. */
@@ -197,11 +228,7 @@ async function checkSnapshots(
 async function checkChunks(
   store: ChunkStore,
   group: GroupId,
-  sealed: {
-    snapshot: Snapshot | null;
-    needed: readonly { chunk: number; generation: number }[] | undefined;
-    known: KnownChunks | undefined;
-  },
+  sealed: Said & { readonly snapshot: Snapshot | null },
   found: Findings,
 ): Promise<number> {
   const { snapshot, needed, known } = sealed;

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { entryTypes } from "../../src/base/entry.ts";
+import { Fault } from "../../src/base/error-codes.ts";
 import { groupId, logIndex, type NodeName, term } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { day, timestamp } from "../../src/base/units.ts";
@@ -209,6 +210,29 @@ describe("verify", () => {
     expect(report.unknown).toEqual(["snapshot/g07-000000000001.state", "history/2026-11-22/g07-c000001-r0.chunk"]);
     fileSystem.flip("history/2026-11-22/g00-c000002-r0.chunk", 5_000, 1);
     expect((await verify(fileSystem)).damage[0]).toMatchObject({ file: "history/2026-11-22/g00-c000002-r0.chunk" });
+  });
+
+  test("of a journal that is not there only what is known is said: how far the snapshot goes", async () => {
+    const fileSystem = whole.copy();
+    for (const file of fileSystem.files().keys()) if (file.startsWith("journal/")) fileSystem.lose(file);
+    const { damage } = await verify(fileSystem);
+    expect(damage).toMatchObject([{ file: "journal", offset: 0, length: 0 }]);
+    expect(damage[0]!.what).toContain("group 0 is known up to entry 151, by its snapshot");
+    expect(damage[0]!.what).toContain("from 152 to the end");
+  });
+
+  test("a state that this version can't read is named with its code, and the rest is checked", async () => {
+    const { damage, totals } = await verifyDirectory({
+      disk: openDisk(whole.copy()),
+      segmentBytes,
+      neededChunks: () => {
+        throw new Fault("unsupported", "the state has format 9");
+      },
+    });
+    expect(damage).toMatchObject([
+      { file: "snapshot/g00-000000000151.state", what: "the state has format 9 (unsupported)" },
+    ]);
+    expect(totals.chunks).toBe(3);
   });
 
   test("a chunk of an older generation than the state needs is named", async () => {
