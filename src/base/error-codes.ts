@@ -95,20 +95,19 @@ export class Fault extends Error {
   readonly code: ErrorCode;
   /** Overrides the table where a place knows better: after an append nothing is definite. */
   readonly definite: boolean;
+  /** The same: what is damaged does not become whole by waiting. */
+  readonly retryable: boolean;
   readonly retryAfterMs: number | null;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; definite?: boolean; retryAfterMs?: number } = {},
+    options: { cause?: unknown; definite?: boolean; retryable?: boolean; retryAfterMs?: number } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.definite = options.definite ?? errorCodes[code].definite;
+    this.retryable = options.retryable ?? errorCodes[code].retryable;
     this.retryAfterMs = options.retryAfterMs ?? null;
-  }
-
-  get retryable(): boolean {
-    return errorCodes[this.code].retryable;
   }
 }

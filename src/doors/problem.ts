@@ -1,4 +1,5 @@
 import { errorCodes, Fault } from "../base/error-codes.ts";
+import { HistoryDamaged } from "../server/history-damaged.ts";
 
 /** An error as HTTP tells it (RFC 9457), with the same words as an `err` frame. */
 export interface Problem {
@@ -10,6 +11,9 @@ export interface Problem {
   readonly definite: boolean;
   readonly retryable: boolean;
   readonly retryAfterMs?: number;
+  /** The messages that can't be given, both included: who reads on asks for those after `to`, or before `from`. */
+  readonly from?: number;
+  readonly to?: number;
 }
 
 export const problemContentType = "application/problem+json";
@@ -25,6 +29,7 @@ export function problemOf(fault: Fault): Problem {
     definite: fault.definite,
     retryable: fault.retryable,
     ...(fault.retryAfterMs === null ? {} : { retryAfterMs: fault.retryAfterMs }),
+    ...(fault instanceof HistoryDamaged ? { from: fault.from, to: fault.to } : {}),
   };
 }
 

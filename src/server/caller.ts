@@ -15,7 +15,7 @@ export function refusal(
   id: RequestId | undefined,
   code: ErrorCode,
   message: string,
-  more: { definite?: boolean; retryAfterMs?: number | null; hint?: string } = {},
+  more: { definite?: boolean; retryable?: boolean; retryAfterMs?: number | null; hint?: string } = {},
 ): ServerFrame {
   const meaning = errorCodes[code];
   return {
@@ -24,7 +24,7 @@ export function refusal(
     code,
     message,
     definite: more.definite ?? meaning.definite,
-    retryable: meaning.retryable,
+    retryable: more.retryable ?? meaning.retryable,
     ...(more.retryAfterMs === undefined || more.retryAfterMs === null ? {} : { retryAfterMs: more.retryAfterMs }),
     ...(more.hint === undefined ? {} : { hint: more.hint }),
   };
@@ -35,5 +35,6 @@ export function refusalOf(id: RequestId | undefined, cause: unknown): ServerFram
   // What is damaged on the disk can't be given; the log says where, and the operator mends it.
   if (cause instanceof ChunkDamage) return refusal(id, "unavailable", "the history that this needs is damaged here");
   if (!(cause instanceof Fault)) throw cause;
-  return refusal(id, cause.code, cause.message, { definite: cause.definite, retryAfterMs: cause.retryAfterMs });
+  const { code, message, definite, retryable, retryAfterMs } = cause;
+  return refusal(id, code, message, { definite, retryable, retryAfterMs });
 }

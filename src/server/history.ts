@@ -5,6 +5,7 @@ import type { Damage } from "../storage/damage.ts";
 import { fileName } from "../storage/disk.ts";
 import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
+import { DamagedRun } from "./history-damaged.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import { nowhere } from "./tail.ts";
@@ -27,7 +28,7 @@ export interface PageWanted {
 
 /**
  * Messages by their place: from memory where they are there, else from the day chunks. Answers only what the room still
- * keeps, in order and without holes; what is damaged is thrown as `ChunkDamage`.
+ * keeps, in order and without holes; what is damaged is thrown as `ChunkDamage`, by `page` as `DamagedRun`.
  */
 export class History {
   readonly #memory: MemoryLog;
@@ -76,7 +77,7 @@ export class History {
       } catch (cause) {
         // What was found before the damage is whole; the damage is met again by who goes on from there.
         if (cause instanceof ChunkDamage && found.length > 0) break;
-        throw cause;
+        throw cause instanceof ChunkDamage ? damagedRun(room, next, wanted.direction, cause) : cause;
       }
       if (records.length === 0) break;
       const before = next;
@@ -133,6 +134,16 @@ export class History {
     const place = nowhere();
     return seq !== null && live.find(seq, place) ? { seq, ...place } : null;
   }
+}
+
+/** From the place where it was met to the end of what this chunk holds of the room. */
+function damagedRun(room: Room, place: number, direction: "up" | "down", cause: ChunkDamage): DamagedRun {
+  const { runs } = room;
+  const run = runs.find(place);
+  const isThere = run < runs.length;
+  const first = isThere ? Math.min(place, Math.max(room.first, runs.firstSeq(run))) : place;
+  const last = isThere ? Math.max(place, runs.lastSeq(run)) : place;
+  return new DamagedRun(direction === "up" ? { from: place, to: last } : { from: first, to: place }, cause);
 }
 
 /** A chunk that is gone, with the loss accepted: nothing more can be said of it than its number. */

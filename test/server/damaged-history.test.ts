@@ -1,5 +1,9 @@
 import { expect, test } from "vitest";
-
+import type { Fault } from "../../src/base/error-codes.ts";
+import type { RoomName, Seq, UserName } from "../../src/base/ids.ts";
+import { problemOf } from "../../src/doors/problem.ts";
+import { utf8 } from "../../src/protocol/utf8.ts";
+import type { Caller } from "../../src/server/caller.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
 const small = { chunkBytes: 4_096, unsealedBytesMax: 1 << 20, idWindowEntries: 16, ringSlots: 8 };
@@ -35,6 +39,30 @@ test("a reader is told which messages are damaged, and gets all others", async (
   const carol = await TestClient.open(server, "carol");
   await carol.ask({ t: "send", room: "lobby", cid: "new", body: "still here" });
   expect(await bob.next((frame) => frame.t === "msg" && frame.body === "still here")).toMatchObject({ seq: 121 });
+  await server.stop(0);
+});
+
+test("a page that would begin with what is damaged names it, is not to be tried again, and can be passed", async () => {
+  const { server, fileSystem, chunks, alice } = await sealedServer();
+  const run = server.state.room("lobby")!.runs;
+  const [first, last] = [run.firstSeq(1), run.lastSeq(1)];
+  fileSystem.flip(chunks[1]!, 400, 3);
+  const page = (place: object) => alice.ask({ t: "hist", room: "lobby", limit: 200, ...place });
+  const seqs = (answer: Record<string, unknown>) => (answer["items"] as { seq: number }[]).map(({ seq }) => seq);
+
+  expect(seqs(await page({ after: 0 })).at(-1)).toBe(first - 1);
+  const up = await page({ after: first - 1 });
+  expect(up).toMatchObject({ t: "err", code: "unavailable", retryable: false });
+  expect(up["message"]).toContain(`messages ${first} to ${last} of this room are damaged`);
+  const down = await page({ before: last + 1 });
+  expect(down["message"]).toContain(`messages ${first} to ${last} of this room are damaged`);
+  expect(seqs(await page({ after: last }))[0]).toBe(last + 1);
+  expect(seqs(await page({ before: first })).at(-1)).toBe(first - 1);
+  // Over HTTP the numbers are fields.
+  const caller: Caller = { user: "alice" as UserName, userBytes: utf8("alice"), answer: () => undefined };
+  const asked = { t: "hist", id: 1, room: "lobby" as RoomName, after: (first - 1) as Seq } as const;
+  const fault: unknown = await server.requests.handle(caller, asked).catch((cause: unknown) => cause);
+  expect(problemOf(fault as Fault)).toMatchObject({ code: "unavailable", retryable: false, from: first, to: last });
   await server.stop(0);
 });
 
