@@ -10,7 +10,7 @@ export interface Limits {
   readonly bodyBytesMax: number;
   /** Longest frame, body included and JSON-escaped (a control character takes six bytes), plus names and fields. */
   readonly frameBytesMax: number;
-  /** Frame size before the greeting is answered: a token and a name fit, nothing more. */
+  /** Frame size before the greeting is answered: the longest token and name fit, and little more. */
   readonly helloBytesMax: number;
   /** Objects and arrays inside one another in JSON; checked before it is parsed, because the parser takes any depth. */
   readonly jsonDepthMax: number;
@@ -100,7 +100,7 @@ const MiB = 1024 * KiB;
 export const defaultLimits: Limits = {
   bodyBytesMax: 64 * KiB,
   frameBytesMax: 448 * KiB,
-  helloBytesMax: 4 * KiB,
+  helloBytesMax: 5 * KiB,
   jsonDepthMax: 16,
   jsonValuesMax: 32_768,
   framesPerTextMax: 1_024,

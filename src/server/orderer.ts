@@ -4,6 +4,7 @@ import { Fault } from "../base/error-codes.ts";
 import type { Limits } from "../base/limits.ts";
 import type { RequestId } from "../protocol/schema.ts";
 import { commandLength, commandType, commandTypes } from "../rooms/commands.ts";
+import { kindOf, messageKinds } from "../rooms/message-kind.ts";
 import {
   bodyStart,
   type RecordParts,
@@ -119,6 +120,10 @@ export class Orderer {
   ): Taken {
     const why = this.refusal();
     if (why !== null) return why;
+    // `apply` refuses it too, but can't say which field is missing.
+    if (source.ref === 0 && source.kindLength > 0 && needsRef(source)) {
+      return { type: "refused", code: "bad_request", message: `"ref" is missing: ${refUse}`, retryAfterMs: null };
+    }
     const batch = this.#driver.batch;
     const offset = batch.writePost(roomName, user, source);
     if (room === undefined) {
@@ -236,6 +241,13 @@ function bodyOf(record: Uint8Array, offset: number): Uint8Array {
   const start = bodyStart(record, offset);
   return record.subarray(start, start + recordBodyLength(record, offset));
 }
+
+function needsRef({ bytes, kindStart, kindLength }: PostSource): boolean {
+  const kind = kindOf(bytes, kindStart, kindLength);
+  return kind === messageKinds.change || kind === messageKinds.reaction;
+}
+
+const refUse = "the seq of the message that is edited, deleted or reacted to";
 
 function refused(code: ErrorCode, message: string, soon = false): Extract<Taken, { type: "refused" }> {
   return { type: "refused", code, message, retryAfterMs: soon ? retryMs : retryMs * 5 };

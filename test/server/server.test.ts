@@ -26,6 +26,23 @@ test("a message is stored, answered and delivered", async () => {
   await server.stop(0);
 });
 
+test.each(["edit", "delete", "react", "unreact"])("%s without ref is told which field is missing", async (kind) => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  const answer = await alice.ask({ t: "send", room: "lobby", cid: "c1", kind, body: "x" });
+  expect(answer).toMatchObject({ t: "err", code: "bad_request", definite: true, retryable: false });
+  expect(answer["message"]).toContain('"ref" is missing');
+  await server.stop(0);
+});
+
+test("the longest token and name that the protocol knows fit into a greeting", async () => {
+  const { server } = await startTestServer();
+  const client = new TestClient(server);
+  client.say({ t: "hello", v: 1, user: "a".repeat(60), token: "t".repeat(4_096) });
+  expect(await client.next(() => true)).toMatchObject({ t: "welcome" });
+  await server.stop(0);
+});
+
 test("after a restart everything is in its place", async () => {
   const { server, fileSystem } = await startTestServer();
   const alice = await TestClient.open(server, "alice");
