@@ -275,10 +275,8 @@ export class Driver {
         return;
       case "gap":
         if (this.timelines.known(frame.room)?.gap(frame) === false) this.#violated("a gap out of place");
-        if (frame.reason === "reset") {
-          this.#events.emit("reset", { room: frame.room });
-          this.timelines.touch(frame.room);
-        }
+        if (frame.reason === "reset") this.#events.emit("reset", { room: frame.room });
+        this.timelines.touch(frame.room);
         return;
       case "room":
         this.timelines.known(frame.room)?.learn(frame.line, frame.head);

@@ -53,12 +53,19 @@ export class Reader {
   }
 
   /** `from` up to `to` cannot be given. */
-  offerGap(room: RoomName, gap: Gap, isEnd: boolean): void {
-    if (this.paused || this.position === null || gap.from > this.position + 1) return;
-    if (gap.to < this.position + (isEnd ? 0 : 1)) return;
+  offerGap(room: RoomName, gap: Gap): void {
+    if (this.paused || this.position === null || gap.to <= this.position || gap.from > this.position + 1) return;
     const from = (this.position + 1) as Seq;
     this.position = gap.to;
     this.#push({ room, gap: { ...gap, from } });
+  }
+
+  /** The room may not be read any more; `to` is `from` - 1 where nothing is missing. */
+  end(room: RoomName, gap: Gap): void {
+    if (this.paused || this.position === null) return;
+    const from = (this.position + 1) as Seq;
+    this.position = Math.max(this.position, gap.to) as Seq;
+    this.#push({ room, gap: { ...gap, from, to: this.position } });
   }
 
   /** Positions mean nothing any more; starts where it started at first. Comes also to a reader that is paused. */

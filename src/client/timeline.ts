@@ -1,10 +1,10 @@
 import { backoffMs } from "./backoff.ts";
 import { isDirect } from "../protocol/names.ts";
-import { ChatError } from "./outcome.ts";
+import type { ChatError } from "./outcome.ts";
 import type { Line, RoomName, Seq } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
 import type { ClientFrame, ServerFrameOf } from "../protocol/schema.ts";
-import type { Reader, RoomMessage } from "./reader.ts";
+import type { Gap, Reader, RoomMessage } from "./reader.ts";
 
 /**
  * One room as this client knows it, and the one subscription that serves all its readers.
@@ -40,6 +40,8 @@ export class Timeline {
   /** Nobody could take the next message: the subscription should end until somebody can. */
   stalled = false;
   #stream: Stream = { state: "none" };
+  /** How the last subscription was ended by the server, until it is known whether the room may be read again. */
+  #end: Gap | null = null;
   #retryAt = 0;
   #failures = 0;
 
@@ -106,6 +108,7 @@ export class Timeline {
     const stream = this.#stream;
     if (stream.state !== "asked" || stream.id !== ok.id) return;
     this.#failures = 0;
+    this.#end = null;
     if (this.line !== null && this.line !== ok.line) {
       this.reset(ok.line);
       return;
@@ -124,7 +127,12 @@ export class Timeline {
     this.#stream = { state: "none" };
     if (!retryable) {
       // Who came since may be allowed by now: for them it is asked once more.
-      for (const reader of stream.readers) if (this.readers.delete(reader)) reader.fail(fault);
+      for (const reader of stream.readers) {
+        if (!this.readers.delete(reader)) continue;
+        if (this.#end !== null) reader.end(this.room, this.#end);
+        reader.fail(fault);
+      }
+      this.#end = null;
       return null;
     }
     this.#failures++;
@@ -155,24 +163,19 @@ export class Timeline {
       return true;
     }
     const stream = this.#stream;
-    const isEnd = gap.reason === "removed" || gap.reason === "deleted";
-    // The end is told also where nothing is missing: `to` is then the last that was delivered.
+    const isEnd = (gap.reason === "removed" || gap.reason === "deleted") && !isDirect(this.room);
     if (gap.reason === "reset" || stream.state !== "live" || gap.to < stream.position + (isEnd ? 0 : 1)) return true;
     if (gap.from > stream.position + 1) return false;
-    stream.position = gap.to;
-    for (const reader of this.readers) {
-      reader.offerGap(this.room, { from: gap.from, to: gap.to, reason: gap.reason, line }, isEnd);
+    const { from, to, reason } = gap;
+    if (isEnd) {
+      // By now the user may have been let in again: asked for anew, it goes on where it was, or is refused.
+      this.#stream = { state: "none" };
+      this.#end = { from, to, reason, line };
+      return true;
     }
-    if (isEnd) this.#ended(gap.reason);
+    stream.position = to;
+    for (const reader of this.readers) reader.offerGap(this.room, { from, to, reason, line });
     return true;
-  }
-
-  /** The server ended the subscription for good. The stream of all direct rooms goes on: such a room begins anew by itself. */
-  #ended(reason: string): void {
-    if (isDirect(this.room)) return;
-    this.#stream = { state: "none" };
-    for (const reader of this.readers) reader.fail(new ChatError("not_found", reason));
-    this.readers.clear();
   }
 
   /** What any answer says about the room. Another line makes all positions void. */

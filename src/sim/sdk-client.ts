@@ -127,11 +127,10 @@ export class SdkClient implements SimClient {
         beforeNews();
         if (item.gap !== undefined) {
           if (isPrivate && item.gap.reason === "removed") {
-            // No gap in what is there: the reader has no business here any more.
+            // No gap in what is there: the refusal follows, and whoever is let in again goes on from where he was.
             marks.count("put out of a private room");
             wasOut = true;
-            sink.refused();
-            return;
+            continue;
           }
           marks.count("gap told");
           position = item.gap.to;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
+import type { RoomName, Seq } from "../../src/base/ids.ts";
 import { jsonEncoding } from "../../src/client/json-encoding.ts";
 import type { Encoding } from "../../src/client/ports.ts";
 import { error } from "./model-server.ts";
@@ -147,6 +148,34 @@ describe("reading a room", () => {
     const rest = collect(slow);
     await clock.advance(200);
     expect(rest.seen).toEqual(range(1, 30));
+  });
+
+  test("[SDK46] put out and let in again before it was heard: reading goes on where it was, and nothing is missing", async () => {
+    const { clock, server, chat } = world();
+    server.post("lobby", "bob", "m1");
+    const room = chat().room("lobby");
+    const read = collect(room.messages({ after: 0 }));
+    await clock.advance(20);
+    const to = 3 as Seq;
+    server.say({ t: "gap", room: "lobby" as RoomName, from: 2 as Seq, to, reason: "removed" });
+    server.post("lobby", "bob", "m2");
+    server.post("lobby", "bob", "m3");
+    await clock.advance(20);
+    server.post("lobby", "bob", "m4");
+    await clock.advance(20);
+    expect(read.seen).toEqual(range(1, 4));
+  });
+
+  test("[SDK46] put out for good: told where, and then by the refusal", async () => {
+    const { clock, server, chat } = world();
+    server.post("lobby", "bob", "m1");
+    const room = chat().room("lobby");
+    const read = collect(room.messages({ after: 0 }));
+    await clock.advance(20);
+    server.intercept = (frame) => (frame.t === "sub" ? [error(frame.id, "not_found", true, false)] : null);
+    server.say({ t: "gap", room: "lobby" as RoomName, from: 2 as Seq, to: 1 as Seq, reason: "removed" });
+    await clock.advance(20);
+    expect(read).toMatchObject({ seen: ["m1", "gap 2-1 removed"], ended: true, error: { code: "not_found" } });
   });
 
   test("[SDK46] a room that cannot be read ends the iteration with the code", async () => {

@@ -34,4 +34,5 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
     taught: "who is let in, and reads, is not told the refusal of a question that was asked before",
   },
   { seed: 771_027, taught: "a message that was removed and stored anew has the time of its new place only" },
+  { seed: 72_000_071, taught: "a removal heard late must not end the reading of who has been let in again" },
 ];
