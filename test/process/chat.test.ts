@@ -179,6 +179,8 @@ describe("one server", async () => {
       "nowhere: there is no such room; --create makes it",
     ],
     ["a name that is none", ["send", "lobby", "x", ...as("a b")], 2, "choose another --user"],
+    ["no name of a room", ["send", "a b", "x", ...as("alice")], 2, '"a b" cannot be a name'],
+    ["no name of a room to read", ["tail", "a b", ...as("alice")], 2, '"a b" cannot be a name'],
     ["nothing to send", ["send", "lobby", ...as("alice")], 2, "nothing to send"],
     [
       "nobody there",

@@ -183,6 +183,9 @@ export function asCommandFailure(cause: unknown): unknown {
 
 function failureOf(code: string, message: string, cause: unknown): CommandFailed {
   switch (code) {
+    // It was the words of the command line: nothing else comes from there.
+    case "bad_request":
+      return new CommandFailed(exitCodes.usage, message, { cause });
     case "no_quorum":
       return new CommandFailed(exitCodes.noQuorum, message, { cause });
     case "unavailable":

@@ -26,8 +26,8 @@ export async function send(command: SendCommand): Promise<void> {
   const client = await openClient(command, process.env);
   const { chat } = client;
   try {
-    await online(client, command.withinMs);
     const room = roomOf(chat, command.to);
+    await online(client, command.withinMs);
     if (command.create) await room.join();
     const stored = await storedWithin(room, text, command);
     const where = command.to.startsWith("@") ? command.to : `#${stored.room}`;

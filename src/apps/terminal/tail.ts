@@ -25,8 +25,8 @@ export async function tail(command: TailCommand): Promise<void> {
   // Whoever read it has gone, as `| head` does.
   process.stdout.once("error", end);
   try {
-    await online(client, command.withinMs);
     const room = roomOf(chat, command.room);
+    await online(client, command.withinMs);
     const { head } = await room.history({ limit: 1, level: "linearizable" });
     const after = command.after ?? Math.max(head - command.count, 0);
     if (after > head) {
