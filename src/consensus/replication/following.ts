@@ -1,0 +1,244 @@
+import { assert } from "../../base/assert.ts";
+import type { Entry } from "../../base/entry.ts";
+import { type LogIndex, logIndex, type Term, term } from "../../base/ids.ts";
+import type { Append, CommitNotice, Snapshot, SnapshotOffer } from "../messages.ts";
+import type { ReplicaId } from "../replica.ts";
+import type { ReplicationOptions } from "./leading.ts";
+
+/**
+ * The follower's side of replication: takes what the leader of a term sends, and says what it has.
+ *
+ * 1. entries are truncated only where the leader's are of another term, never because a message is shorter or older
+ * 2. only what agrees with this leader's log and is durable is acknowledged, after the term itself is durable
+ * 3. what is committed is known to agree: commit <= verified
+ * 4. damaged entries are replaced in their place by the same ones, and never cut off
+ */
+export class Following {
+  readonly #options: ReplicationOptions;
+  #leader: { replica: ReplicaId; term: Term; session: LogIndex } | null = null;
+  /** Up to here the log is known to be the leader's. */
+  #verified = logIndex(0);
+  /** Something was asked that is answered when the disk has it. */
+  #owesAck = false;
+  #acknowledged = -1;
+  /** The snapshot that was asked for. */
+  #wanted: Snapshot | null = null;
+  #wantedTerm = term(0);
+  #repairs: { ticket: number; entries: readonly Entry[] }[] = [];
+
+  constructor(options: ReplicationOptions) {
+    this.#options = options;
+  }
+
+  /** `termTicket`: nothing of this term may be acknowledged before it is durable. */
+  append(message: Append, termTicket: number): void {
+    this.#follow(message.from, message.term, message.session);
+    const { log } = this.#options;
+    const { previousIndex, previousTerm, entries } = message;
+    // Whatever is committed here is in every later leader's log: no need, and below the base no way, to compare.
+    const isBehindCommit = previousIndex < log.commit;
+    if (!isBehindCommit && log.termAt(previousIndex) !== previousTerm) {
+      this.#refuse(message);
+      return;
+    }
+    const from = isBehindCommit ? Math.min(entries.length, log.commit - previousIndex) : 0;
+    this.#take(entries, from);
+    const last = logIndex(previousIndex + entries.length);
+    if (last > this.#verified) this.#verified = last;
+    this.#commitThrough(message.commit);
+    this.#owesAck = true;
+    this.#acknowledged = -1;
+    this.#acknowledge(termTicket, last);
+  }
+
+  committed(message: CommitNotice, termTicket: number): void {
+    this.#follow(message.from, message.term, message.session);
+    this.#commitThrough(message.commit);
+    if (!message.answer) return;
+    this.#owesAck = true;
+    this.#acknowledged = -1;
+    this.#acknowledge(termTicket, logIndex(0));
+  }
+
+  /** The leader's log begins behind what is needed next. */
+  offered(message: SnapshotOffer, termTicket: number): void {
+    this.#follow(message.from, message.term, message.session);
+    const { log, effects } = this.#options;
+    const { snapshot } = message;
+    if (snapshot.index <= log.commit || log.termAt(snapshot.index) === snapshot.term) {
+      // It is here already: up to there the log is the leader's, for a snapshot is of committed entries.
+      this.#verified = logIndex(Math.max(this.#verified, Math.min(snapshot.index, log.lastIndex)));
+      this.#commitThrough(snapshot.index);
+      this.#owesAck = true;
+      this.#acknowledged = -1;
+      this.#acknowledge(termTicket, logIndex(0));
+      return;
+    }
+    if (this.#wanted !== null && this.#wanted.index >= snapshot.index && this.#wantedTerm === message.term) return;
+    this.#wanted = snapshot;
+    this.#wantedTerm = message.term;
+    effects.push({ type: "snapshot-wanted", snapshot, from: message.from });
+  }
+
+  /** The state behind `snapshot.index` is here. Answers whether the log begins behind it now. */
+  received(snapshot: Snapshot): boolean {
+    const { log, history, effects } = this.#options;
+    this.#wanted = null;
+    if (snapshot.index <= log.commit) return false;
+    const keepsLog = log.termAt(snapshot.index) === snapshot.term;
+    const ticket = effects.nextTicket();
+    effects.push({ type: "install-snapshot", snapshot, keepsLog, ticket });
+    if (keepsLog) {
+      log.damage.released(snapshot.index);
+      log.commitThrough(snapshot.index);
+      log.compact(snapshot.index);
+      history.settled(snapshot.index);
+    } else {
+      log.restore(snapshot.index, snapshot.term, ticket);
+      history.restored({ index: snapshot.configurationIndex, configuration: snapshot.configuration });
+      this.#repairs = [];
+    }
+    this.#verified = logIndex(Math.max(snapshot.index, Math.min(this.#verified, log.lastIndex)));
+    this.#owesAck = this.#leader !== null;
+    this.#acknowledged = -1;
+    return true;
+  }
+
+  /** The snapshot can't be had now; the next offer asks for it again. */
+  failed(): void {
+    this.#wanted = null;
+  }
+
+  /** The term is another one: whom this replica followed has nothing to be told any more. */
+  termChanged(): void {
+    this.#leader = null;
+    this.#owesAck = false;
+  }
+
+  /** Something was flushed. Answers whether the last damaged entry is sound again. */
+  flushed(termTicket: number): boolean {
+    const { log, effects } = this.#options;
+    const wasDamaged = log.damage.first < Infinity;
+    while (this.#repairs.length > 0 && this.#repairs[0]!.ticket <= effects.durable) {
+      log.repaired(this.#repairs.shift()!.entries);
+    }
+    this.#acknowledge(termTicket, null);
+    return wasDamaged && log.damage.first === Infinity;
+  }
+
+  /** Entries that may be the same as damaged ones. Storage proves it when it writes them. */
+  repair(entries: readonly Entry[]): void {
+    const { log, effects } = this.#options;
+    const missing = entries.filter(
+      ({ index }) =>
+        log.damage.holds(index) &&
+        !this.#repairs.some((repair) => repair.entries.some((entry) => entry.index === index)),
+    );
+    if (missing.length === 0) return;
+    const ticket = effects.nextTicket();
+    this.#repairs.push({ ticket, entries: missing });
+    effects.push({ type: "repair", entries: missing, ticket });
+  }
+
+  repairFailed(ticket: number): void {
+    this.#repairs = this.#repairs.filter((repair) => repair.ticket !== ticket);
+  }
+
+  #follow(replica: ReplicaId, ofTerm: Term, session: LogIndex): void {
+    if (this.#leader?.term === ofTerm && this.#leader.session === session) return;
+    // What the last leader's log agreed with says nothing about this one's.
+    if (this.#leader?.term !== ofTerm) this.#verified = this.#options.log.commit;
+    this.#leader = { replica, term: ofTerm, session };
+  }
+
+  /** Writes what is not in the log, from entry `from` on; what is of another term there goes first. */
+  #take(entries: readonly Entry[], from: number): void {
+    const { log } = this.#options;
+    const sound: Entry[] = [];
+    let at = from;
+    // How many entries right before `at` stand in damaged places.
+    let unproven = 0;
+    for (; at < entries.length; at++) {
+      const entry = entries[at]!;
+      if (entry.index > log.lastIndex) break;
+      if (log.damage.holds(entry.index)) {
+        sound.push(entry);
+        unproven++;
+        continue;
+      }
+      if (log.termAt(entry.index) !== entry.term) {
+        // What is damaged right before a conflict may be of the same lost branch: it is written anew along with it.
+        at -= unproven;
+        sound.length -= unproven;
+        this.#truncate(entries[at]!.index);
+        break;
+      }
+      unproven = 0;
+    }
+    if (sound.length > 0) this.repair(sound);
+    if (at < entries.length) this.#append(at === 0 ? entries : entries.slice(at));
+  }
+
+  #truncate(from: LogIndex): void {
+    const { log, history } = this.#options;
+    assert(from > this.#verified, "the leader contradicts itself");
+    log.truncate(from);
+    history.truncated(from);
+    this.#repairs = this.#repairs
+      .map(({ ticket, entries }) => ({ ticket, entries: entries.filter(({ index }) => index < from) }))
+      .filter(({ entries }) => entries.length > 0);
+  }
+
+  #append(entries: readonly Entry[]): void {
+    const { log, history, effects } = this.#options;
+    const ticket = effects.nextTicket();
+    log.append(entries, ticket);
+    history.noteAll(entries);
+    effects.push({ type: "append", entries, ticket });
+  }
+
+  #commitThrough(told: LogIndex): void {
+    const { log, effects } = this.#options;
+    const through = told < this.#verified ? told : this.#verified;
+    if (through <= log.commit) return;
+    log.commitThrough(through);
+    effects.push({ type: "committed", through });
+  }
+
+  /** Says what is durable and agrees, if somebody waits for it and it is `atLeast`, or more than was said before. */
+  #acknowledge(termTicket: number, atLeast: LogIndex | null): void {
+    const { log, effects, group, self } = this.#options;
+    const leader = this.#leader;
+    if (!this.#owesAck || leader === null || effects.durable < termTicket) return;
+    const matched = log.durable < this.#verified ? log.durable : this.#verified;
+    if (atLeast === null ? matched <= this.#acknowledged : matched < atLeast && matched < log.damage.first - 1) return;
+    this.#acknowledged = matched;
+    this.#owesAck = matched < this.#verified;
+    effects.send({
+      type: "append-ack",
+      group,
+      from: self,
+      to: leader.replica,
+      term: leader.term,
+      matched,
+      commit: log.commit,
+      session: leader.session,
+    });
+  }
+
+  #refuse(message: Append): void {
+    const { log, effects, group, self } = this.#options;
+    const hintIndex = log.mayAgreeAt(message.previousIndex, message.previousTerm);
+    effects.send({
+      type: "append-refused",
+      group,
+      from: self,
+      to: message.from,
+      term: message.term,
+      previousIndex: message.previousIndex,
+      hintIndex,
+      hintTerm: log.termAt(hintIndex) ?? term(0),
+      session: message.session,
+    });
+  }
+}
