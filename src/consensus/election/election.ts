@@ -50,6 +50,8 @@ export class Election {
   #owed: { to: ReplicaId; ticket: number } | null = null;
   #attempt = 0;
   #lastLeader: ReplicaId | null = null;
+  /** What a server's heartbeats go on vouching for, while it is heard: said once, it stands. */
+  #voucher: Vouched | null = null;
   /** The log holds damaged entries: others may be helped to lead, but this replica may not. */
   #damaged = false;
 
@@ -236,6 +238,7 @@ export class Election {
     const role = this.#role;
     const known = role.role === "follower" && role.leader?.replica === event.leader ? role.leader : null;
     if (event.term === 0) {
+      this.#forgetVoucherOf(event.leader);
       if (known !== null && known.vouched) {
         known.vouched = false;
         known.until = now + this.#options.electionTimeoutMs;
@@ -247,6 +250,7 @@ export class Election {
     if (!this.heardLeader(now, event.leader, event.term, event.authoritative)) return false;
     assert(this.#role.role === "follower" && this.#role.leader !== null, "who is vouched for is followed");
     const leader = this.#role.leader;
+    this.#voucher = event;
     leader.vouched = true;
     leader.until = Math.max(leader.until, this.#options.peers.heardUntil(event.leader));
     leader.refuseUntil = event.authoritative ? leader.until : now;
@@ -260,6 +264,7 @@ export class Election {
       else this.#reconsider(now);
       return;
     }
+    if (event.crashed || this.#options.peers.heardUntil(event.peer) <= now) this.#forgetVoucherOf(event.peer);
     const role = this.#role;
     if (role.role !== "follower" || role.leader?.replica !== event.peer) return;
     const until = this.#options.peers.heardUntil(event.peer);
@@ -276,7 +281,7 @@ export class Election {
   observe(now: number, term: Term): boolean {
     if (term > this.#term) {
       this.#adopt(term, null);
-      this.#leaderless(now, "failed");
+      this.#failed(now);
     }
     return term === this.#term;
   }
@@ -404,8 +409,15 @@ export class Election {
     }
   }
 
+  /** An attempt is over. Was it in vain because there is a leader all along, that one is followed again. */
   #failed(now: number): void {
+    const voucher = this.#voucher;
     this.#leaderless(now, "failed");
+    if (voucher?.term === this.#term) this.vouched(now, voucher);
+  }
+
+  #forgetVoucherOf(leader: ReplicaId): void {
+    if (this.#voucher?.leader === leader) this.#voucher = null;
   }
 
   #follow(leader: Believed): void {
