@@ -284,7 +284,7 @@ export class PeerLinks {
   /** Says goodbye to all and dials nobody any more. */
   stop(now: Millis): LinkEffect[] {
     this.#stopping = true;
-    for (const connection of [...this.#connections.values()]) this.#refuse(now, connection, "stopping", "");
+    for (const connection of this.#connections.values()) this.#refuse(now, connection, "stopping", "");
     return this.#done();
   }
 
@@ -629,7 +629,7 @@ export class PeerLinks {
   // Time
 
   #tick(now: Millis): void {
-    for (const connection of [...this.#connections.values()]) {
+    for (const connection of this.#connections.values()) {
       if (now < connection.deadline) continue;
       if (connection.greeting.state === "ended") {
         this.#connections.delete(connection.id);

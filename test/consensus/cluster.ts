@@ -118,9 +118,9 @@ export class Cluster {
     server.applied = server.disk.durable.baseIndex;
     server.committed = server.applied;
     server.isFlushing = false;
+    server.tickAt = Infinity;
     server.heard.clear();
     server.vouchers.clear();
-    this.invariants.restarted(server.replica);
     server.group = new Group({
       group: theGroup,
       self: server.replica,

@@ -1,6 +1,6 @@
-import type { Entry } from "../../src/base/entry.ts";
+import { type Entry, entryTypes } from "../../src/base/entry.ts";
 import type { LogIndex } from "../../src/base/ids.ts";
-import { type Configuration, nobody } from "../../src/consensus/configuration.ts";
+import { type Configuration, decodeConfiguration, nobody } from "../../src/consensus/configuration.ts";
 import type { GroupEffect } from "../../src/consensus/events.ts";
 import type { Message } from "../../src/consensus/messages.ts";
 import { tally } from "../../src/consensus/quorum.ts";
@@ -34,7 +34,6 @@ export class Invariants {
   readonly #votes = new Map<string, ReplicaId>();
   /** Decided entries, by index - 1. */
   readonly #decided: { term: number; payload: string }[] = [];
-  readonly #configurations = new Map<ReplicaId, Configuration>();
 
   constructor(everybody: () => Iterable<Observed>) {
     this.#everybody = everybody;
@@ -76,12 +75,8 @@ export class Invariants {
         if (role === "leader" || role === "elected") this.#leads(who, term);
         return;
       }
-      case "configured":
-        this.#configured(who, effect.configuration);
-        return;
       case "install-snapshot":
         ensure(effect.snapshot.index > who.committed, `${who.replica} goes back to a snapshot`);
-        this.#configurations.delete(who.replica);
         return;
       default:
     }
@@ -92,11 +87,6 @@ export class Invariants {
     const decided = this.#decided[index - 1];
     ensure(decided !== undefined, `${replica} applies ${index}, which is not decided`);
     ensure(decided.term === entry.term && decided.payload === text(entry), `${replica} applies another entry ${index}`);
-  }
-
-  /** The life of a replica ended: what it had not flushed is not its any more. */
-  restarted(replica: ReplicaId): void {
-    this.#configurations.delete(replica);
   }
 
   /** LogMatching: an entry of an index and a term is one entry, and stands behind the same one everywhere. */
@@ -118,6 +108,7 @@ export class Invariants {
       ensure(entry.term <= memory.term, `${replica} takes an entry of term ${entry.term} in term ${memory.term}`);
       previousTerm = entry.term;
     }
+    if (entries.some(({ type }) => type === entryTypes.configuration)) configurationsMeet(who, entries);
   }
 
   /** CommittedOnQuorum, of durable copies; CommittedImmutable. */
@@ -174,7 +165,8 @@ export class Invariants {
         ensure(
           durable.lastIndex >= message.matched &&
             durable.soundThrough >= message.matched &&
-            durable.termAt(message.matched) === who.memory.termAt(message.matched),
+            (message.matched < who.memory.baseIndex ||
+              durable.termAt(message.matched) === who.memory.termAt(message.matched)),
           `${who.replica} acknowledges ${message.matched}, durable is ${durable.lastIndex}`,
         );
         return;
@@ -208,13 +200,18 @@ export class Invariants {
       );
     }
   }
+}
 
-  /** Configurations that follow each other in a log have no two majorities without a voter in common. */
-  #configured(who: Observed, next: Configuration): void {
-    const before = this.#configurations.get(who.replica) ?? nobody;
-    this.#configurations.set(who.replica, next);
-    if (before.voters.length === 0 || next.voters.length === 0) return;
-    ensure(intersect(before, next), `${who.replica}: majorities that do not meet: ${show(before)} and ${show(next)}`);
+/** Configurations that follow each other in a log have no two majorities without a voter in common. */
+function configurationsMeet(who: Observed, entries: readonly Entry[]): void {
+  const first = entries[0]!.index;
+  let before = who.memory.configurations().findLast(({ index }) => index < first)?.configuration ?? nobody;
+  for (const { type, payload } of entries) {
+    if (type !== entryTypes.configuration) continue;
+    const next = decodeConfiguration(payload)!;
+    const isKnown = before.voters.length > 0;
+    ensure(!isKnown || intersect(before, next), `${who.replica}: majorities apart: ${show(before)} and ${show(next)}`);
+    before = next;
   }
 }
 

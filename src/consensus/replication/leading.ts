@@ -373,7 +373,12 @@ export class Leading {
     }
     const previousIndex = logIndex(progress.next - 1);
     const previousTerm = log.termAt(previousIndex);
-    if (previousTerm === null) return;
+    if (previousTerm === null) {
+      // The log was let go beyond what was on its way: only a snapshot helps if that was lost.
+      progress.becomeProbe(logIndex(progress.matched + 1));
+      this.#send(now, progress);
+      return;
+    }
     effects.send({
       type: "append",
       group,

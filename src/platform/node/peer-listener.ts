@@ -114,7 +114,7 @@ export async function listenForPeers(options: {
     },
     close: () =>
       new Promise((resolve) => {
-        for (const { socket } of [...waiting.values()]) socket.destroy();
+        for (const { socket } of waiting.values()) socket.destroy();
         // The port is free as soon as the loop has turned; the server's own "close" would wait for all streams to end.
         tcp.close();
         setImmediate(resolve);
