@@ -473,7 +473,6 @@ export class Cluster {
           const supportedUntil = supports ? Infinity : this.now;
           const said = { peer: replica, heardUntil: Infinity, supportedUntil, diskOk: !diskHangs, crashed: false };
           this.step(to, { type: "liveness", ...said });
-          to.vouchers.delete(replica);
         }
         const voucher = leads && !diskHangs ? `${term}/${String(authoritative)}` : "";
         if ((to.vouchers.get(replica) ?? "") === voucher) return;

@@ -232,7 +232,8 @@ export function intersect(left: Configuration, right: Configuration): boolean {
   const all = [...new Set([...left.voters, ...left.outgoing, ...right.voters, ...right.outgoing])];
   for (let split = 0; split < 2 ** all.length; split++) {
     const isLeft = (voter: ReplicaId): boolean => ((split >> all.indexOf(voter)) & 1) === 1;
-    if (tally(left, (voter) => isLeft(voter)) === "won" && tally(right, (voter) => !isLeft(voter)) === "won") return false;
+    if (tally(left, (voter) => isLeft(voter)) === "won" && tally(right, (voter) => !isLeft(voter)) === "won")
+      return false;
   }
   return true;
 }

@@ -1,6 +1,10 @@
 import type { Change } from "../../src/consensus/configuration-change.ts";
 import { isJoint } from "../../src/consensus/configuration.ts";
-import { type CampaignPolicy, randomizedCampaigns, rankedCampaigns } from "../../src/consensus/election/campaign-policy.ts";
+import {
+  type CampaignPolicy,
+  randomizedCampaigns,
+  rankedCampaigns,
+} from "../../src/consensus/election/campaign-policy.ts";
 import { Cluster } from "./cluster.ts";
 import { ensure } from "./invariants.ts";
 
@@ -54,7 +58,10 @@ function disturb(cluster: Cluster, isAllowed: readonly boolean[]): void {
     case 4: {
       if (!isAllowed[3]) return;
       const left = names.filter(() => random.whole(2) === 0);
-      cluster.partition(left, names.filter((name) => !left.includes(name)));
+      cluster.partition(
+        left,
+        names.filter((name) => !left.includes(name)),
+      );
       return;
     }
     case 5:
@@ -81,7 +88,8 @@ function disturb(cluster: Cluster, isAllowed: readonly boolean[]): void {
       cluster.read(leader);
       return;
     default:
-      for (let i = random.whole(6); i >= 0; i--) cluster.propose(random.whole(4) === 0 ? anybody : leader, random.whole(40));
+      for (let i = random.whole(6); i >= 0; i--)
+        cluster.propose(random.whole(4) === 0 ? anybody : leader, random.whole(40));
   }
 }
 

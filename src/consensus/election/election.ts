@@ -218,18 +218,23 @@ export class Election {
     const freshUntil = now + this.#options.electionTimeoutMs;
     const role = this.#role;
     const known = role.role === "follower" && role.leader?.replica === leader ? role.leader : null;
-    if (known === null) {
-      this.#follow({
-        replica: leader,
-        until: freshUntil,
-        refuseUntil: authoritative ? freshUntil : now,
-        vouched: false,
-      });
+    if (known !== null) {
+      known.until = Math.max(known.until, freshUntil);
+      // A leader without a quorum is followed, but is no reason to refuse somebody who has one.
+      known.refuseUntil = authoritative ? Math.max(known.refuseUntil, freshUntil) : now;
       return true;
     }
-    known.until = Math.max(known.until, freshUntil);
-    // A leader without a quorum is followed, but is no reason to refuse somebody who has one.
-    known.refuseUntil = authoritative ? Math.max(known.refuseUntil, freshUntil) : now;
+    const believed = {
+      replica: leader,
+      until: freshUntil,
+      refuseUntil: authoritative ? freshUntil : now,
+      vouched: false,
+    };
+    this.#attempt = 0;
+    this.#lastLeader = leader;
+    this.#role = { role: "follower", leader: believed };
+    const voucher = this.#voucher;
+    if (voucher !== null && voucher.leader === leader && voucher.term === term) this.#trust(now, believed, voucher);
     return true;
   }
 
@@ -249,11 +254,8 @@ export class Election {
     if (event.leader === this.#options.self) return true;
     if (!this.heardLeader(now, event.leader, event.term, event.authoritative)) return false;
     assert(this.#role.role === "follower" && this.#role.leader !== null, "who is vouched for is followed");
-    const leader = this.#role.leader;
     this.#voucher = event;
-    leader.vouched = true;
-    leader.until = Math.max(leader.until, this.#options.peers.heardUntil(event.leader));
-    leader.refuseUntil = event.authoritative ? leader.until : now;
+    this.#trust(now, this.#role.leader, event);
     return true;
   }
 
@@ -413,17 +415,26 @@ export class Election {
   #failed(now: number): void {
     const voucher = this.#voucher;
     this.#leaderless(now, "failed");
-    if (voucher?.term === this.#term) this.vouched(now, voucher);
+    if (voucher === null) return;
+    if (voucher.term === this.#term) this.vouched(now, voucher);
+    else this.#tellTerm(voucher.leader);
+  }
+
+  /** A leader of a term that is over has to know: it would go on refusing this replica, which can't follow it any more. */
+  #tellTerm(leader: ReplicaId): void {
+    const { effects, group, self } = this.#options;
+    effects.send({ type: "stale", group, from: self, to: leader, term: this.#term });
   }
 
   #forgetVoucherOf(leader: ReplicaId): void {
     if (this.#voucher?.leader === leader) this.#voucher = null;
   }
 
-  #follow(leader: Believed): void {
-    this.#attempt = 0;
-    this.#lastLeader = leader.replica;
-    this.#role = { role: "follower", leader };
+  /** From here on its server's heartbeats say how long it is believed. */
+  #trust(now: number, leader: Believed, voucher: Vouched): void {
+    leader.vouched = true;
+    leader.until = Math.max(leader.until, this.#options.peers.heardUntil(voucher.leader));
+    leader.refuseUntil = voucher.authoritative ? leader.until : now;
   }
 
   #leaderless(now: number, cause: Situation["cause"]): void {
