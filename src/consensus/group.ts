@@ -272,7 +272,9 @@ export class Group {
   /** An answer to this leader, of this term: it shows too that who answers hears it. */
   #leadsFor(now: number, message: Message): boolean {
     if (!this.#election.observe(now, message.term) || !this.#election.leads) return false;
+    const wasReachable = this.#peers.isReachable(message.from);
     this.#peers.answered(message.from, now + this.#options.settings.electionTimeoutMs);
+    if (!wasReachable) this.#leading?.reachable(now, message.from);
     return true;
   }
 

@@ -152,6 +152,16 @@ export class Cluster {
     this.start(name);
   }
 
+  /** Some of its entries can't be read any more, the last one excepted; found when it starts. */
+  damage(name: string): void {
+    const { durable } = this.server(name).disk;
+    const count = durable.entries.length - 1;
+    if (this.server(name).group !== null || count < 1 || durable.damaged.length > 0) return;
+    const first = durable.baseIndex + 1 + this.random.whole(count);
+    const last = first + this.random.whole(durable.lastIndex - first);
+    durable.damaged = [{ first: logIndex(first), last: logIndex(last) }];
+  }
+
   /** Its disk is gone; it comes back as somebody else. */
   wipe(name: string): void {
     this.crash(name);
@@ -334,9 +344,22 @@ export class Cluster {
   #perform(server: Server, effect: GroupEffect): void {
     const life = server.life;
     switch (effect.type) {
+      case "repair": {
+        // Storage compares with the chain of what stands behind: what was there must come back, and nothing else.
+        const { entries, ticket } = effect;
+        const isSame = entries.every(({ index, term }) => server.disk.memory.termAt(index) === term);
+        if (!isSame) {
+          this.#after(1, () => {
+            if (server.life === life) this.step(server, { type: "repair-failed", ticket });
+          });
+          return;
+        }
+        server.disk.write(effect);
+        this.#flush(server);
+        return;
+      }
       case "persist-vote":
       case "append":
-      case "repair":
         server.disk.write(effect);
         this.#flush(server);
         return;
@@ -353,7 +376,8 @@ export class Cluster {
         server.committed = effect.through;
         while (server.applied < effect.through) {
           const entry = server.disk.memory.entryAt(server.applied + 1);
-          ensure(entry !== null, `${server.replica} applies what it has not`);
+          const isSound = server.disk.memory.soundThrough > server.applied;
+          ensure(entry !== null && isSound, `${server.replica} applies what it has not`);
           this.invariants.applied(server.replica, ++server.applied, entry);
         }
         return;
@@ -570,7 +594,7 @@ function isBefore(left: Task, right: Task): boolean {
 
 function readEntries(server: Server, first: number, last: number, bytesMax: number): Entry[] | null {
   const image = server.disk.memory;
-  if (first <= image.baseIndex || first > image.lastIndex) return null;
+  if (first <= image.baseIndex || first > image.lastIndex || last > image.soundThrough) return null;
   const found: Entry[] = [];
   let bytes = 0;
   for (let index = first; index <= last; index++) {

@@ -29,6 +29,8 @@ export function randomLife(seed: number, trace: string[] | null = null): Cluster
   if (random.whole(2) === 0) weather.lateMs = random.whole(400);
   weather.flushMs = 1 + random.whole(20);
   const isAllowed = Array.from({ length: 8 }, () => random.whole(2) === 0);
+  // With two voters a damaged log that is the longer one can't be outvoted: that needs a word of the operator.
+  if (servers < 3 || isAllowed[4] === true) isAllowed[7] = false;
   const steps = 20 + random.whole(40);
   for (let i = 0; i < steps; i++) {
     disturb(cluster, isAllowed);
@@ -49,6 +51,8 @@ function disturb(cluster: Cluster, isAllowed: readonly boolean[]): void {
       return;
     case 1:
     case 2:
+      // Damage at one server at most: what two have lost nobody may have any more.
+      if (isAllowed[7]) cluster.damage(names[0]!);
       for (const name of names) if (random.whole(2) === 0) cluster.start(name);
       return;
     case 3:

@@ -199,7 +199,8 @@ export class Following {
 
   #commitThrough(told: LogIndex): void {
     const { log, effects } = this.#options;
-    const through = told < this.#verified ? told : this.#verified;
+    // A damaged entry can't be applied before it is repaired, whoever has decided it.
+    const through = logIndex(Math.min(told, this.#verified, log.damage.first - 1));
     if (through <= log.commit) return;
     log.commitThrough(through);
     effects.push({ type: "committed", through });
