@@ -65,7 +65,8 @@ export class Following {
     this.#follow(message.from, message.term, message.session);
     const { log, effects } = this.#options;
     const { snapshot } = message;
-    if (snapshot.index <= log.commit || log.termAt(snapshot.index) === snapshot.term) {
+    const isHere = log.termAt(snapshot.index) === snapshot.term && log.damage.first > snapshot.index;
+    if (snapshot.index <= log.commit || isHere) {
       // It is here already: up to there the log is the leader's, for a snapshot is of committed entries.
       this.#verified = logIndex(Math.max(this.#verified, Math.min(snapshot.index, log.lastIndex)));
       this.#commitThrough(snapshot.index);
