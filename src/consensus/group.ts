@@ -254,7 +254,7 @@ export class Group {
         this.#repair.asked(message, this.#reads.nextContext());
         return;
       case "repair-answer":
-        this.#repair.answered(message.entries);
+        this.#repair.answered(now, message);
         return;
       default:
         unreachable(message);

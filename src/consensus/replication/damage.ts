@@ -30,6 +30,11 @@ export class Damage {
     return false;
   }
 
+  /** The last entry of the damaged range that holds `index`. */
+  endOf(index: number): LogIndex {
+    return logIndex(this.#ranges.find(({ first, last }) => index >= first && index <= last)?.last ?? index);
+  }
+
   repaired(index: LogIndex): void {
     this.#ranges = this.#ranges.flatMap(({ first, last }) => {
       if (index < first || index > last) return [{ first, last }];

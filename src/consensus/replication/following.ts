@@ -42,8 +42,7 @@ export class Following {
       return;
     }
     const from = isBehindCommit ? Math.min(entries.length, log.commit - previousIndex) : 0;
-    this.#take(entries, from);
-    const last = logIndex(previousIndex + entries.length);
+    const last = this.#take(entries, from, logIndex(previousIndex + entries.length));
     if (last > this.#verified) this.#verified = last;
     this.#commitThrough(message.commit);
     this.#owesAck = true;
@@ -127,18 +126,18 @@ export class Following {
     return wasDamaged && log.damage.first === Infinity;
   }
 
-  /** Entries that may be the same as damaged ones. Storage proves it when it writes them. */
+  /**
+   * Entries for the whole first damaged range. They may be another branch's; storage proves by the chain of what stands
+   * behind them that they are the same, when it writes them.
+   */
   repair(entries: readonly Entry[]): void {
     const { log, effects } = this.#options;
-    const missing = entries.filter(
-      ({ index }) =>
-        log.damage.holds(index) &&
-        !this.#repairs.some((repair) => repair.entries.some((entry) => entry.index === index)),
-    );
-    if (missing.length === 0) return;
+    const first = entries[0]!.index;
+    assert(log.damage.holds(first) && log.damage.endOf(first) === entries.at(-1)!.index, "not a whole damaged range");
+    if (this.#repairs.some((repair) => repair.entries[0]!.index === first)) return;
     const ticket = effects.nextTicket();
-    this.#repairs.push({ ticket, entries: missing });
-    effects.push({ type: "repair", entries: missing, ticket });
+    this.#repairs.push({ ticket, entries });
+    effects.push({ type: "repair", entries, ticket });
   }
 
   repairFailed(ticket: number): void {
@@ -152,32 +151,35 @@ export class Following {
     this.#leader = { replica, term: ofTerm, session };
   }
 
-  /** Writes what is not in the log, from entry `from` on; what is of another term there goes first. */
-  #take(entries: readonly Entry[], from: number): void {
+  /**
+   * Writes what is not in the log, from entry `from` on; what is of another term there goes first. Answers up to where
+   * the log is the leader's now: `last`, unless the entries end where the log is damaged.
+   */
+  #take(entries: readonly Entry[], from: number, last: LogIndex): LogIndex {
     const { log } = this.#options;
-    const sound: Entry[] = [];
     let at = from;
     // How many entries right before `at` stand in damaged places.
     let unproven = 0;
     for (; at < entries.length; at++) {
-      const entry = entries[at]!;
-      if (entry.index > log.lastIndex) break;
-      if (log.damage.holds(entry.index)) {
-        sound.push(entry);
-        unproven++;
-        continue;
-      }
-      if (log.termAt(entry.index) !== entry.term) {
+      const { index, term: ofTerm } = entries[at]!;
+      if (index > log.lastIndex) break;
+      const isDamaged = log.damage.holds(index);
+      if (isDamaged ? ofTerm > log.termAtMost(index) : log.termAt(index) !== ofTerm) {
         // What is damaged right before a conflict may be of the same lost branch: it is written anew along with it.
         at -= unproven;
-        sound.length -= unproven;
         this.#truncate(entries[at]!.index);
         break;
       }
-      unproven = 0;
+      if (isDamaged) unproven++;
+      // The same index and term: all before is the same too (Raft paper 5.3), the damaged entries included.
+      else if (unproven > 0) {
+        this.repair(entries.slice(at - unproven, at));
+        unproven = 0;
+      }
     }
-    if (sound.length > 0) this.repair(sound);
-    if (at < entries.length) this.#append(at === 0 ? entries : entries.slice(at));
+    if (at === entries.length) return logIndex(last - unproven);
+    this.#append(at === 0 ? entries : entries.slice(at));
+    return last;
   }
 
   #truncate(from: LogIndex): void {
@@ -185,9 +187,7 @@ export class Following {
     assert(from > this.#verified, "the leader contradicts itself");
     log.truncate(from);
     history.truncated(from);
-    this.#repairs = this.#repairs
-      .map(({ ticket, entries }) => ({ ticket, entries: entries.filter(({ index }) => index < from) }))
-      .filter(({ entries }) => entries.length > 0);
+    this.#repairs = this.#repairs.filter(({ entries }) => entries.at(-1)!.index < from);
   }
 
   #append(entries: readonly Entry[]): void {

@@ -87,6 +87,11 @@ export class Log {
     return this.#runs.at(index);
   }
 
+  /** The term that a damaged entry can have had at most: that of the next sound one, for terms never go back. */
+  termAtMost(damaged: LogIndex): Term {
+    return this.#runs.at(logIndex(this.damage.endOf(damaged) + 1));
+  }
+
   /**
    * The last place, at or before `index`, where this log and one that has `term` at `index` may agree: the entry there
    * is of that term or an earlier one.

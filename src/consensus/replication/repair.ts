@@ -1,6 +1,7 @@
 import type { Entry } from "../../base/entry.ts";
+import { logIndex } from "../../base/ids.ts";
 import { membersOf } from "../configuration.ts";
-import type { RepairAsked } from "../messages.ts";
+import type { RepairAnswer, RepairAsked } from "../messages.ts";
 import type { Following } from "./following.ts";
 import type { ReplicationOptions } from "./leading.ts";
 import type { ReplicaId } from "../replica.ts";
@@ -9,13 +10,18 @@ import type { ReplicaId } from "../replica.ts";
  * Fetches damaged entries from other replicas, with or without a leader: an entry is what it is by its index, its term
  * and the chain that storage checks, whoever has it.
  *
- * 1. while something is damaged somebody is asked, again and again
- * 2. whoever is asked answers with what it has, and promises nothing by it
+ * 1. while something is damaged somebody is asked, one after the other, again and again
+ * 2. a damaged range is repaired whole, from one source: only then can the chain prove anything
+ * 3. whoever is asked answers with what it has, and promises nothing by it
  */
 export class Repair {
   readonly #options: ReplicationOptions;
   readonly #following: Following;
   #askAt = Infinity;
+  /** Who is asked at present, by its place among the members, and what of the first damaged range it has sent. */
+  #turn = 0;
+  #source: ReplicaId | null = null;
+  #gathered: Entry[] = [];
   /** Who is waiting for what was asked of storage, by context. */
   readonly #asking = new Map<number, ReplicaId>();
 
@@ -28,20 +34,35 @@ export class Repair {
     return this.#askAt;
   }
 
-  /** After recovery, and whenever `dueAt` has come. */
+  /** After recovery, and whenever `dueAt` has come: who has not answered is not asked again before the others. */
   tick(now: number): void {
-    const { log, history, effects, group, self, peers, settings } = this.#options;
-    const range = log.damage.firstRange;
-    if (range === null) {
+    const { log, history, peers, self, settings } = this.#options;
+    this.#gathered = [];
+    if (log.damage.firstRange === null) {
       this.#askAt = Infinity;
       return;
     }
     this.#askAt = now + settings.resendAfterMs;
-    for (const to of membersOf(history.current)) {
-      if (to === self || !peers.isReachable(to)) continue;
-      // The term says nothing here and binds nobody.
-      effects.send({ type: "repair-asked", group, from: self, to, term: log.baseTerm, ...range });
-    }
+    const others = membersOf(history.current).filter((member) => member !== self && peers.isReachable(member));
+    this.#source = others.length === 0 ? null : others[this.#turn++ % others.length]!;
+    this.#ask();
+  }
+
+  #ask(): void {
+    const { log, effects, group, self } = this.#options;
+    const range = log.damage.firstRange;
+    if (range === null || this.#source === null) return;
+    const first = logIndex(range.first + this.#gathered.length);
+    // The term says nothing here and binds nobody.
+    effects.send({
+      type: "repair-asked",
+      group,
+      from: self,
+      to: this.#source,
+      term: log.baseTerm,
+      first,
+      last: range.last,
+    });
   }
 
   asked(message: RepairAsked, context: number): void {
@@ -67,8 +88,20 @@ export class Repair {
     return true;
   }
 
-  answered(entries: readonly Entry[]): void {
-    this.#following.repair(entries);
+  answered(now: number, message: RepairAnswer): void {
+    const { log, settings } = this.#options;
+    const range = log.damage.firstRange;
+    if (range === null || message.from !== this.#source) return;
+    for (const entry of message.entries) {
+      if (entry.index === range.first + this.#gathered.length && entry.index <= range.last) this.#gathered.push(entry);
+    }
+    this.#askAt = now + settings.resendAfterMs;
+    if (this.#gathered.at(-1)?.index !== range.last) {
+      this.#ask();
+      return;
+    }
+    this.#following.repair(this.#gathered);
+    this.#gathered = [];
   }
 
   #answer(to: ReplicaId, entries: readonly Entry[]): void {
