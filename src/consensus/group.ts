@@ -129,14 +129,14 @@ export class Group {
         const { term, votedFor } = this.#options.memory;
         const damaged = this.#log.damage.first < Infinity;
         this.#election.recover(now, { term, votedFor, configuration: this.#configuration, damaged });
-        this.#repair.tick(now);
+        this.#repair.tick(now, this.#election.term);
         return;
       }
       case "tick":
         this.#election.tick(now);
         if (this.#election.leads) leading?.tick(now);
         if (this.#handover !== null && now >= this.#handover.until) this.#handover = null;
-        if (now >= this.#repair.dueAt) this.#repair.tick(now);
+        if (now >= this.#repair.dueAt) this.#repair.tick(now, this.#election.term);
         return;
       case "received":
         if (event.message.to === this.#options.self && event.message.group === this.#options.group) {
@@ -251,7 +251,7 @@ export class Group {
         this.#reads.answered(message);
         return;
       case "repair-asked":
-        this.#repair.asked(message, this.#reads.nextContext());
+        this.#repair.asked(message, election.term, this.#reads.nextContext());
         return;
       case "repair-answer":
         this.#repair.answered(now, message);

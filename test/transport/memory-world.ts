@@ -1,7 +1,8 @@
+import type { Clock } from "../../src/base/clock.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { type Millis, millis, type Timestamp } from "../../src/base/units.ts";
 import type { PeerStream, PeerStreamReceiver, StreamEnd } from "../../src/transport/peer-stream.ts";
-import type { PeerHost, PeerWorld } from "./peer-world.ts";
+import { mortalClock, type PeerHost, type PeerWorld } from "./peer-world.ts";
 
 interface Task {
   readonly at: number;
@@ -34,21 +35,40 @@ export class MemoryWorld implements PeerWorld {
   }
 
   host(name: string, secret = "one secret"): PeerHost {
-    return {
-      clock: {
-        now: () => this.now,
-        wall: () => this.#now as Timestamp,
-        after: (delay, task) => {
-          const asked = this.ask(delay, task);
-          return { cancel: () => void (asked.isOff = true) };
-        },
-        defer: (task) => void this.ask(0, task),
+    let isAlive = true;
+    const streams: PeerStream[] = [];
+    const clock: Clock = {
+      now: () => this.now,
+      wall: () => this.#now as Timestamp,
+      after: (delay, task) => {
+        const asked = this.ask(delay, task);
+        return { cancel: () => void (asked.isOff = true) };
       },
+      defer: (task) => void this.ask(0, task),
+    };
+    return {
+      clock: mortalClock(clock, () => isAlive),
       random: this.random,
-      dialler: { dial: ({ host }) => this.#dial(name, host, secret) },
-      listen: (accept) => {
+      dialler: {
+        dial: ({ host }) => {
+          const stream = this.#dial(name, host, secret);
+          streams.push(stream);
+          return stream;
+        },
+      },
+      listen: (onStream) => {
+        const accept = (stream: PeerStream): void => {
+          streams.push(stream);
+          onStream(stream);
+        };
         this.#listeners.set(name, { accept, secret });
         return Promise.resolve({ host: name, port: 1 });
+      },
+      crash: () => {
+        isAlive = false;
+        this.#listeners.delete(name);
+        for (const stream of streams) stream.destroy();
+        return Promise.resolve();
       },
       stopListening: () => {
         this.#listeners.delete(name);
@@ -59,34 +79,38 @@ export class MemoryWorld implements PeerWorld {
 
   ask(delay: number, task: () => void): Task {
     const asked = { at: this.#now + delay, order: this.#order++, task, isOff: false };
-    this.#tasks.push(asked);
+    // The next one is the last: whatever is due no later stands behind.
+    let [low, high] = [0, this.#tasks.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#tasks[middle]!.at > asked.at) low = middle + 1;
+      else high = middle;
+    }
+    this.#tasks.splice(low, 0, asked);
     return asked;
   }
 
   /** The next thing happens. False: nothing is left. */
   step(): boolean {
-    let best: Task | null = null;
-    for (const task of this.#tasks) {
-      if (best === null || task.at < best.at || (task.at === best.at && task.order < best.order)) best = task;
-    }
-    if (best === null) return false;
-    this.#tasks = this.#tasks.filter((task) => task !== best);
-    this.#now = Math.max(this.#now, best.at);
-    if (!best.isOff) best.task();
+    const next = this.#tasks.pop();
+    if (next === undefined) return false;
+    this.#now = Math.max(this.#now, next.at);
+    if (!next.isOff) next.task();
     return true;
   }
 
-  until(done: () => boolean): Promise<void> {
+  async until(done: () => boolean): Promise<void> {
     for (let steps = 0; !done(); steps++) {
-      if (steps > 200_000 || !this.step()) throw new Error(`it did not come to that in ${steps} steps`);
+      if (steps > 100_000 || !this.step()) throw new Error(`it did not come to that in ${steps} steps`);
+      // What waits for a promise goes on.
+      await Promise.resolve();
     }
-    return Promise.resolve();
   }
 
   /** Everything that is due within this time. */
   pass(forMs: number): void {
     const until = this.#now + forMs;
-    while (this.#tasks.some((task) => task.at <= until)) this.step();
+    while ((this.#tasks.at(-1)?.at ?? Infinity) <= until) this.step();
     this.#now = until;
   }
 
@@ -150,7 +174,7 @@ class MemoryEnd implements PeerStream {
   write(pieces: readonly Uint8Array[]): void {
     if (this.isOver || this.#hasEnded) return;
     for (const piece of pieces) {
-      const size = this.#chopped ? 1 + this.#world.random.whole(Math.min(1_000, piece.length)) : piece.length;
+      const size = this.#chopped ? 300 + this.#world.random.whole(3_000) : piece.length;
       for (let at = 0; at < piece.length; at += size) this.#send(piece.slice(at, at + size));
     }
   }

@@ -21,6 +21,21 @@ export interface PeerHost {
   listen(onStream: (stream: PeerStream) => void): Promise<PeerAddress>;
   /** Nobody listens there any more; streams stay. */
   stopListening(): Promise<void>;
+  /** The process dies: nothing of it runs any more, nobody listens, and its streams are reset. */
+  crash(): Promise<void>;
+}
+
+/** A clock whose tasks die with its process. */
+export function mortalClock(clock: Clock, isAlive: () => boolean): Clock {
+  const whileAlive = (task: () => void) => (): void => {
+    if (isAlive()) task();
+  };
+  return {
+    now: () => clock.now(),
+    wall: () => clock.wall(),
+    after: (delay, task) => clock.after(delay, whileAlive(task)),
+    defer: (task) => clock.defer(whileAlive(task)),
+  };
 }
 
 /** What one stream told. */

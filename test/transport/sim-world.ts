@@ -51,6 +51,10 @@ export function simWorld(seed: number): PeerWorld & { readonly network: Network;
           listener = network.listen(host, port, (stream) => onStream(simPeerStream(stream)));
           return Promise.resolve({ host: name, port });
         },
+        crash: () => {
+          host.crash("killed");
+          return Promise.resolve();
+        },
         stopListening: () => {
           listener?.close();
           return Promise.resolve();

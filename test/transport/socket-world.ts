@@ -5,7 +5,7 @@ import { nodePeerDialler } from "../../src/platform/node/peer-dialler.ts";
 import { defaultPeerListenerLimits, listenForPeers, type PeerListener } from "../../src/platform/node/peer-listener.ts";
 import { secretBytesMin } from "../../src/platform/node/peer-secret.ts";
 import type { PeerStream } from "../../src/transport/peer-stream.ts";
-import type { PeerHost, PeerWorld } from "./peer-world.ts";
+import { mortalClock, type PeerHost, type PeerWorld } from "./peer-world.ts";
 
 const secrets = new Map<string, Uint8Array>();
 
@@ -32,13 +32,16 @@ export function socketWorld(): PeerWorld {
       const secret = secretCalled(secretName);
       const dialler = nodePeerDialler({ secret });
       let own: PeerListener | null = null;
+      let isAlive = true;
+      const ownStreams: PeerStream[] = [];
       return {
-        clock: nodeClock(),
+        clock: mortalClock(nodeClock(), () => isAlive),
         random: nodeRandom(),
         dialler: {
           dial: (address) => {
             const stream = dialler.dial(address);
             streams.push(stream);
+            ownStreams.push(stream);
             return stream;
           },
         },
@@ -50,12 +53,18 @@ export function socketWorld(): PeerWorld {
             limits: defaultPeerListenerLimits,
             onStream: (stream) => {
               streams.push(stream);
+              ownStreams.push(stream);
               onStream(stream);
             },
             onTurnedAway: () => undefined,
           });
           listeners.push(own);
           return { host: own.host, port: own.port };
+        },
+        crash: async () => {
+          isAlive = false;
+          for (const stream of ownStreams) stream.destroy();
+          await own?.close();
         },
         stopListening: async () => {
           await own?.close();

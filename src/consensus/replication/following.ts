@@ -140,6 +140,23 @@ export class Following {
     effects.push({ type: "repair", entries, ticket });
   }
 
+  /**
+   * Entries from the start of the first damaged range on, as the leader of `ofTerm` has them, sent for a repair. When
+   * the last of them is of a later term than anything that can have stood there, what is damaged is a branch that this
+   * leader's log has lost, and makes way as at any conflict. Answers whether it did.
+   */
+  replaceLost(from: ReplicaId, ofTerm: Term, entries: readonly Entry[]): boolean {
+    const { log } = this.#options;
+    const [first, last] = [entries[0]!, entries.at(-1)!];
+    const isFromLeader = this.#leader?.replica === from && this.#leader.term === ofTerm;
+    if (!isFromLeader || this.#verified < first.index - 1 || last.term <= log.termAtMost(last.index)) return false;
+    this.#truncate(first.index);
+    this.#append(entries);
+    this.#verified = last.index;
+    this.#owesAck = true;
+    return true;
+  }
+
   repairFailed(ticket: number): void {
     this.#repairs = this.#repairs.filter((repair) => repair.ticket !== ticket);
   }

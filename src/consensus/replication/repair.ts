@@ -1,5 +1,5 @@
 import type { Entry } from "../../base/entry.ts";
-import { logIndex } from "../../base/ids.ts";
+import { logIndex, type Term } from "../../base/ids.ts";
 import { membersOf } from "../configuration.ts";
 import type { RepairAnswer, RepairAsked } from "../messages.ts";
 import type { Following } from "./following.ts";
@@ -18,6 +18,7 @@ export class Repair {
   readonly #options: ReplicationOptions;
   readonly #following: Following;
   #askAt = Infinity;
+  #term: Term;
   /** Who is asked at present, by its place among the members, and what of the first damaged range it has sent. */
   #turn = 0;
   #source: ReplicaId | null = null;
@@ -28,6 +29,7 @@ export class Repair {
   constructor(options: ReplicationOptions, following: Following) {
     this.#options = options;
     this.#following = following;
+    this.#term = options.log.lastTerm;
   }
 
   get dueAt(): number {
@@ -35,7 +37,8 @@ export class Repair {
   }
 
   /** After recovery, and whenever `dueAt` has come: who has not answered is not asked again before the others. */
-  tick(now: number): void {
+  tick(now: number, term: Term): void {
+    this.#term = term;
     const { log, history, peers, self, settings } = this.#options;
     this.#gathered = [];
     if (log.damage.firstRange === null) {
@@ -53,19 +56,19 @@ export class Repair {
     const range = log.damage.firstRange;
     if (range === null || this.#source === null) return;
     const first = logIndex(range.first + this.#gathered.length);
-    // The term says nothing here and binds nobody.
     effects.send({
       type: "repair-asked",
       group,
       from: self,
       to: this.#source,
-      term: log.baseTerm,
+      term: this.#term,
       first,
       last: range.last,
     });
   }
 
-  asked(message: RepairAsked, context: number): void {
+  asked(message: RepairAsked, term: Term, context: number): void {
+    this.#term = term;
     const { log, effects, settings } = this.#options;
     const last = message.last < log.lastIndex ? message.last : log.lastIndex;
     if (message.first <= log.baseIndex || message.first > last || log.damage.first <= last) return;
@@ -96,6 +99,11 @@ export class Repair {
       if (entry.index === range.first + this.#gathered.length && entry.index <= range.last) this.#gathered.push(entry);
     }
     this.#askAt = now + settings.resendAfterMs;
+    if (this.#gathered.length === 0) return;
+    if (this.#following.replaceLost(message.from, message.term, this.#gathered)) {
+      this.#gathered = [];
+      return;
+    }
     if (this.#gathered.at(-1)?.index !== range.last) {
       this.#ask();
       return;
@@ -105,8 +113,8 @@ export class Repair {
   }
 
   #answer(to: ReplicaId, entries: readonly Entry[]): void {
-    const { effects, group, self, log } = this.#options;
-    effects.send({ type: "repair-answer", group, from: self, to, term: log.baseTerm, entries });
+    const { effects, group, self } = this.#options;
+    effects.send({ type: "repair-answer", group, from: self, to, term: this.#term, entries });
   }
 }
 
