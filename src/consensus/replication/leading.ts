@@ -373,8 +373,8 @@ export class Leading {
     }
     const previousIndex = logIndex(progress.next - 1);
     const previousTerm = log.termAt(previousIndex);
-    if (previousTerm === null) {
-      // The log was let go beyond what was on its way: only a snapshot helps if that was lost.
+    if (previousTerm === null || progress.matched < log.baseIndex) {
+      // The log was let go beyond what it has confirmed: only a snapshot helps if what was on its way is lost.
       progress.becomeProbe(logIndex(progress.matched + 1));
       this.#send(now, progress);
       return;

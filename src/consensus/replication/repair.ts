@@ -23,6 +23,8 @@ export class Repair {
   #turn = 0;
   #source: ReplicaId | null = null;
   #gathered: Entry[] = [];
+  /** The term of who sent it then. */
+  #gatheredIn: Term | null = null;
   /** Who is waiting for what was asked of storage, by context. */
   readonly #asking = new Map<number, ReplicaId>();
 
@@ -95,6 +97,9 @@ export class Repair {
     const { log, settings } = this.#options;
     const range = log.damage.firstRange;
     if (range === null || message.from !== this.#source) return;
+    // Its log may have become another in a later term: what does not go together is begun anew.
+    if (message.term !== this.#gatheredIn) this.#gathered = [];
+    this.#gatheredIn = message.term;
     for (const entry of message.entries) {
       if (entry.index === range.first + this.#gathered.length && entry.index <= range.last) this.#gathered.push(entry);
     }
