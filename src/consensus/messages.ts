@@ -161,8 +161,12 @@ export interface RepairAsked extends Envelope {
   readonly last: LogIndex;
 }
 
-/** What of it the sender has; whether they are the same entries the receiver's storage proves by their chain. */
+/**
+ * What of it the sender has; whether they are the same entries the receiver's storage proves by their chain. What it has
+ * let go is in its snapshot.
+ */
 export interface RepairAnswer extends Envelope {
   readonly type: "repair-answer";
   readonly entries: readonly Entry[];
+  readonly snapshot: Snapshot | null;
 }

@@ -23,7 +23,6 @@ export class Following {
   #acknowledged = -1;
   /** The snapshot that was asked for. */
   #wanted: Snapshot | null = null;
-  #wantedTerm = term(0);
   #repairs: { ticket: number; entries: readonly Entry[] }[] = [];
 
   constructor(options: ReplicationOptions) {
@@ -62,7 +61,7 @@ export class Following {
   /** The leader's log begins behind what is needed next. */
   offered(message: SnapshotOffer, termTicket: number): void {
     this.#follow(message.from, message.term, message.session);
-    const { log, effects } = this.#options;
+    const { log } = this.#options;
     const { snapshot } = message;
     const isHere = log.termAt(snapshot.index) === snapshot.term && log.damage.first > snapshot.index;
     if (snapshot.index <= log.commit || isHere) {
@@ -74,10 +73,15 @@ export class Following {
       this.#acknowledge(termTicket, logIndex(0));
       return;
     }
-    if (this.#wanted !== null && this.#wanted.index >= snapshot.index && this.#wantedTerm === message.term) return;
+    this.wants(snapshot, message.from);
+  }
+
+  /** A snapshot of committed entries would help, whoever has it. */
+  wants(snapshot: Snapshot, from: ReplicaId): void {
+    if (snapshot.index <= this.#options.log.commit) return;
+    if (this.#wanted !== null && this.#wanted.index >= snapshot.index) return;
     this.#wanted = snapshot;
-    this.#wantedTerm = message.term;
-    effects.push({ type: "snapshot-wanted", snapshot, from: message.from });
+    this.#options.effects.push({ type: "snapshot-wanted", snapshot, from });
   }
 
   /** The state behind `snapshot.index` is here. Answers whether the log begins behind it now. */

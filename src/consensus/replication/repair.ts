@@ -1,7 +1,7 @@
 import type { Entry } from "../../base/entry.ts";
 import { logIndex, type Term } from "../../base/ids.ts";
 import { membersOf } from "../configuration.ts";
-import type { RepairAnswer, RepairAsked } from "../messages.ts";
+import type { RepairAnswer, RepairAsked, Snapshot } from "../messages.ts";
 import type { Following } from "./following.ts";
 import type { ReplicationOptions } from "./leading.ts";
 import type { ReplicaId } from "../replica.ts";
@@ -71,12 +71,18 @@ export class Repair {
 
   asked(message: RepairAsked, term: Term, context: number): void {
     this.#term = term;
-    const { log, effects, settings } = this.#options;
+    const { log, history, effects, settings } = this.#options;
+    if (message.first <= log.baseIndex) {
+      const { index, configuration } = history.at(log.baseIndex);
+      const snapshot = { index: log.baseIndex, term: log.baseTerm, configuration, configurationIndex: index };
+      this.#answer(message.from, [], snapshot);
+      return;
+    }
     const last = message.last < log.lastIndex ? message.last : log.lastIndex;
-    if (message.first <= log.baseIndex || message.first > last || log.damage.first <= last) return;
+    if (message.first > last || log.damage.first <= last) return;
     const entries = log.tail.slice(message.first, last, settings.appendBytesMax);
     if (entries !== null) {
-      this.#answer(message.from, entries);
+      this.#answer(message.from, entries, null);
       return;
     }
     if (this.#asking.size >= asksMax) return;
@@ -89,7 +95,7 @@ export class Repair {
     const to = this.#asking.get(context);
     if (to === undefined) return false;
     this.#asking.delete(context);
-    if (entries !== null) this.#answer(to, entries);
+    if (entries !== null) this.#answer(to, entries, null);
     return true;
   }
 
@@ -97,6 +103,10 @@ export class Repair {
     const { log, settings } = this.#options;
     const range = log.damage.firstRange;
     if (range === null || message.from !== this.#source) return;
+    if (message.snapshot !== null) {
+      this.#following.wants(message.snapshot, message.from);
+      return;
+    }
     // Its log may have become another in a later term: what does not go together is begun anew.
     if (message.term !== this.#gatheredIn) this.#gathered = [];
     this.#gatheredIn = message.term;
@@ -117,9 +127,9 @@ export class Repair {
     this.#gathered = [];
   }
 
-  #answer(to: ReplicaId, entries: readonly Entry[]): void {
+  #answer(to: ReplicaId, entries: readonly Entry[], snapshot: Snapshot | null): void {
     const { effects, group, self } = this.#options;
-    effects.send({ type: "repair-answer", group, from: self, to, term: this.#term, entries });
+    effects.send({ type: "repair-answer", group, from: self, to, term: this.#term, entries, snapshot });
   }
 }
 
