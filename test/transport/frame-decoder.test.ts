@@ -139,7 +139,7 @@ describe("cutting a stream into frames", () => {
           { maxLength: 8 },
         ),
         fc.array(fc.nat(400), { maxLength: 12 }),
-        fc.constantFrom("greeting", "linked") as fc.Arbitrary<"greeting" | "linked">,
+        fc.constantFrom<"greeting" | "linked">("greeting", "linked"),
         (parts, places, stage) => {
           const bytes = Buffer.concat(parts);
           const whole = decode([bytes], stage);

@@ -1,26 +1,24 @@
-import { connect } from "node:tls";
+import { connect, type ConnectionOptions } from "node:tls";
 
 import type { PeerDialler } from "../../transport/peer-stream.ts";
-import { derivePeerKey, peerTlsOptions } from "./peer-secret.ts";
+import { derivePeerKey, type PeerKey, peerTlsOptions } from "./peer-secret.ts";
 import { PeerSocket } from "./peer-socket.ts";
 
-/**
- * Dials other servers. A stream opens only towards a server that knows the secret: one that shows a certificate, however
- * good, is refused before a byte of the greeting is sent.
- */
-export function nodePeerDialler(options: { readonly secret: Uint8Array }): PeerDialler {
-  const { identity, key: psk } = derivePeerKey(options.secret);
+/** TLS as a dialler of servers speaks it. No certificate is good enough: there is no root, and no name that fits. */
+export function peerDialOptions({ identity, key: psk }: PeerKey): ConnectionOptions {
   return {
-    dial: ({ host, port }) => {
-      const socket = connect({
-        ...peerTlsOptions,
-        host,
-        port,
-        pskCallback: () => ({ psk, identity }),
-        // Asked only when the server chose a certificate, whoever has signed it: with the secret there is none.
-        checkServerIdentity: () => new Error("the server shows a certificate instead of knowing the cluster secret"),
-      });
-      return new PeerSocket(socket, `${host}:${port}`, "secureConnect");
-    },
+    ...peerTlsOptions,
+    ca: [],
+    pskCallback: () => ({ psk, identity }),
+    // Asked only when the other side chose a certificate instead of the key, whoever has signed it.
+    checkServerIdentity: () => new Error("the server shows a certificate instead of knowing the cluster secret"),
+  };
+}
+
+/** Dials other servers. A stream opens only towards one that knows the secret; nothing is sent to any other. */
+export function nodePeerDialler(options: { readonly secret: Uint8Array }): PeerDialler {
+  const tls = peerDialOptions(derivePeerKey(options.secret));
+  return {
+    dial: ({ host, port }) => new PeerSocket(connect({ ...tls, host, port }), `${host}:${port}`, "secureConnect"),
   };
 }
