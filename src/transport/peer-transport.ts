@@ -128,7 +128,8 @@ export class PeerTransport {
 
   /**
    * Hands over a frame: on the server's own link, or, for control and appends, through another server while that link is
-   * down or silent. What is taken goes out at the end of the turn.
+   * down or silent. What is taken goes out at the end of the turn. Between the two ways there is no order. `full` on the
+   * way through another is followed by that server's `room`.
    */
   send(to: NodeName, frame: SentFrame): SendOutcome {
     assert(frame.kind < ownKindsFrom, `kind ${frame.kind} is the transport's own`);
@@ -190,12 +191,12 @@ export class PeerTransport {
 
   /** In their order: what a call from inside the owner's answer brings about comes behind what is under way. */
   #perform(effects: readonly LinkEffect[]): void {
-    this.#effects.push(...effects);
+    for (const effect of effects) this.#effects.push(effect);
     if (this.#performing) return;
     this.#performing = true;
-    for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) {
-      this.#performOne(effect);
-    }
+    // The loop sees what is pushed while it runs.
+    for (const effect of this.#effects) this.#performOne(effect);
+    this.#effects = [];
     this.#performing = false;
     if (this.#stopped !== null && this.#links.connectionCount === 0) this.#stopped();
   }

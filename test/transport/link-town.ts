@@ -105,8 +105,9 @@ export class LinkTown {
   /** A stream that is dead for one side and stands for the other. */
   breakFor(citizen: Citizen, other: string): void {
     const connection = citizen.links.connectionOf(named(other))!;
-    citizen.out.get(connection)!.isOpen = false;
-    this.#reverse(citizen, connection)!.isOpen = false;
+    for (const channel of [citizen.out.get(connection), this.#reverse(citizen, connection)]) {
+      if (channel !== undefined) channel.isOpen = false;
+    }
     this.step(citizen, { type: "closed", now: this.now, connection, why: "reset" });
   }
 

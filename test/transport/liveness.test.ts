@@ -226,6 +226,11 @@ describe("a server that is slow itself", () => {
     for (let count = 0; count < 5; count++) watch.tickAfter(1_000);
     expect(watch.told()).toEqual(Array.from({ length: 5 }, () => "stalled"));
     expect(before).toBe(600);
+    // It lags by a second, so 1,580 ms are waited for, of which each stall counts as 100; then it does suspect.
+    for (let count = 0; count < 10; count++) watch.tickAfter(1_000);
+    expect(watch.told().filter((line) => line !== "stalled")).toEqual([]);
+    watch.tickAfter(1_000);
+    expect(watch.told()).toEqual(["stalled", "n2 suspected"]);
     const loop = new LoopWatch({ tickMs: millis(20), creditMsMax: millis(100) });
     let now = 0;
     let steps = 0;

@@ -95,6 +95,51 @@ describe("one link for each pair", () => {
     expect([...ends].sort(), "either side's dial may win").toEqual(["them", "us"]);
   });
 
+  test("[PEER13] through crashes, restarts and streams that only one side loses, one link comes to stand", () => {
+    const ups = { us: 0, them: 0 };
+    for (let seed = 0; seed < 500; seed++) {
+      const town = new LinkTown({ seed, limits: { redialMsMin: 20, redialMsMax: 60, greetWithinMs: 300 } });
+      const names = ["n1", "n2"] as const;
+      const all: Citizen[] = [];
+      const begin = (name: string): Citizen => {
+        const citizen = town.start(name);
+        all.push(citizen);
+        town.know(citizen, name === "n1" ? "n2" : "n1");
+        return citizen;
+      };
+      const citizens = [begin("n1"), begin("n2")];
+      for (let step = 0; step < 150; step++) {
+        const who = town.random.whole(2);
+        const citizen = citizens[who]!;
+        const other = names[1 - who]!;
+        const dice = town.random.whole(60);
+        if (dice === 0) {
+          // Half of the crashes nobody is told of.
+          if (town.random.whole(2) === 0) town.kill(citizen);
+          citizen.isRunning = false;
+          for (const channel of citizen.out.values()) channel.isOpen = false;
+          citizens[who] = begin(names[who]!);
+        } else if (dice === 1 && citizen.links.isLinked(named(other))) {
+          town.breakFor(citizen, other);
+        } else if (dice < 12) {
+          town.now = millis(town.now + town.random.whole(60));
+          town.step(citizen, { type: "tick", now: town.now });
+        } else if (dice < 20) {
+          town.send(citizen, other, { payload: number(step) });
+          town.flush(citizen);
+        } else {
+          town.deliverOne();
+        }
+      }
+      town.settle();
+      town.pass(1_500);
+      expectOneLink(citizens[0]!, citizens[1]!);
+      for (const citizen of all) expectAlternating(citizen);
+      for (const { dialledBy } of town.told(citizens[0]!, "up")) ups[dialledBy]++;
+    }
+    expect(Math.min(ups.us, ups.them)).toBeGreaterThan(50);
+  });
+
   test("[PEER12] a server that was started again replaces what its former run had", () => {
     const town = new LinkTown({ seed: 1 });
     const [one, two] = pair(town);

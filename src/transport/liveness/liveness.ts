@@ -56,7 +56,7 @@ interface Watched {
  * other server, only about what was heard.
  *
  * 1. a server is suspected only after `suspectAfterMs` of credited silence, and this server's own lag on top
- * 2. in a tick that follows a stall nobody is judged: what waits in the sockets is heard first
+ * 2. in the first tick that follows a stall nobody is judged: what waits in the sockets is heard first
  * 3. only a heartbeat newer than all of its run before brings a server back; a run that was followed by another is over
  * 4. `hears` names only those heard on their own link, so that no relay relies on a relay
  */
@@ -68,6 +68,7 @@ export class Liveness {
   readonly #watched = new Map<NodeName, Watched>();
   #beatAt: Millis | null = null;
   #number = 0;
+  #wasStalled = false;
 
   constructor(options: { readonly self: NodeName; readonly run: RunId; readonly timing: LivenessTiming }) {
     checkLivenessTiming(options.timing);
@@ -151,11 +152,14 @@ export class Liveness {
   /** Time has passed, and all that had arrived by now was handed over. */
   tick(now: Millis): LivenessEvent[] {
     const stalledMs = this.#loop.tick(now);
-    if (stalledMs > 0) return [{ type: "stalled", stalledMs }];
+    const isFirstStall = stalledMs > 0 && !this.#wasStalled;
+    this.#wasStalled = stalledMs > 0;
+    const events: LivenessEvent[] = stalledMs > 0 ? [{ type: "stalled", stalledMs }] : [];
+    // A server that is always late would else never judge; what waited for it was handed over since the tick before.
+    if (isFirstStall) return events;
     const { suspectAfterMs } = this;
     const { silentLinkMs } = this.#timing;
     const at = this.#loop.credited;
-    const events: LivenessEvent[] = [];
     for (const watched of this.#watched.values()) {
       events.push(...this.#step(watched, { type: "judge", at, suspectAfterMs }));
       const { isLinked, directAt, peer } = watched;
