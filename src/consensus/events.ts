@@ -41,7 +41,8 @@ export type GroupEvent =
 
 /**
  * What the servers' own heartbeats say about a peer, for all groups at once. Said when it changes: a time of Infinity
- * means until further notice. `peer` may be this replica itself, to say how its own disk is.
+ * means until further notice. A peer that comes back as another process was lost in between, however short it was, and
+ * that is to be said. `peer` may be this replica itself, to say how its own disk is.
  */
 export interface Liveness {
   readonly type: "liveness";
@@ -59,7 +60,8 @@ export interface Liveness {
 
 /**
  * The heartbeat of a server vouches that its replica leads this group in `term`; `authoritative` is whether it knows a
- * quorum behind it. Said when it changes, and again with `term` 0 when it does not vouch any more.
+ * quorum behind it. Said when it changes, and again with `term` 0 when it does not vouch any more. It stands until then,
+ * or until the leader is lost.
  */
 export interface Vouched {
   readonly type: "vouched";

@@ -51,7 +51,7 @@ export class Server {
   diskHangs = false;
   tickAt = Infinity;
   /** When a heartbeat of another server came last, and what it said. */
-  readonly heard = new Map<ReplicaId, { at: number; isLost: boolean; supports: boolean }>();
+  readonly heard = new Map<ReplicaId, { at: number; isLost: boolean; supports: boolean; life: number }>();
   readonly vouchers = new Map<ReplicaId, string>();
   readonly refusals: string[] = [];
 
@@ -490,9 +490,11 @@ export class Cluster {
       if (other === server || this.#chance(this.weather.dropPercent)) continue;
       this.#carry(server, other.name, (to) => {
         if (to.life === 0) return;
+        // Another process than before: the one before is lost.
+        if ((to.heard.get(replica)?.life ?? life) !== life) this.#lose(to, replica, true);
         const before = to.heard.get(replica);
         const supports = hears.has(to.replica) && !diskHangs;
-        to.heard.set(replica, { at: this.now, isLost: false, supports });
+        to.heard.set(replica, { at: this.now, isLost: false, supports, life });
         if (before === undefined || before.isLost || before.supports !== supports) {
           const supportedUntil = supports ? Infinity : this.now;
           const said = { peer: replica, heardUntil: Infinity, supportedUntil, diskOk: !diskHangs, crashed: false };
@@ -510,7 +512,7 @@ export class Cluster {
 
   #lose(server: Server, peer: ReplicaId, crashed: boolean): void {
     const heard = server.heard.get(peer);
-    server.heard.set(peer, { at: heard?.at ?? this.now, isLost: true, supports: false });
+    server.heard.set(peer, { at: this.now, life: heard?.life ?? 0, isLost: true, supports: false });
     server.vouchers.delete(peer);
     const said = { peer, heardUntil: this.now, supportedUntil: this.now, diskOk: true, crashed };
     this.step(server, { type: "liveness", ...said });

@@ -152,7 +152,12 @@ class Performer {
         for (const name of names) {
           stage.crash(name);
           stage.start(name);
-          for (const other of stage.names()) if (other !== name) stage.hears(name, other);
+          for (const other of stage.names()) {
+            if (other === name || !stage.isUp(other)) continue;
+            stage.hears(name, other);
+            stage.loses(other, name, true);
+            stage.hears(other, name);
+          }
         }
         return [];
       case "wipe":
@@ -181,6 +186,9 @@ class Performer {
         return [this.#standing(first)];
       case "propose":
         for (const text of names.slice(1)) stage.propose(first, text);
+        return [];
+      case "propose-nothing":
+        stage.propose(first, "");
         return [];
       case "change":
         stage.change(first, changesOf(names.slice(1)));

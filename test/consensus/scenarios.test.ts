@@ -11,7 +11,7 @@ const folder = new URL("../scenarios/", import.meta.url);
 describe("scenarios", () => {
   const files = readdirSync(folder).filter((file) => file.endsWith(".txt"));
   test("there are scenarios", () => {
-    expect(files.length).toBeGreaterThan(30);
+    expect(files.length).toBeGreaterThan(60);
   });
   test.each(files)("%s", (file) => {
     const text = readFileSync(new URL(file, folder), "utf8");

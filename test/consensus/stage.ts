@@ -97,6 +97,10 @@ export class Stage {
     this.start(name);
   }
 
+  isUp(name: string): boolean {
+    return this.actor(name).group !== null;
+  }
+
   names(): string[] {
     return [...this.#actors.keys()];
   }
@@ -276,9 +280,14 @@ export class Stage {
 
   #perform(actor: Actor, effect: GroupEffect): void {
     switch (effect.type) {
+      case "repair":
+        // The disk still has what it can't read: what comes must be the same.
+        if (effect.entries.every(({ index, term }) => actor.disk.memory.termAt(index) === term))
+          actor.disk.write(effect);
+        else this.step(actor.name, { type: "repair-failed", ticket: effect.ticket });
+        return;
       case "persist-vote":
       case "append":
-      case "repair":
         actor.disk.write(effect);
         return;
       case "install-snapshot":
@@ -297,9 +306,12 @@ export class Stage {
         return;
       case "fetch": {
         const entries: Entry[] = [];
+        let bytes = 0;
         for (let index: number = effect.first; index <= effect.last; index++) {
           const entry = actor.disk.memory.entryAt(index);
-          if (entry !== null) entries.push(entry);
+          bytes += entry?.payload.length ?? 0;
+          if (entry === null || (entries.length > 0 && bytes > effect.bytesMax)) break;
+          entries.push(entry);
         }
         this.step(actor.name, {
           type: "fetched",

@@ -140,6 +140,9 @@ export class Leading {
       // What is on its way may be lost, and nothing is sent into the dark.
       if (progress.state === "replicate") progress.becomeProbe(logIndex(progress.matched + 1));
       progress.resendAt = Infinity;
+      // It may come back as a process that remembers less of what was decided.
+      progress.knownCommit = logIndex(0);
+      progress.toldCommit = logIndex(0);
       return;
     }
     if (progress.state === "probe") progress.isProbing = false;

@@ -119,7 +119,13 @@ export class Repair {
       this.#gathered = [];
       return;
     }
-    if (this.#gathered.at(-1)?.index !== range.last) {
+    const newest = this.#gathered.at(-1)!;
+    if (newest.term > log.termAtMost(range.last)) {
+      // Another branch: what stood here can't have been of so late a term.
+      this.#gathered = [];
+      return;
+    }
+    if (newest.index !== range.last) {
       this.#ask();
       return;
     }
