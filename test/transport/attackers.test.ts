@@ -242,7 +242,7 @@ test("[PEER3] a dialler does not talk to a server that shows a certificate, even
   closing.push(() => void trusting.destroy());
   const said: string[] = [];
   trusting.on("secureConnect", () => said.push("it talks to him"));
-  trusting.on("error", (error) => said.push(error.message));
+  trusting.on("error", (error: Error) => said.push(error.message));
   await until(() => said.length > 0);
   expect(said).toEqual(["the server shows a certificate instead of knowing the cluster secret"]);
   expect(heardBytes).toBe(0);

@@ -191,6 +191,19 @@ describe("one server's life as another sees it", () => {
     expect(watch.told()).toEqual(["n2 back"]);
   });
 
+  test("[PEER25] a firewall that refuses is no death of a server that is heard through another", () => {
+    const watch = new Watch(n3);
+    watch.liveness.watch(n2);
+    watch.beat(n2, {}, n3);
+    watch.told();
+    watch.events.push(...watch.liveness.refused(n2));
+    expect(watch.told()).toEqual([]);
+    watch.pass(600);
+    expect(watch.told(), "silence tells").toContain("n2 suspected");
+    watch.events.push(...watch.liveness.refused(n2));
+    expect(watch.told()).toEqual(["n2 dead"]);
+  });
+
   test("[PEER29] a run that another followed does not come back, however late its heartbeats are", () => {
     const watch = new Watch(n2);
     watch.beat(n2, { number: 5 });

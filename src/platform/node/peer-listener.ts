@@ -23,7 +23,7 @@ export const defaultPeerListenerLimits: PeerListenerLimits = {
 };
 
 /** Why a connection was turned away before it was a stream. */
-export type TurnedAway = "too_many" | "slow" | "unauthenticated";
+export type TurnedAway = "too_many" | "slow" | "unauthenticated" | "failed";
 
 export interface PeerListener {
   readonly host: string;
@@ -83,7 +83,12 @@ export async function listenForPeers(options: {
 
   const tcp = createTcpServer({ noDelay: true }, (socket) => {
     const address = addressOf(socket);
-    const host = socket.remoteAddress ?? "";
+    const host = socket.remoteAddress;
+    if (host === undefined) {
+      // It was reset before it was looked at.
+      socket.destroy();
+      return;
+    }
     if (isOneTooMany(host)) {
       onTurnedAway(address, "too_many", `${waiting.size} connections have not shown that they know the secret`);
       socket.destroy();
@@ -95,6 +100,7 @@ export async function listenForPeers(options: {
     }, limits.authenticateWithinMs).unref();
     waiting.set(address, { host, deadline, socket });
     socket.once("close", () => leave(address));
+    socket.on("error", () => leave(address));
     tls.emit("connection", socket);
   });
 
@@ -105,6 +111,8 @@ export async function listenForPeers(options: {
       resolve();
     });
   });
+  // The machine may run out of descriptors; whoever could not be accepted dials again.
+  tcp.on("error", (error) => onTurnedAway("?", "failed", error.message));
   const { address, port } = tcp.address() as AddressInfo;
   return {
     host: address,

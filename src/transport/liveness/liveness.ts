@@ -43,6 +43,8 @@ interface Watched {
   /** Credited time of the last heartbeat, or greeting, on its own link. Null: never. */
   directAt: Millis | null;
   isLinked: boolean;
+  /** The newest heartbeat came through another server. */
+  isRelayed: boolean;
   diskIsStuck: boolean;
   syncAgeMs: Millis;
   loopLagMs: Millis;
@@ -96,6 +98,7 @@ export class Liveness {
       life: { state: "unknown", since: this.#loop.credited },
       directAt: null,
       isLinked: false,
+      isRelayed: false,
       diskIsStuck: false,
       syncAgeMs: millis(0),
       loopLagMs: millis(0),
@@ -120,10 +123,14 @@ export class Liveness {
     if (watched !== undefined) watched.isLinked = false;
   }
 
-  /** Its machine refused a connection: no process listens there. */
+  /**
+   * Its machine refused a connection: no process listens there. Not believed of one that was heard through another last:
+   * a firewall between the two refuses as well, and then every dial would bury a server that every heartbeat revives.
+   */
   refused(peer: NodeName): LivenessEvent[] {
     const watched = this.#watched.get(peer);
-    return watched === undefined ? [] : this.#step(watched, { type: "refused" });
+    if (watched === undefined || (watched.life.state === "alive" && watched.isRelayed)) return [];
+    return this.#step(watched, { type: "refused" });
   }
 
   /** A heartbeat came, on the sender's own link or passed on. */
@@ -136,6 +143,7 @@ export class Liveness {
     if (runBefore !== null && runBefore !== beat.run) watched.previousRun = runBefore;
     watched.life = step.life;
     if (via === null) watched.directAt = this.#loop.credited;
+    watched.isRelayed = via !== null;
     watched.hears = new Set(beat.hears);
     watched.syncAgeMs = beat.syncAgeMs;
     watched.loopLagMs = beat.loopLagMs;

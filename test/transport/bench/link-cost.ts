@@ -44,7 +44,12 @@ const plainDialler: PeerDialler = {
   dial: ({ host, port }) => new PeerSocket(connect({ host, port }), `${host}:${port}`, "connect"),
 };
 
-function transportOf(name: string, kind: Kind, onFrame: (kind: number, payload: Uint8Array) => void): PeerTransport {
+function transportOf(
+  name: string,
+  kind: Kind,
+  onFrame: (kind: number, payload: Uint8Array) => void,
+  onRoom: () => void,
+): PeerTransport {
   return new PeerTransport({
     name: name as NodeName,
     incarnation: Buffer.from(name.padEnd(16)).toString("hex") as Incarnation,
@@ -57,6 +62,7 @@ function transportOf(name: string, kind: Kind, onFrame: (kind: number, payload: 
     owner: {
       link: (news) => {
         if (news.type === "frame") onFrame(news.kind, news.payload);
+        else if (news.type === "room") onRoom();
       },
       liveness: () => undefined,
       syncAgeMs: () => millis(0),
@@ -88,12 +94,13 @@ async function receive(kind: Kind): Promise<void> {
   let bytes = 0;
   let startedMs = cpuMs();
   let micros: number[] = [];
-  const transport = transportOf("n2", kind, (frameKind, payload) => {
+  const onFrame = (frameKind: number, payload: Uint8Array): void => {
     frames++;
     bytes += payload.length;
-    if (frameKind === timed)
-      micros.push(nowMicros() - new DataView(payload.buffer, payload.byteOffset).getFloat64(0, true));
-  });
+    if (frameKind !== timed) return;
+    micros.push(nowMicros() - new DataView(payload.buffer, payload.byteOffset).getFloat64(0, true));
+  };
+  const transport = transportOf("n2", kind, onFrame, () => undefined);
   process.on("message", () => {
     const counts: Counts = { frames, bytes, cpuMs: cpuMs() - startedMs, micros: micros.sort((a, b) => a - b) };
     process.send?.(counts);
@@ -108,10 +115,6 @@ async function ask(child: ChildProcess): Promise<Counts> {
   return counts;
 }
 
-const turn = (): Promise<void> =>
-  new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 const wait = (ms: number): Promise<void> =>
   new Promise((resolve) => {
     setTimeout(resolve, ms);
@@ -130,7 +133,13 @@ async function measure(kind: Kind): Promise<void> {
   const child = fork(fileURLToPath(import.meta.url), [kind]);
   const [port] = (await once(child, "message")) as [number];
   const to = "n2" as NodeName;
-  const transport = transportOf("n1", kind, () => undefined);
+  let goOn: () => void = () => undefined;
+  const transport = transportOf(
+    "n1",
+    kind,
+    () => undefined,
+    () => goOn(),
+  );
   transport.addPeer(to, { host: "127.0.0.1", port });
   while (!transport.isLinked(to)) await wait(5);
   const send = (lane: Lane, frameKind: number, payload: Uint8Array): boolean =>
@@ -149,11 +158,13 @@ async function measure(kind: Kind): Promise<void> {
     const payload = new Uint8Array(bytes);
     const startedMs = cpuMs();
     const until = performance.now() + throughputMs;
-    let turns = 0;
     while (performance.now() < until) {
+      const room = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
       while (send("append", untimed, payload));
-      if (turns++ % 20 === 0) send("control", timed, stamped(64));
-      await turn();
+      send("control", timed, stamped(64));
+      await room;
     }
     const full = await ask(child);
     const own = cpuMs() - startedMs;
