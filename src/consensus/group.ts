@@ -383,17 +383,16 @@ export class Group {
       } else if (this.#handover?.isReady(leading, this.#log.lastIndex) === true) {
         this.#sendTimeoutNow(this.#handover.to);
       }
-      leading.isAuthoritative = this.#election.isAuthoritative(now);
     }
-    this.#align(now);
-    this.#reads.advance(now, this.#readView(now));
-    this.#tellStanding(now);
+    const isAuthoritative = this.#election.isAuthoritative(now);
+    if (this.#leading !== null) this.#leading.isAuthoritative = isAuthoritative;
+    if (!this.#reads.isIdle) this.#reads.advance(now, this.#readView(now));
+    this.#tellStanding(isAuthoritative);
   }
 
-  #tellStanding(now: number): void {
+  #tellStanding(authoritative: boolean): void {
     const { role, term, leader } = this.#election;
     const shown = role === "leader" && this.#leading?.isSettled !== true ? "elected" : role;
-    const authoritative = this.#election.isAuthoritative(now);
     const transferringTo = this.#handover?.to ?? null;
     const told = this.#standing;
     if (

@@ -67,6 +67,11 @@ export class Reads {
     return ++this.#contexts;
   }
 
+  /** Nobody waits: there is nothing to advance. */
+  get isIdle(): boolean {
+    return this.#attempt === null && this.#waiting.length === 0;
+  }
+
   get dueAt(): number {
     return Math.min(this.#attempt?.retryAt ?? Infinity, this.#waiting[0]?.until ?? Infinity);
   }

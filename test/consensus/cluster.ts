@@ -331,7 +331,7 @@ export class Cluster {
     const { group } = server;
     if (group === null) return;
     this.trace?.push(`${this.now.toFixed(1)} ${server.replica} ${JSON.stringify(event)}`);
-    const effects = group.step({ ...event, now: millis(this.now) } as GroupEvent);
+    const effects = group.step({ ...event, now: millis(this.now) });
     for (const effect of effects) {
       this.trace?.push(`    ${server.replica} -> ${JSON.stringify(effect)}`);
       this.invariants.check(this.#observe(server), effect);

@@ -120,7 +120,7 @@ export class Stage {
   step(name: string, event: Unstamped): void {
     const actor = this.actor(name);
     if (actor.group === null) return;
-    for (const effect of actor.group.step({ ...event, now: millis(this.now) } as GroupEvent)) {
+    for (const effect of actor.group.step({ ...event, now: millis(this.now) })) {
       this.lines.push(tell(name, effect));
       this.#invariants.check(this.#observe(actor), effect);
       this.#perform(actor, effect);

@@ -106,11 +106,18 @@ export class Leading {
     if (!next.ok) return next.refusal;
     for (const voter of next.configuration.voters) {
       if (voter === this.#options.self || history.current.voters.includes(voter)) continue;
-      if (this.#progress.get(voter)?.state !== "replicate") return "learner-behind";
+      if (!this.#hasCaughtUp(voter)) return "learner-behind";
     }
     const payload = encodeConfiguration(next.configuration);
     this.#append(now, [this.#entry(entryTypes.configuration, ts, day, payload)]);
     return null;
+  }
+
+  /** It would not hold up a commit for longer than what is on its way takes. */
+  #hasCaughtUp(learner: ReplicaId): boolean {
+    const progress = this.#progress.get(learner);
+    if (progress?.state !== "replicate") return false;
+    return this.#options.log.lastIndex - progress.matched <= this.#options.settings.inFlightMessagesMax;
   }
 
   /** The newest configuration is another one than before: members come and go, the quorum may be smaller now. */

@@ -1,7 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import { type LogIndex, logIndex } from "../../base/ids.ts";
 import type { ReplicaId } from "../replica.ts";
-import { InFlight } from "./in-flight.ts";
+import type { InFlight } from "./in-flight.ts";
 
 /**
  * Where one follower stands, seen from the leader.
