@@ -8,6 +8,8 @@ import { randomizedCampaigns, rankedCampaigns } from "../../src/consensus/electi
 import type { GroupEffect } from "../../src/consensus/events.ts";
 import { Group } from "../../src/consensus/group.ts";
 import type { Message } from "../../src/consensus/messages.ts";
+import { InFlight } from "../../src/consensus/replication/in-flight.ts";
+import { Progress } from "../../src/consensus/replication/progress.ts";
 import { incarnationOf, nodeOf } from "../../src/consensus/replica.ts";
 import { checkGroupSettings, defaultGroupSettings } from "../../src/consensus/settings.ts";
 import { Cluster } from "./cluster.ts";
@@ -100,6 +102,19 @@ describe("votes", () => {
     expect(alone.group.standing.role).toBe("candidate");
     expect(sent(alone.flush(), "vote")).toHaveLength(2);
     expect(alone.group.standing.role).toBe("elected");
+  });
+
+  test("[ELE1] who gives up leading has still voted for itself in that term", () => {
+    const alone = new Alone();
+    alone.lead();
+    alone.flush();
+    // Nobody hears it for long enough.
+    const { electionTimeoutMs, stepDownAfterMs } = defaultGroupSettings;
+    alone.pass(electionTimeoutMs + stepDownAfterMs);
+    expect(alone.group.standing).toMatchObject({ role: "follower", term: 1 });
+    const vote = { type: "vote", from: three, term: term(1), lastIndex: logIndex(9), lastTerm: term(1), handover: false };
+    const answers = [...alone.hear(vote), ...alone.flush()];
+    expect(sent(answers, "vote-answer")).toMatchObject([{ granted: false, term: 1 }]);
   });
 
   test("[ELE3] a longer log of an older term is older", () => {
@@ -275,6 +290,22 @@ describe("entries", () => {
     alone.lead();
     alone.flush();
     expect(alone.tell({ type: "fetched", context: 12345, entries: null })).toEqual([]);
+  });
+});
+
+describe("progress", () => {
+  test("[REP7] what a follower has acknowledged is never asked for again", () => {
+    const inFlight = new InFlight({ messagesMax: 9, bytesMax: 99 });
+    const progress = new Progress({ replica: two, session: logIndex(0), next: logIndex(8), inFlight });
+    progress.matchedThrough(logIndex(5));
+    progress.becomeProbe(logIndex(2));
+    expect([progress.matched, progress.next]).toEqual([5, 6]);
+    progress.becomeReplicate();
+    progress.sent(logIndex(7), 10);
+    expect(progress.matchedThrough(logIndex(4))).toBe(false);
+    expect([progress.matched, progress.next]).toEqual([5, 8]);
+    expect(progress.matchedThrough(logIndex(9))).toBe(true);
+    expect([progress.matched, progress.next, inFlight.count]).toEqual([9, 10, 0]);
   });
 });
 
