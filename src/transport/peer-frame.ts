@@ -1,6 +1,8 @@
 import { unreachable } from "../base/assert.ts";
 import { putU16, putU32 } from "../base/byte-order.ts";
+import type { NodeName } from "../base/ids.ts";
 import type { LinkLimits } from "./link-limits.ts";
+import { isServerName } from "./remote-server.ts";
 
 /**
  * What stands on a link between two servers: frames back to back, little-endian.
@@ -46,12 +48,6 @@ export interface PeerFrame {
   readonly kind: number;
   readonly payload: Uint8Array;
 }
-
-export const laneTypes: Readonly<Record<Lane, FrameType>> = {
-  control: frameTypes.control,
-  append: frameTypes.append,
-  bulk: frameTypes.bulk,
-};
 
 /** The lane of a frame's type; null for frames that are the link's own. */
 export function laneOf(type: FrameType): Lane | null {
@@ -124,4 +120,12 @@ export function frameTypeOf(value: number): FrameType | null {
     default:
       return null;
   }
+}
+
+/** Of a frame with a flag: the name, and what stands behind it. Null: it can't be read. */
+export function relayedPayload(payload: Uint8Array): { name: NodeName; payload: Uint8Array } | null {
+  const length = payload[0] ?? 0;
+  if (length === 0 || payload.length < 1 + length) return null;
+  const name = String.fromCharCode(...payload.subarray(1, 1 + length));
+  return isServerName(name) ? { name: name as NodeName, payload: payload.subarray(1 + length) } : null;
 }

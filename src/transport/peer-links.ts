@@ -1,7 +1,7 @@
 import { assert, unreachable } from "../base/assert.ts";
 import type { ClusterId, Incarnation, NodeName } from "../base/ids.ts";
 import { type Random, randomHex } from "../base/random.ts";
-import { millis, type Millis } from "../base/units.ts";
+import { type Millis, millis } from "../base/units.ts";
 import { BulkThrottle } from "./bulk-throttle.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { decodeGreeting, encodeGreeting, peerVersions, type VersionRange } from "./greeting.ts";
@@ -10,105 +10,34 @@ import {
   greet,
   type GreetingInput,
   type GreetingState,
-  type Refusal,
   type Self,
   type Verdict,
 } from "./greeting-machine.ts";
+import type {
+  ConnectionId,
+  LinkEffect,
+  LinkEnd,
+  LinkEvent,
+  PeerStatus,
+  SendOutcome,
+  SentFrame,
+} from "./link-events.ts";
 import { checkLinkLimits, type LinkLimits } from "./link-limits.ts";
-import { LinkOutput, type LostFrames, untold } from "./link-output.ts";
+import { LinkOutput, untold } from "./link-output.ts";
+import { PairChoice } from "./pair-choice.ts";
 import {
   flagPassedOn,
   flagPassOn,
   frameTypes,
-  type Lane,
   laneOf,
   payloadBytesMax,
   type PeerFrame,
+  relayedPayload,
 } from "./peer-frame.ts";
-import type { PeerAddress, StreamEnd } from "./peer-stream.ts";
+import type { PeerAddress } from "./peer-stream.ts";
 import { RedialBackoff, type RedialReason } from "./redial-backoff.ts";
 import { type RefusalCode, refusals } from "./refusals.ts";
 import { isServerName, type RemoteServer, type RunId } from "./remote-server.ts";
-
-/** Number of a connection, given by this server; never used again. */
-export type ConnectionId = number;
-
-export type LinkEvent =
-  /** A stream was accepted; its number comes from `nextConnection`. */
-  | { readonly type: "accepted"; readonly now: Millis; readonly connection: ConnectionId; readonly address: string }
-  /** A dialled stream stands. */
-  | { readonly type: "opened"; readonly now: Millis; readonly connection: ConnectionId }
-  | { readonly type: "received"; readonly now: Millis; readonly connection: ConnectionId; readonly bytes: Uint8Array }
-  | { readonly type: "closed"; readonly now: Millis; readonly connection: ConnectionId; readonly why: StreamEnd }
-  /** Time has passed: what is due happens now. */
-  | { readonly type: "tick"; readonly now: Millis };
-
-/** Why a link is gone: its stream ended, or one side said why. */
-export type LinkEnd =
-  | { readonly how: "stream"; readonly why: StreamEnd }
-  | { readonly how: "refusal"; readonly refusal: Refusal };
-
-export type LinkEffect =
-  | { readonly type: "dial"; readonly connection: ConnectionId; readonly peer: NodeName; readonly address: PeerAddress }
-  /** Of a greeting; the frames of a standing link are asked for with `takeOutput`. */
-  | { readonly type: "write"; readonly connection: ConnectionId; readonly bytes: Uint8Array }
-  /** Something may be written: ask `takeOutput` at the end of the turn. */
-  | { readonly type: "output"; readonly connection: ConnectionId }
-  | { readonly type: "end"; readonly connection: ConnectionId }
-  | { readonly type: "destroy"; readonly connection: ConnectionId }
-  | { readonly type: "up"; readonly remote: RemoteServer; readonly version: number; readonly dialledBy: "us" | "them" }
-  | { readonly type: "down"; readonly remote: RemoteServer; readonly end: LinkEnd; readonly lost: LostFrames }
-  | {
-      readonly type: "frame";
-      readonly from: NodeName;
-      /** Who passed it on; null when it came on the sender's own link. */
-      readonly via: NodeName | null;
-      readonly lane: Lane;
-      readonly kind: number;
-      /** A view: whoever keeps it beyond the call copies it. */
-      readonly payload: Uint8Array;
-    }
-  /** A lane that had refused a frame takes some again. */
-  | { readonly type: "room"; readonly peer: NodeName; readonly lane: Lane }
-  /** The machine answers and the process does not run: known at once, before any silence. */
-  | { readonly type: "not-running"; readonly peer: NodeName }
-  /** A frame of another server could not be passed on and is gone. */
-  | { readonly type: "relay-dropped"; readonly from: NodeName; readonly to: NodeName }
-  /** A connection that never became a link ended. `peer` is null as long as nobody knows who it was. */
-  | {
-      readonly type: "no-link";
-      readonly peer: NodeName | null;
-      readonly address: string;
-      readonly end: LinkEnd;
-    };
-
-/** What a caller hands over. */
-export interface SentFrame {
-  readonly lane: Lane;
-  /** The caller's own, below 2^16. */
-  readonly kind: number;
-  /** Belongs to the link from now on and must not change. */
-  readonly payload: Uint8Array;
-  /** The caller's own number; comes back if the frame is lost. */
-  readonly tag: number;
-  /** Control only, below 2^32: a frame of the same kind and subject that still waits is replaced. Null: never replaced. */
-  readonly subject: number | null;
-}
-
-/**
- * `full`: not taken; `room` follows. `no-link`: not taken, there is no way to that server now. `relayed`: on its way
- * through another server, which may lose it without a word.
- */
-export type SendOutcome = "taken" | "replaced" | "relayed" | "full" | "no-link";
-
-/** What status shows of one server. */
-export interface PeerStatus {
-  readonly name: NodeName;
-  readonly state: PeerState["state"];
-  readonly remote: RemoteServer | null;
-  readonly waitingBytes: number;
-  readonly unconfirmedBytes: number;
-}
 
 type PeerState =
   /** It has no address and no link: it may dial. */
@@ -128,13 +57,7 @@ interface Peer {
   address: PeerAddress | null;
   state: PeerState;
   readonly backoff: RedialBackoff;
-  /** The connection that this server, as the arbiter, has confirmed and the other not yet answered. */
-  reserved: { readonly connection: ConnectionId; readonly run: RunId } | null;
-  /** The highest number that the other, as the arbiter, gave to a link in its present run. */
-  choiceSeen: number;
-  runSeen: RunId | null;
-  /** It said that a link stands where this server knows of none. */
-  wasDuplicate: boolean;
+  readonly choice: PairChoice;
 }
 
 interface Connection {
@@ -407,7 +330,7 @@ export class PeerLinks {
       this.#effects.push({ type: "frame", from, via: null, lane, kind, payload: frame.payload });
       return;
     }
-    const named = namedPayload(frame.payload);
+    const named = relayedPayload(frame.payload);
     if (lane === "bulk" || (flags !== flagPassOn && flags !== flagPassedOn) || named === null) {
       this.#malformed(now, connection, "a relayed frame can't be read");
       return;
@@ -461,49 +384,19 @@ export class PeerLinks {
     const { remote } = claim;
     const peer = this.#peers.get(remote.name) ?? this.#newPeer(remote.name);
     if (peer === null) return { verdict: "refuse", code: "too_many" };
-    if (peer.runSeen !== remote.run) {
-      // Another run: what the one before had is dead.
-      peer.runSeen = remote.run;
-      peer.choiceSeen = 0;
-      peer.wasDuplicate = false;
-      this.#refuseReserved(now, peer, "replaced", connection);
-    }
-    const verdict = this.#isArbiterOf(remote.name)
-      ? this.#choose(peer, connection, claim)
-      : this.#follow(peer, connection, claim);
+    const { state, choice } = peer;
+    // Another run: what the one before had is dead.
+    if (choice.meet(remote.run)) this.#refuseReserved(now, peer, "replaced", connection);
+    const linked = state.state === "linked" && state.remote.run === remote.run ? state.connection : null;
+    const verdict = choice.judge(connection.id, claim, linked);
     if (verdict.verdict === "keep" && verdict.choice > 0) this.#makeRoom(now, peer, connection, claim);
     return verdict;
-  }
-
-  /** The arbiter's side: the first connection is the link, until it is gone or the other side says that it is. */
-  #choose(peer: Peer, connection: Connection, { remote, insists }: Claim): Verdict {
-    const linked = peer.state.state === "linked" && peer.state.remote.run === remote.run ? peer.state.connection : null;
-    const reserved = peer.reserved?.run === remote.run ? peer.reserved.connection : null;
-    const standing = linked ?? reserved;
-    if (standing !== null && standing !== connection.id && !insists) return { verdict: "refuse", code: "duplicate" };
-    const choice = ++this.#lastChoice;
-    return { verdict: "keep", choice, insists: false };
-  }
-
-  /** The other side is the arbiter: its newest choice is the link. */
-  #follow(peer: Peer, connection: Connection, { remote, choice }: Claim): Verdict {
-    const linked = peer.state.state === "linked" && peer.state.remote.run === remote.run ? peer.state.connection : null;
-    if (choice === 0) {
-      // Its welcome: it has not chosen yet. With a link that stands there is nothing to ask for.
-      if (linked !== null && linked !== connection.id) return { verdict: "refuse", code: "duplicate" };
-      return { verdict: "keep", choice: 0, insists: peer.wasDuplicate };
-    }
-    if (choice <= peer.choiceSeen) return { verdict: "refuse", code: "replaced" };
-    peer.choiceSeen = choice;
-    return { verdict: "keep", choice, insists: false };
   }
 
   /** What stood before the connection that was chosen goes. */
   #makeRoom(now: Millis, peer: Peer, connection: Connection, claim: Claim): void {
     this.#refuseReserved(now, peer, "replaced", connection);
-    if (this.#isArbiterOf(peer.name) && claim.dialledBy === "us") {
-      peer.reserved = { connection: connection.id, run: claim.remote.run };
-    }
+    if (peer.choice.isArbiter && claim.dialledBy === "us") peer.choice.reserved = connection.id;
     const { state } = peer;
     if (state.state !== "linked" && state.state !== "dialling") return;
     if (state.connection === connection.id) return;
@@ -513,9 +406,10 @@ export class PeerLinks {
   }
 
   #refuseReserved(now: Millis, peer: Peer, code: RefusalCode, except: Connection | null): void {
-    if (peer.reserved === null || peer.reserved.connection === except?.id) return;
-    const reserved = this.#connections.get(peer.reserved.connection);
-    peer.reserved = null;
+    const { reserved: id } = peer.choice;
+    if (id === null || id === except?.id) return;
+    const reserved = this.#connections.get(id);
+    peer.choice.reserved = null;
     if (reserved !== undefined) this.#refuse(now, reserved, code, "");
   }
 
@@ -525,8 +419,7 @@ export class PeerLinks {
     assert(peer.state.state !== "linked", "one link at a time");
     connection.decoder.link();
     connection.deadline = never;
-    peer.reserved = null;
-    peer.wasDuplicate = false;
+    peer.choice.linked();
     const output = new LinkOutput(this.#limits, this.#throttle);
     peer.state = { state: "linked", connection: connection.id, remote, output, since: now };
     const dialledBy = connection.dialled === null ? "them" : "us";
@@ -572,7 +465,7 @@ export class PeerLinks {
       this.#effects.push({ type: "no-link", peer: name, address: connection.address, end });
       return;
     }
-    if (peer.reserved?.connection === connection.id) peer.reserved = null;
+    if (peer.choice.reserved === connection.id) peer.choice.reserved = null;
     const { state } = peer;
     if (state.state === "linked" && state.connection === connection.id) {
       if (now - state.since >= this.#limits.redialMsMax) peer.backoff.succeeded();
@@ -592,7 +485,7 @@ export class PeerLinks {
     }
     if (end.how === "stream" && end.why === "refused") this.#effects.push({ type: "not-running", peer: peer.name });
     const code = end.how === "refusal" ? end.refusal.code : null;
-    peer.wasDuplicate = code === "duplicate" && end.how === "refusal" && end.refusal.by === "them";
+    peer.choice.wasDuplicate = code === "duplicate" && end.how === "refusal" && end.refusal.by === "them";
     this.#redial(now, peer, code !== null && !refusals[code].passes ? "refused-for-good" : "not-reached");
   }
 
@@ -621,7 +514,7 @@ export class PeerLinks {
 
   /** A server that is not on the list and has no link leaves no trace. */
   #forgetIdle(peer: Peer): void {
-    if (peer.address === null && peer.state.state === "unreachable" && peer.reserved === null) {
+    if (peer.address === null && peer.state.state === "unreachable" && peer.choice.reserved === null) {
       this.#peers.delete(peer.name);
     }
   }
@@ -682,10 +575,6 @@ export class PeerLinks {
     }
   }
 
-  #isArbiterOf(other: NodeName): boolean {
-    return this.#identity.name < other;
-  }
-
   #newPeer(name: NodeName): Peer | null {
     if (this.#peers.size >= this.#limits.peersMax) return null;
     const peer: Peer = {
@@ -693,10 +582,7 @@ export class PeerLinks {
       address: null,
       state: { state: "unreachable" },
       backoff: new RedialBackoff(this.#limits, this.#random),
-      reserved: null,
-      choiceSeen: 0,
-      runSeen: null,
-      wasDuplicate: false,
+      choice: new PairChoice({ isArbiter: this.#identity.name < name, nextChoice: () => ++this.#lastChoice }),
     };
     this.#peers.set(name, peer);
     return peer;
@@ -742,7 +628,6 @@ export class PeerLinks {
 }
 
 const never = Infinity as Millis;
-const names = new TextDecoder();
 
 function hasEnded(connection: Connection): boolean {
   return connection.greeting.state === "ended";
@@ -750,11 +635,4 @@ function hasEnded(connection: Connection): boolean {
 
 function remoteIn(state: GreetingState): RemoteServer | null {
   return "remote" in state ? state.remote : null;
-}
-
-function namedPayload(payload: Uint8Array): { name: NodeName; payload: Uint8Array } | null {
-  const length = payload[0] ?? 0;
-  if (length === 0 || payload.length < 1 + length) return null;
-  const name = names.decode(payload.subarray(1, 1 + length));
-  return isServerName(name) ? { name: name as NodeName, payload: payload.subarray(1 + length) } : null;
 }

@@ -8,15 +8,8 @@ import type { LinkLimits } from "./link-limits.ts";
 import { decodeHeartbeat, encodeHeartbeat } from "./liveness/heartbeat.ts";
 import { Liveness, type LivenessEvent, type PeerHealth } from "./liveness/liveness.ts";
 import type { LivenessTiming } from "./liveness/liveness-timing.ts";
-import {
-  type ConnectionId,
-  type LinkEffect,
-  type LinkEvent,
-  PeerLinks,
-  type PeerStatus,
-  type SendOutcome,
-  type SentFrame,
-} from "./peer-links.ts";
+import type { ConnectionId, LinkEffect, LinkEvent, PeerStatus, SendOutcome, SentFrame } from "./link-events.ts";
+import { PeerLinks } from "./peer-links.ts";
 import type { PeerAddress, PeerDialler, PeerStream } from "./peer-stream.ts";
 import type { RemoteServer } from "./remote-server.ts";
 

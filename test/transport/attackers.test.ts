@@ -1,9 +1,6 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect as connectTcp, createServer as createTcpServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { afterEach, expect, test } from "vitest";
 import { millis } from "../../src/base/units.ts";
@@ -203,26 +200,11 @@ test("[PEER4] more connections than the bounds are turned away at once, and a se
 });
 
 test("[PEER3] a dialler does not talk to a server that shows a certificate, even one that it could trust", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "synod-peer-"));
-  closing.push(() => rmSync(folder, { recursive: true }));
-  const [keyFile, certFile] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-  execFileSync(
-    "openssl",
-    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat([
-      "-subj",
-      "/CN=127.0.0.1",
-      "-addext",
-      "subjectAltName=IP:127.0.0.1",
-      "-keyout",
-      keyFile,
-      "-out",
-      certFile,
-    ]),
-    { stdio: "ignore" },
-  );
-  const cert = readFileSync(certFile);
+  const fixtures = new URL("fixtures/", import.meta.url);
+  const cert = readFileSync(new URL("impostor-cert.pem", fixtures));
+  const key = readFileSync(new URL("impostor-key.pem", fixtures));
   let heardBytes = 0;
-  const impostor = createTlsServer({ key: readFileSync(keyFile), cert, minVersion: "TLSv1.3" }, (socket) => {
+  const impostor = createTlsServer({ key, cert, minVersion: "TLSv1.3" }, (socket) => {
     socket.on("data", (bytes: Buffer) => void (heardBytes += bytes.length));
     socket.on("error", () => socket.destroy());
   });

@@ -3,13 +3,8 @@ import { type Random, seededRandom } from "../../src/base/random.ts";
 import { type Millis, millis } from "../../src/base/units.ts";
 import type { VersionRange } from "../../src/transport/greeting.ts";
 import { defaultLinkLimits, type LinkLimits } from "../../src/transport/link-limits.ts";
-import {
-  type ConnectionId,
-  type LinkEffect,
-  type LinkEvent,
-  PeerLinks,
-  type SentFrame,
-} from "../../src/transport/peer-links.ts";
+import type { ConnectionId, LinkEffect, LinkEvent, SentFrame } from "../../src/transport/link-events.ts";
+import { PeerLinks } from "../../src/transport/peer-links.ts";
 import type { StreamEnd } from "../../src/transport/peer-stream.ts";
 
 type Item = { bytes: Uint8Array } | { end: StreamEnd };

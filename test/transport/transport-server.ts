@@ -3,7 +3,7 @@ import { millis } from "../../src/base/units.ts";
 import { defaultLinkLimits, type LinkLimits } from "../../src/transport/link-limits.ts";
 import type { LivenessEvent } from "../../src/transport/liveness/liveness.ts";
 import { defaultLivenessTiming } from "../../src/transport/liveness/liveness-timing.ts";
-import type { SendOutcome, SentFrame } from "../../src/transport/peer-links.ts";
+import type { SendOutcome, SentFrame } from "../../src/transport/link-events.ts";
 import type { PeerAddress } from "../../src/transport/peer-stream.ts";
 import { type LinkNews, PeerTransport } from "../../src/transport/peer-transport.ts";
 import { cluster, incarnationOf, named } from "./link-town.ts";
