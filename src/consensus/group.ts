@@ -95,6 +95,11 @@ export class Group {
     return this.#log.commit;
   }
 
+  /** Who belonged to the group at an entry that is in the log, or at its base: what a snapshot there must say. */
+  configurationAt(index: LogIndex): { readonly index: LogIndex; readonly configuration: Configuration } {
+    return this.#history.at(index);
+  }
+
   /** Where each follower stands, as the leader sees it; nothing elsewhere. For people and tests. */
   get progress(): readonly { replica: ReplicaId; state: string; matched: LogIndex; next: LogIndex }[] {
     if (this.#leading === null) return [];
@@ -216,6 +221,9 @@ export class Group {
         return;
       case "vote-answer":
         election.voteAnswered(now, message);
+        this.#align(now);
+        // A vote that comes after the election was won still shows that its voter hears this leader.
+        if (message.granted) this.#leadsFor(now, message);
         return;
       case "append":
         if (this.#follows(now, message, message.authoritative)) this.#following.append(message, election.termTicket);

@@ -112,7 +112,14 @@ describe("votes", () => {
     const { electionTimeoutMs, stepDownAfterMs } = defaultGroupSettings;
     alone.pass(electionTimeoutMs + stepDownAfterMs);
     expect(alone.group.standing).toMatchObject({ role: "follower", term: 1 });
-    const vote = { type: "vote", from: three, term: term(1), lastIndex: logIndex(9), lastTerm: term(1), handover: false };
+    const vote = {
+      type: "vote",
+      from: three,
+      term: term(1),
+      lastIndex: logIndex(9),
+      lastTerm: term(1),
+      handover: false,
+    };
     const answers = [...alone.hear(vote), ...alone.flush()];
     expect(sent(answers, "vote-answer")).toMatchObject([{ granted: false, term: 1 }]);
   });
@@ -318,6 +325,19 @@ describe("the whole", () => {
     expect(alone.hear({ ...append, to: "n1#2" })).toEqual([]);
     expect(alone.hear({ ...append, group: groupId(1) })).toEqual([]);
     expect(alone.group.standing.term).toBe(0);
+  });
+
+  test("[MEM8] who belonged to the group at an entry is known as long as the entry is", () => {
+    const alone = new Alone();
+    alone.lead();
+    const ack = { type: "append-ack", from: two, term: term(1), commit: logIndex(0), session: logIndex(0) };
+    alone.flush();
+    alone.hear({ ...ack, matched: logIndex(1) });
+    const stamp = { ts: timestamp(1), day: day(20260101) };
+    alone.tell({ type: "change-proposed", ...stamp, changes: [{ type: "remove", replica: three }] });
+    expect(alone.group.configuration.voters).toEqual([one, two]);
+    expect(alone.group.configurationAt(logIndex(1)).configuration.voters).toEqual([one, two, three]);
+    expect(alone.group.configurationAt(logIndex(2))).toMatchObject({ index: 2, configuration: { voters: [one, two] } });
   });
 
   test("settings are checked against each other", () => {

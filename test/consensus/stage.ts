@@ -415,7 +415,7 @@ export function tellMessage(message: Message): string {
     case "commit":
       return `commit ${message.commit}, term ${term}${message.answer ? ", answer" : ""}`;
     case "snapshot-offer":
-      return `offers the snapshot at ${message.snapshot.index}/${message.snapshot.term}, term ${term}`;
+      return `offers the snapshot at ${message.snapshot.index}/${message.snapshot.term} with ${tellConfiguration(message.snapshot.configuration)}, term ${term}`;
     case "timeout-now":
       return `campaign now, term ${term}`;
     case "stale":
