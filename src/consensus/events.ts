@@ -34,8 +34,11 @@ export type GroupEvent =
   | { type: "fetched"; now: Millis; context: number; entries: readonly Entry[] | null }
   /** A snapshot at `through` is durable, and the entries up to it are kept no longer. */
   | { type: "compacted"; now: Millis; through: LogIndex }
-  /** The state of a snapshot is here and durable. */
-  | { type: "snapshot-received"; now: Millis; snapshot: Snapshot }
+  /**
+   * The state of a snapshot is here and durable. `joins`: whether the entry that this log has behind the snapshot's
+   * place stands behind the same entry, by the chain; null when there is none or it can't be read.
+   */
+  | { type: "snapshot-received"; now: Millis; snapshot: Snapshot; joins: boolean | null }
   /** A snapshot that was wanted can't be had for now; it is wanted again when the leader offers it again. */
   | { type: "snapshot-failed"; now: Millis };
 

@@ -196,7 +196,7 @@ export class Group {
         this.#history.settled(this.#log.baseIndex);
         return;
       case "snapshot-received":
-        this.#following.received(event.snapshot);
+        this.#following.received(event.snapshot, event.joins);
         if (this.#log.damage.first === Infinity) this.#election.repaired(now);
         return;
       case "snapshot-failed":

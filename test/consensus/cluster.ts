@@ -49,6 +49,8 @@ export class Server {
   committed = 0;
   isFlushing = false;
   diskHangs = false;
+  /** Stopped until then: what comes for it waits, its disk and the others go on. */
+  pausedUntil = 0;
   tickAt = Infinity;
   /** When a heartbeat of another server came last, and what it said. */
   readonly heard = new Map<ReplicaId, { at: number; isLost: boolean; supports: boolean; life: number }>();
@@ -82,6 +84,8 @@ export class Cluster {
   readonly #readers = new Map<number, { server: Server; life: number }>();
   #reads = 0;
   readonly #cut = new Set<string>();
+  /** Lives whose disks are gone. What they had acknowledged they had. */
+  readonly #ghosts: Observed[] = [];
   readonly #queue: Task[] = [];
   #order = 0;
   #commands = 0;
@@ -119,6 +123,7 @@ export class Cluster {
     server.committed = server.applied;
     server.isFlushing = false;
     server.tickAt = Infinity;
+    server.pausedUntil = 0;
     server.heard.clear();
     server.vouchers.clear();
     server.group = new Group({
@@ -166,11 +171,17 @@ export class Cluster {
   wipe(name: string): void {
     this.crash(name);
     const old = this.server(name);
+    this.#ghosts.push(this.#observe(old));
     const incarnation = Number(old.replica.split("#")[1]) + 1;
     const server = new Server(old.name, incarnation, nobody);
     server.life = old.life + 1;
     this.servers.set(old.name, server);
     this.start(name);
+  }
+
+  /** The process is stopped for a while, as by SIGSTOP or a long collection of garbage. */
+  pause(name: string, forMs: number): void {
+    this.server(name).pausedUntil = this.now + forMs;
   }
 
   // Links
@@ -220,7 +231,7 @@ export class Cluster {
   /** Proposes at one server; what became of it shows in the log. Answers the payload, or null when it was refused. */
   propose(name: string, bytes = 0): string | null {
     const server = this.server(name);
-    if (server.group === null) return null;
+    if (server.group === null || server.pausedUntil > this.now) return null;
     const command = `c${++this.#commands}`.padEnd(bytes, "x");
     const payload = Uint8Array.from(command, (character) => character.charCodeAt(0));
     const refused = server.refusals.length;
@@ -231,7 +242,7 @@ export class Cluster {
 
   change(name: string, changes: readonly Change[]): boolean {
     const server = this.server(name);
-    if (server.group === null) return false;
+    if (server.group === null || server.pausedUntil > this.now) return false;
     const refused = server.refusals.length;
     const stamp = { ts: timestamp(Math.floor(this.now)), day: day(20260101) };
     this.step(server, { type: "change-proposed", ...stamp, changes });
@@ -271,7 +282,13 @@ export class Cluster {
     const server = this.server(name);
     const { durable } = server.disk;
     const through = Math.min(server.applied, durable.lastIndex, durable.soundThrough);
-    if (server.group === null || through <= server.disk.memory.baseIndex || !server.disk.isIdle) return;
+    if (
+      server.group === null ||
+      server.pausedUntil > this.now ||
+      through <= server.disk.memory.baseIndex ||
+      !server.disk.isIdle
+    )
+      return;
     server.disk.memory.compact(through);
     server.disk.durable.compact(through);
     this.step(server, { type: "compacted", through: logIndex(through) });
@@ -328,8 +345,14 @@ export class Cluster {
 
   /** Performs one event at one server, and checks all that comes of it. */
   step(server: Server, event: EventWithoutTime): void {
-    const { group } = server;
+    const { group, life, pausedUntil } = server;
     if (group === null) return;
+    if (pausedUntil > this.now) {
+      this.#at(pausedUntil, () => {
+        if (server.life === life) this.step(server, event);
+      });
+      return;
+    }
     this.trace?.push(`${this.now.toFixed(1)} ${server.replica} ${JSON.stringify(event)}`);
     const effects = group.step({ ...event, now: millis(this.now) });
     for (const effect of effects) {
@@ -424,7 +447,10 @@ export class Cluster {
         configuration: image.baseConfiguration,
         configurationIndex: logIndex(image.baseConfigurationIndex),
       };
-      this.step(server, { type: "snapshot-received", snapshot });
+      const { memory } = server.disk;
+      const isReadable = snapshot.index < memory.lastIndex && !memory.isDamaged(snapshot.index + 1);
+      const joins = isReadable ? memory.termAt(snapshot.index) === snapshot.term : null;
+      this.step(server, { type: "snapshot-received", snapshot, joins });
       return;
     }
     this.step(server, { type: "snapshot-failed" });
@@ -479,6 +505,10 @@ export class Cluster {
 
   #heartbeat(server: Server, life: number): void {
     if (server.life !== life || server.group === null) return;
+    if (server.pausedUntil > this.now) {
+      this.#at(server.pausedUntil, () => this.#heartbeat(server, life));
+      return;
+    }
     for (const [peer, { at, isLost }] of server.heard) {
       if (!isLost && this.now - at >= silentAfterMs) this.#lose(server, peer, false);
     }
@@ -534,6 +564,7 @@ export class Cluster {
 
   *#observed(): Iterable<Observed> {
     for (const server of this.servers.values()) yield this.#observe(server);
+    yield* this.#ghosts;
   }
 
   #observe(server: Server): Observed {

@@ -1,4 +1,5 @@
 import type { Change } from "../../src/consensus/configuration-change.ts";
+import { nodeOf, type ReplicaId } from "../../src/consensus/replica.ts";
 import { isJoint } from "../../src/consensus/configuration.ts";
 import {
   type CampaignPolicy,
@@ -28,9 +29,11 @@ export function randomLife(seed: number, trace: string[] | null = null): Cluster
   if (random.whole(2) === 0) weather.doublePercent = random.whole(20);
   if (random.whole(2) === 0) weather.lateMs = random.whole(400);
   weather.flushMs = 1 + random.whole(20);
-  const isAllowed = Array.from({ length: 8 }, () => random.whole(2) === 0);
+  const isAllowed = Array.from({ length: 10 }, () => random.whole(2) === 0);
   // With two voters a damaged log that is the longer one can't be outvoted: that needs a word of the operator.
   if (servers < 3 || isAllowed[4] === true) isAllowed[7] = false;
+  // One disk may be lost of three or five, and nothing else of that kind at the same time.
+  if (servers < 3 || isAllowed[4] === true || isAllowed[7] === true) isAllowed[8] = false;
   const steps = 20 + random.whole(40);
   for (let i = 0; i < steps; i++) {
     disturb(cluster, isAllowed);
@@ -45,7 +48,7 @@ function disturb(cluster: Cluster, isAllowed: readonly boolean[]): void {
   const names = [...cluster.servers.keys()];
   const anybody = names[random.whole(names.length)]!;
   const leader = cluster.leader()?.name ?? anybody;
-  switch (random.whole(16)) {
+  switch (random.whole(18)) {
     case 0:
       if (isAllowed[0]) cluster.crash(random.whole(2) === 0 ? leader : anybody, random.whole(2) === 0);
       return;
@@ -87,6 +90,12 @@ function disturb(cluster: Cluster, isAllowed: readonly boolean[]): void {
     case 11:
       cluster.campaign(anybody);
       return;
+    case 13:
+      if (isAllowed[8] && cluster.server("n2").replica === "n2#1" && random.whole(4) === 0) cluster.wipe("n2");
+      return;
+    case 14:
+      if (isAllowed[9]) cluster.pause(random.whole(2) === 0 ? leader : anybody, random.whole(2_000));
+      return;
     case 12:
       cluster.read(anybody);
       cluster.read(leader);
@@ -115,11 +124,15 @@ function changeMembers(cluster: Cluster, leader: string, anybody: string): void 
 export function comeToRest(cluster: Cluster): void {
   cluster.heal();
   Object.assign(cluster.weather, { dropPercent: 0, doublePercent: 0, lateMs: 0, flushMs: 3 });
-  for (const server of cluster.servers.values()) server.diskHangs = false;
+  for (const server of cluster.servers.values()) {
+    server.diskHangs = false;
+    server.pausedUntil = 0;
+  }
   for (const name of cluster.servers.keys()) cluster.start(name);
   const elected = cluster.runUntil(() => cluster.leader()?.group?.standing.role === "leader", 10_000);
   ensure(elected, "liveness: nobody leads after all faults have ended");
   cluster.run(1_500);
+  takeBack(cluster);
   let command: string | null = null;
   const proposed = cluster.runUntil(() => {
     command ??= cluster.propose(cluster.leader()!.name);
@@ -139,4 +152,30 @@ export function comeToRest(cluster: Cluster): void {
     ensure(server.group!.standing.leader === leader.replica, `liveness: ${server.replica} does not know its leader`);
   }
   ensure(cluster.openReads().length === 0, `liveness: reads ${cluster.openReads().join(" ")} never end`);
+}
+
+/** A server that lost its disk comes in as a learner, and then for who it was before. */
+function takeBack(cluster: Cluster): void {
+  for (const { name, replica } of cluster.servers.values()) {
+    const isVoter = (voter: ReplicaId): boolean => cluster.leader()!.group!.configuration.voters.includes(voter);
+    const former = cluster
+      .leader()!
+      .group!.configuration.voters.find((voter) => voter !== replica && nodeOf(voter) === name);
+    if (former === undefined || isVoter(replica)) continue;
+    const learn: Change = { type: "learner", replica };
+    ensure(
+      cluster.runUntil(() => cluster.change(cluster.leader()!.name, [learn]), 3_000),
+      "liveness: no learner is taken",
+    );
+    const swap: Change[] = [
+      { type: "voter", replica },
+      { type: "remove", replica: former },
+    ];
+    ensure(
+      cluster.runUntil(() => cluster.change(cluster.leader()!.name, swap), 5_000),
+      "liveness: no learner catches up",
+    );
+    cluster.run(1_000);
+    ensure(isVoter(replica) && !isVoter(former), "liveness: a lost server is not replaced");
+  }
 }

@@ -259,7 +259,8 @@ export class Stage {
       configuration: durable.baseConfiguration,
       configurationIndex: logIndex(durable.baseConfigurationIndex),
     };
-    this.step(to, { type: "snapshot-received", snapshot });
+    const joins = this.actor(to).disk.memory.termAt(snapshot.index) === snapshot.term;
+    this.step(to, { type: "snapshot-received", snapshot, joins });
   }
 
   log(name: string): string {

@@ -29,6 +29,10 @@ export class Image {
     return Math.min(this.lastIndex, (this.damaged[0]?.first ?? Infinity) - 1);
   }
 
+  isDamaged(index: number): boolean {
+    return this.damaged.some(({ first, last }) => index >= first && index <= last);
+  }
+
   entryAt(index: number): Entry | null {
     return this.entries[index - this.baseIndex - 1] ?? null;
   }
@@ -73,7 +77,9 @@ export class Image {
       case "install-snapshot": {
         const { index, term, configuration, configurationIndex } = effect.snapshot;
         this.entries = effect.keepsLog ? this.entries.slice(index - this.baseIndex) : [];
-        this.damaged = this.damaged.filter(({ last }) => effect.keepsLog && last > index);
+        this.damaged = this.damaged
+          .filter(({ last }) => effect.keepsLog && last > index)
+          .map(({ first, last }) => ({ first: logIndex(Math.max(first, index + 1)), last }));
         this.baseIndex = index;
         this.baseTerm = term;
         this.baseConfiguration = configuration;

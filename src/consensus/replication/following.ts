@@ -84,18 +84,22 @@ export class Following {
     this.#options.effects.push({ type: "snapshot-wanted", snapshot, from });
   }
 
-  /** The state behind `snapshot.index` is here. Answers whether the log begins behind it now. */
-  received(snapshot: Snapshot): boolean {
+  /**
+   * The state behind `snapshot.index` is here; `joins` is what the chain says of the entry behind it. Answers whether
+   * the log begins behind it now.
+   */
+  received(snapshot: Snapshot, joins: boolean | null): boolean {
     const { log, history, effects } = this.#options;
     this.#wanted = null;
     if (snapshot.index <= log.commit) return false;
-    const keepsLog = log.termAt(snapshot.index) === snapshot.term;
+    const keepsLog = this.#joins(snapshot, joins);
+    if (keepsLog === null) return false;
     const ticket = effects.nextTicket();
     effects.push({ type: "install-snapshot", snapshot, keepsLog, ticket });
     if (keepsLog) {
       log.damage.released(snapshot.index);
       log.commitThrough(snapshot.index);
-      log.compact(snapshot.index);
+      log.compact(snapshot.index, snapshot.term);
       history.settled(snapshot.index);
     } else {
       log.restore(snapshot.index, snapshot.term, ticket);
@@ -106,6 +110,17 @@ export class Following {
     this.#owesAck = this.#leader !== null;
     this.#acknowledged = -1;
     return true;
+  }
+
+  /**
+   * Whether the log goes on behind a snapshot's place with what stands there: entries behind it may have been
+   * acknowledged, so they are let go only when they are known to be another branch. Null while nobody knows.
+   */
+  #joins({ index, term: ofTerm }: Snapshot, joins: boolean | null): boolean | null {
+    const { log } = this.#options;
+    if (!log.damage.holds(index)) return log.termAt(index) === ofTerm;
+    // What is damaged behind it stays so, and its repair will show where it belongs.
+    return log.damage.holds(index + 1) ? true : joins;
   }
 
   /** The snapshot can't be had now; the next offer asks for it again. */

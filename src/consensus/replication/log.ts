@@ -143,14 +143,13 @@ export class Log {
   }
 
   /** Entries up to `through` are in a snapshot and kept no longer. */
-  compact(through: LogIndex): void {
+  compact(through: LogIndex, ofTerm: Term = this.#runs.at(through)): void {
     assert(through <= this.#commit, "only what is decided can be let go");
     assert(through < this.damage.first, "a damaged entry can't be in a snapshot");
     if (through <= this.#baseIndex) return;
-    const baseTerm = this.#runs.at(through);
     this.#baseIndex = through;
-    this.#baseTerm = baseTerm;
-    this.#runs.startAt(through, baseTerm);
+    this.#baseTerm = ofTerm;
+    this.#runs.startAt(through, ofTerm);
     this.tail.released(through);
   }
 

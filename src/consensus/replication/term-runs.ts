@@ -54,18 +54,15 @@ export class TermRuns {
     }
   }
 
-  /** Begins again at `index`, whose term stays known. */
+  /** Begins at `index`, which is of `term`; what stands behind keeps its terms. */
   startAt(index: LogIndex, term: Term): void {
     const run = this.#runOf(index);
-    if (run >= 0 && this.#terms[run] === term) {
-      this.#firsts.splice(0, run);
-      this.#terms.splice(0, run);
-      this.#firsts[0] = index;
-      return;
-    }
-    this.#firsts.length = 0;
-    this.#terms.length = 0;
-    this.appended(index, term);
+    if (run >= 0) this.learned(index, term);
+    else this.appended(index, term);
+    const first = this.#runOf(index);
+    this.#firsts.splice(0, first);
+    this.#terms.splice(0, first);
+    this.#firsts[0] = index;
   }
 
   #runOf(index: LogIndex): number {
