@@ -181,7 +181,8 @@ export class Cluster {
 
   /** The process is stopped for a while, as by SIGSTOP or a long collection of garbage. */
   pause(name: string, forMs: number): void {
-    this.server(name).pausedUntil = this.now + forMs;
+    const server = this.server(name);
+    if (server.pausedUntil <= this.now) server.pausedUntil = this.now + forMs;
   }
 
   // Links
@@ -494,11 +495,13 @@ export class Cluster {
     const late = this.weather.lateMs > 0 && this.#chance(10) ? this.random.whole(this.weather.lateMs) : 0;
     const delay = this.weather.delayMs * (0.5 + this.random.whole(100) / 100) + late;
     if (this.isCut(from.name, toName)) return;
-    this.#after(delay, () => {
+    const arrive = (): void => {
       const to = this.servers.get(toName);
       if (to?.group === null || to === undefined || this.isCut(from.name, toName)) return;
-      deliver(to);
-    });
+      if (to.pausedUntil > this.now) this.#at(to.pausedUntil, arrive);
+      else deliver(to);
+    };
+    this.#after(delay, arrive);
   }
 
   // Heartbeats between servers, and what they say of the group.
@@ -506,7 +509,8 @@ export class Cluster {
   #heartbeat(server: Server, life: number): void {
     if (server.life !== life || server.group === null) return;
     if (server.pausedUntil > this.now) {
-      this.#at(server.pausedUntil, () => this.#heartbeat(server, life));
+      // It hears what has come meanwhile before it judges who is silent.
+      this.#at(server.pausedUntil + 1, () => this.#heartbeat(server, life));
       return;
     }
     for (const [peer, { at, isLost }] of server.heard) {

@@ -33,7 +33,7 @@ export class Invariants {
   readonly #entries = new Map<string, Identity>();
   readonly #votes = new Map<string, ReplicaId>();
   /** Decided entries, by index - 1. */
-  readonly #decided: { term: number; payload: string }[] = [];
+  readonly #decided: { term: number; payload: string; decidedIn: number }[] = [];
 
   constructor(everybody: () => Iterable<Observed>) {
     this.#everybody = everybody;
@@ -124,7 +124,7 @@ export class Invariants {
         continue;
       }
       ensure(this.#decided.length === index - 1, `entry ${index} is decided before the one before`);
-      this.#decided.push({ term: entry.term, payload: text(entry) });
+      this.#decided.push({ term: entry.term, payload: text(entry), decidedIn: who.memory.term });
     }
     // The last one counted for all: that it is on a quorum says so of those before it.
     const last = who.memory.entryAt(through);
@@ -194,8 +194,11 @@ export class Invariants {
     ensure(before === undefined, `${before ?? ""} and ${who.replica} lead in term ${term}`);
     this.#leaders.set(term, who.replica);
     for (let index = who.memory.baseIndex + 1; index <= this.#decided.length; index++) {
+      const decided = this.#decided[index - 1]!;
+      // Who finds out late that it was elected long ago need not know what later leaders have decided.
+      if (decided.decidedIn >= term) continue;
       ensure(
-        who.memory.termAt(index) === this.#decided[index - 1]!.term,
+        who.memory.termAt(index) === decided.term,
         `${who.replica} leads term ${term} without the decided entry ${index}`,
       );
     }

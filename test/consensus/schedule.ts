@@ -126,7 +126,7 @@ export function comeToRest(cluster: Cluster): void {
   Object.assign(cluster.weather, { dropPercent: 0, doublePercent: 0, lateMs: 0, flushMs: 3 });
   for (const server of cluster.servers.values()) {
     server.diskHangs = false;
-    server.pausedUntil = 0;
+    if (server.pausedUntil > cluster.now) cluster.run(server.pausedUntil - cluster.now);
   }
   for (const name of cluster.servers.keys()) cluster.start(name);
   const elected = cluster.runUntil(() => cluster.leader()?.group?.standing.role === "leader", 10_000);
