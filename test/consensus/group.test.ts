@@ -124,6 +124,27 @@ describe("votes", () => {
     expect(sent(answers, "vote-answer")).toMatchObject([{ granted: false, term: 1 }]);
   });
 
+  test("[ELE16] who has voted does not wait for ever for the one it voted for", () => {
+    for (const isAsking of [false, true]) {
+      const alone = new Alone();
+      if (isAsking) alone.tell({ type: "campaign" });
+      const vote = {
+        type: "vote",
+        from: two,
+        term: term(1),
+        lastIndex: logIndex(0),
+        lastTerm: term(0),
+        handover: false,
+      };
+      alone.hear(vote);
+      alone.flush();
+      const { dueAt } = alone.group;
+      expect(dueAt).toBeGreaterThanOrEqual(defaultGroupSettings.electionTimeoutMs);
+      expect(dueAt).toBeLessThan(5_000);
+      expect(sent(alone.pass(dueAt), "pre-vote")).toHaveLength(2);
+    }
+  });
+
   test("[ELE3] a longer log of an older term is older", () => {
     const alone = new Alone((image) => {
       image.term = 3;

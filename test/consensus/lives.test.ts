@@ -13,6 +13,8 @@ const pinned: readonly { seed: number; taught: string }[] = [
   { seed: 16060, taught: "entries taken for damaged ones are not verified before the ones behind are" },
   { seed: 16485, taught: "a lost branch may be damaged in a range that no other log reaches across" },
   { seed: 29373, taught: "damage that everybody else has let go is in their snapshot" },
+  { seed: 1149, taught: "a snapshot that ends among damaged entries must not take the acknowledged ones behind" },
+  { seed: 7341, taught: "who has voted asks itself when nobody leads in time" },
 ];
 
 /** More of them, or others: LIVES=20000 LIVES_FROM=1. A failure names its seed, and that is all it takes to repeat it. */

@@ -347,9 +347,10 @@ export class Election {
   }
 
   #giveVote(now: number, to: ReplicaId): void {
+    // Whoever has just voted leaves the other the time to win, and no more: it may be gone.
+    this.#leaderless(now, "failed");
     if (this.#role.role === "follower" && this.#role.leader === null) {
-      // Whoever has just voted leaves the other the time to win.
-      this.#role.campaignAt = Math.max(this.#role.campaignAt, now + this.#options.electionTimeoutMs);
+      this.#role.campaignAt += this.#options.electionTimeoutMs;
     }
     if (this.#termTicket <= this.#options.effects.durable) this.#answerVote(to, true);
     else this.#owed = { to, ticket: this.#termTicket };
