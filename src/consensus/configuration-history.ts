@@ -70,6 +70,23 @@ export class ConfigurationHistory {
     while (this.#placed.length > 1 && this.#placed[1]!.index <= through) this.#placed.shift();
   }
 
+  /** Entries that could not be read can be again: what they hold takes its place. */
+  repaired(entries: readonly Entry[]): void {
+    for (const { index, type, payload } of entries) {
+      if (type !== entryTypes.configuration) continue;
+      const configuration = decodeConfiguration(payload);
+      assert(configuration !== null, `the configuration at entry ${index} is of an unknown format`);
+      const at = this.#placed.findIndex((placed) => placed.index >= index);
+      if (at === -1) this.#placed.push({ index, configuration });
+      else if (this.#placed[at]!.index > index) this.#placed.splice(at, 0, { index, configuration });
+    }
+  }
+
+  /** A snapshot at `through` says what counts there; what stands behind in the log stays. */
+  rebased(first: Placed, through: LogIndex): void {
+    this.#placed = [first, ...this.#placed.filter(({ index }) => index > through)];
+  }
+
   restored(first: Placed): void {
     this.#placed = [first];
   }

@@ -208,6 +208,8 @@ export class Invariants {
 /** Configurations that follow each other in a log have no two majorities without a voter in common. */
 function configurationsMeet(who: Observed, entries: readonly Entry[]): void {
   const first = entries[0]!.index;
+  // What came between may be what can't be read.
+  if (who.memory.damaged.length > 0) return;
   let before = who.memory.configurations().findLast(({ index }) => index < first)?.configuration ?? nobody;
   for (const { type, payload } of entries) {
     if (type !== entryTypes.configuration) continue;

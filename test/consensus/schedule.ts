@@ -31,7 +31,7 @@ export function randomLife(seed: number, trace: string[] | null = null): Cluster
   weather.flushMs = 1 + random.whole(20);
   const isAllowed = Array.from({ length: 10 }, () => random.whole(2) === 0);
   // With two voters a damaged log that is the longer one can't be outvoted: that needs a word of the operator.
-  if (servers < 3 || isAllowed[4] === true) isAllowed[7] = false;
+  if (servers < 3) isAllowed[7] = false;
   // One disk may be lost of three or five, and nothing else of that kind at the same time.
   if (servers < 3 || isAllowed[4] === true || isAllowed[7] === true) isAllowed[8] = false;
   const steps = 20 + random.whole(40);
@@ -76,7 +76,7 @@ function disturb(cluster: Cluster, isAllowed: readonly boolean[]): void {
       cluster.heal();
       return;
     case 7:
-      if (isAllowed[4]) changeMembers(cluster, leader, anybody);
+      if (isAllowed[4]) changeMembers(cluster, leader, anybody, isAllowed[7] === true ? 3 : 2);
       return;
     case 8:
       cluster.transfer(leader, anybody);
@@ -106,7 +106,7 @@ function disturb(cluster: Cluster, isAllowed: readonly boolean[]): void {
   }
 }
 
-function changeMembers(cluster: Cluster, leader: string, anybody: string): void {
+function changeMembers(cluster: Cluster, leader: string, anybody: string, votersMin: number): void {
   const group = cluster.server(leader).group;
   if (group === null || isJoint(group.configuration)) return;
   const replica = cluster.replica(anybody);
@@ -114,7 +114,8 @@ function changeMembers(cluster: Cluster, leader: string, anybody: string): void 
   const changes: Change[] = [];
   if (learners.includes(replica)) changes.push({ type: "voter", replica });
   else if (!voters.includes(replica)) changes.push({ type: "learner", replica });
-  else if (voters.length > 2) changes.push({ type: cluster.random.whole(2) === 0 ? "remove" : "learner", replica });
+  else if (voters.length > votersMin)
+    changes.push({ type: cluster.random.whole(2) === 0 ? "remove" : "learner", replica });
   const learner = learners.find((other) => other !== replica);
   if (learner !== undefined && cluster.random.whole(2) === 0) changes.push({ type: "voter", replica: learner });
   if (changes.length > 0) cluster.change(leader, changes);

@@ -105,7 +105,8 @@ export class Image {
   configurations(): { index: ReturnType<typeof logIndex>; configuration: Configuration }[] {
     const found = [{ index: logIndex(this.baseConfigurationIndex), configuration: this.baseConfiguration }];
     for (const { index, type, payload } of this.entries) {
-      if (type === entryTypes.configuration) found.push({ index, configuration: decodeConfiguration(payload)! });
+      if (type === entryTypes.configuration && !this.isDamaged(index))
+        found.push({ index, configuration: decodeConfiguration(payload)! });
     }
     return found;
   }

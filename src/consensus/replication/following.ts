@@ -21,6 +21,8 @@ export class Following {
   /** Something was asked that is answered when the disk has it. */
   #owesAck = false;
   #acknowledged = -1;
+  /** Until this write is durable nothing is acknowledged: a snapshot takes the place of damaged entries with it. */
+  #heldUntil = 0;
   /** The snapshot that was asked for. */
   #wanted: Snapshot | null = null;
   #repairs: { ticket: number; entries: readonly Entry[] }[] = [];
@@ -95,12 +97,13 @@ export class Following {
     const keepsLog = this.#joins(snapshot, joins);
     if (keepsLog === null) return false;
     const ticket = effects.nextTicket();
+    this.#heldUntil = ticket;
     effects.push({ type: "install-snapshot", snapshot, keepsLog, ticket });
     if (keepsLog) {
       log.damage.released(snapshot.index);
       log.commitThrough(snapshot.index);
       log.compact(snapshot.index, snapshot.term);
-      history.settled(snapshot.index);
+      history.rebased({ index: snapshot.configurationIndex, configuration: snapshot.configuration }, snapshot.index);
     } else {
       log.restore(snapshot.index, snapshot.term, ticket);
       history.restored({ index: snapshot.configurationIndex, configuration: snapshot.configuration });
@@ -139,7 +142,9 @@ export class Following {
     const { log, effects } = this.#options;
     const wasDamaged = log.damage.first < Infinity;
     while (this.#repairs.length > 0 && this.#repairs[0]!.ticket <= effects.durable) {
-      log.repaired(this.#repairs.shift()!.entries);
+      const { entries } = this.#repairs.shift()!;
+      log.repaired(entries);
+      this.#options.history.repaired(entries);
     }
     this.#acknowledge(termTicket, null);
     return wasDamaged && log.damage.first === Infinity;
@@ -247,7 +252,7 @@ export class Following {
   #acknowledge(termTicket: number, atLeast: LogIndex | null): void {
     const { log, effects, group, self } = this.#options;
     const leader = this.#leader;
-    if (!this.#owesAck || leader === null || effects.durable < termTicket) return;
+    if (!this.#owesAck || leader === null || effects.durable < Math.max(termTicket, this.#heldUntil)) return;
     const matched = log.durable < this.#verified ? log.durable : this.#verified;
     if (atLeast === null ? matched <= this.#acknowledged : matched < atLeast && matched < log.damage.first - 1) return;
     this.#acknowledged = matched;
