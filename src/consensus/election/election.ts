@@ -10,6 +10,7 @@ import type { Peers } from "../peers.ts";
 import { reached, tally } from "../quorum.ts";
 import type { ReplicaId } from "../replica.ts";
 import type { CampaignPolicy, Situation } from "./campaign-policy.ts";
+import { FollowedLeader } from "./followed-leader.ts";
 
 /** Where this replica's log ends: all that an election has to know of it. */
 export interface LogEnd {
@@ -216,46 +217,33 @@ export class Election {
     if (term > this.#term) this.#adopt(term, null);
     assert(!this.leads, "two leaders in one term");
     const freshUntil = now + this.#options.electionTimeoutMs;
-    const role = this.#role;
-    const known = role.role === "follower" && role.leader?.replica === leader ? role.leader : null;
+    const known = this.#followed(leader);
     if (known !== null) {
-      known.until = Math.max(known.until, freshUntil);
-      // A leader without a quorum is followed, but is no reason to refuse somebody who has one.
-      known.refuseUntil = authoritative ? Math.max(known.refuseUntil, freshUntil) : now;
+      known.heard(now, freshUntil, authoritative);
       return true;
     }
-    const believed = {
-      replica: leader,
-      until: freshUntil,
-      refuseUntil: authoritative ? freshUntil : now,
-      vouched: false,
-    };
+    const followed = new FollowedLeader(leader, now, freshUntil, authoritative);
     this.#attempt = 0;
     this.#lastLeader = leader;
-    this.#role = { role: "follower", leader: believed };
+    this.#role = { role: "follower", leader: followed };
     const voucher = this.#voucher;
-    if (voucher !== null && voucher.leader === leader && voucher.term === term) this.#trust(now, believed, voucher);
+    if (voucher?.leader === leader && voucher.term === term) this.#trust(now, followed, voucher);
     return true;
   }
 
   /** What a server's heartbeat vouches for. Answers false when that term is over; the sender should be told. */
   vouched(now: number, event: Vouched): boolean {
-    const role = this.#role;
-    const known = role.role === "follower" && role.leader?.replica === event.leader ? role.leader : null;
+    if (event.leader === this.#options.self) return true;
     if (event.term === 0) {
       this.#forgetVoucherOf(event.leader);
-      if (known !== null && known.vouched) {
-        known.vouched = false;
-        known.until = now + this.#options.electionTimeoutMs;
-        known.refuseUntil = Math.min(known.refuseUntil, known.until);
-      }
+      this.#followed(event.leader)?.notVouchedFor(now + this.#options.electionTimeoutMs);
       return true;
     }
-    if (event.leader === this.#options.self) return true;
     if (!this.heardLeader(now, event.leader, event.term, event.authoritative)) return false;
-    assert(this.#role.role === "follower" && this.#role.leader !== null, "who is vouched for is followed");
+    const followed = this.#followed(event.leader);
+    assert(followed !== null, "who is vouched for is followed");
     this.#voucher = event;
-    this.#trust(now, this.#role.leader, event);
+    this.#trust(now, followed, event);
     return true;
   }
 
@@ -266,17 +254,13 @@ export class Election {
       else this.#reconsider(now);
       return;
     }
-    if (event.crashed || this.#options.peers.heardUntil(event.peer) <= now) this.#forgetVoucherOf(event.peer);
-    const role = this.#role;
-    if (role.role !== "follower" || role.leader?.replica !== event.peer) return;
     const until = this.#options.peers.heardUntil(event.peer);
+    if (event.crashed || until <= now) this.#forgetVoucherOf(event.peer);
+    const followed = this.#followed(event.peer);
+    if (followed === null) return;
     if (event.crashed) this.#leaderless(now, "crash");
     else if (until <= now) this.#leaderless(now, "silence");
-    else if (role.leader.vouched) {
-      const mayRefuse = role.leader.refuseUntil > now;
-      role.leader.until = until;
-      if (mayRefuse) role.leader.refuseUntil = until;
-    }
+    else followed.serverHeard(now, until);
   }
 
   /** Somebody's term, from an answer. A higher one is taken over. Answers whether it is the present one. */
@@ -431,11 +415,14 @@ export class Election {
     if (this.#voucher?.leader === leader) this.#voucher = null;
   }
 
-  /** From here on its server's heartbeats say how long it is believed. */
-  #trust(now: number, leader: Believed, voucher: Vouched): void {
-    leader.vouched = true;
-    leader.until = Math.max(leader.until, this.#options.peers.heardUntil(voucher.leader));
-    leader.refuseUntil = voucher.authoritative ? leader.until : now;
+  #trust(now: number, followed: FollowedLeader, voucher: Vouched): void {
+    followed.vouchedFor(now, this.#options.peers.heardUntil(voucher.leader), voucher.authoritative);
+  }
+
+  /** This leader, if it is the one that is followed. */
+  #followed(leader: ReplicaId): FollowedLeader | null {
+    if (this.#role.role !== "follower" || this.#role.leader?.replica !== leader) return null;
+    return this.#role.leader;
   }
 
   #leaderless(now: number, cause: Situation["cause"]): void {
@@ -475,8 +462,7 @@ export class Election {
   /** A leader other than who asks is heard and has a quorum: there is no reason to elect. */
   #hasLeaderBeside(asking: ReplicaId, now: number): boolean {
     if (this.leads) return this.isAuthoritative(now);
-    if (this.#role.role !== "follower" || this.#role.leader === null) return false;
-    return this.#role.leader.replica !== asking && now < this.#role.leader.refuseUntil;
+    return this.#role.role === "follower" && this.#role.leader?.stopsFrom(asking, now) === true;
   }
 
   #supportedUntil(): number {
@@ -507,19 +493,8 @@ export class Election {
 
 type Ballot = Map<ReplicaId, boolean>;
 
-/** A leader that is followed. */
-interface Believed {
-  readonly replica: ReplicaId;
-  /** Until then it counts as there. */
-  until: number;
-  /** Until then no other is helped to replace it. At most `until`. */
-  refuseUntil: number;
-  /** Its server's heartbeats vouch for it: then they say how long it is believed. */
-  vouched: boolean;
-}
-
 type Role =
-  | { role: "follower"; leader: Believed }
+  | { role: "follower"; leader: FollowedLeader }
   | { role: "follower"; leader: null; campaignAt: number }
   | { role: "pre-candidate"; ballot: Ballot; until: number }
   | { role: "candidate"; ballot: Ballot; ticket: number; hasAsked: boolean; handover: boolean; until: number }
