@@ -13,7 +13,10 @@ export type GroupEvent =
   /** Time has passed. Due when `dueAt` has come; harmless at any other time. */
   | { type: "tick"; now: Millis }
   | { type: "received"; now: Millis; message: Message }
-  /** A batch of commands or another entry to be put in order. The payload must not change any more. */
+  /**
+   * A batch of commands or another entry to be put in order. The payload is kept and sent as it is: it must not change
+   * any more. In a group without followers it may be used for something else once the entry is durable.
+   */
   | { type: "proposed"; now: Millis; kind: EntryType; ts: Timestamp; day: Day; payload: Uint8Array }
   | { type: "change-proposed"; now: Millis; ts: Timestamp; day: Day; changes: readonly Change[] }
   /** What effects up to `ticket` asked to be written would survive power loss. */
