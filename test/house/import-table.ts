@@ -69,6 +69,7 @@ export const importTable: Readonly<Record<string, Rule>> = {
       // The SDK's entry for Node gives it Node's ports, as platform/browser does for pages.
       { folder: "client", files: /^(?:client|binary-encoding|json-lines-encoding|ports)\.ts$/ },
       { folder: "doors", typesOnly: true },
+      { folder: "transport", typesOnly: true },
     ],
     packages: "any",
     outside: true,

@@ -1,0 +1,24 @@
+import { assert } from "../base/assert.ts";
+import type { Brand } from "../base/brand.ts";
+import type { Incarnation, NodeName } from "../base/ids.ts";
+
+/**
+ * One life of one data directory on one server: the name of the server and its incarnation. Everything that counts in
+ * consensus (votes, acknowledgements, membership) counts for a replica and never for a server, so what a wiped server
+ * promised in its former life can't be taken for a promise of the new one.
+ */
+export type ReplicaId = Brand<string, "ReplicaId">;
+
+/** The incarnation is behind the last `#`; it holds no `#` itself. */
+export function replicaId(node: NodeName, incarnation: Incarnation): ReplicaId {
+  assert(node.length > 0 && !incarnation.includes("#"), `not a replica: ${node} ${incarnation}`);
+  return `${node}#${incarnation}` as ReplicaId;
+}
+
+export function nodeOf(replica: ReplicaId): NodeName {
+  return replica.slice(0, replica.lastIndexOf("#")) as NodeName;
+}
+
+export function incarnationOf(replica: ReplicaId): Incarnation {
+  return replica.slice(replica.lastIndexOf("#") + 1) as Incarnation;
+}
