@@ -94,7 +94,8 @@ function failure(cause: unknown, where: string): CommandFailed {
       code === "unauthorized" ? "; it asks for tokens: --auth-secret-file, --token-file or SYNOD_TOKEN" : "";
     return new CommandFailed(exitCodes.refused, `the server at ${where} refused: ${why}${proof}`, { cause });
   }
-  const next = why.endsWith("the server closed the connection")
+  // Somebody listens there, and ends the connection in one way or the other instead of answering the greeting.
+  const next = /^hello: |the server closed the connection$/.test(why)
     ? "is it Synod's TCP port (7403), and not another one?"
     : "start a server with: synod serve";
   return new CommandFailed(exitCodes.unreachable, `the server at ${where} could not be loaded: ${why}; ${next}`, {
