@@ -65,6 +65,8 @@ class Town {
           head: this.room(frame.room).cids.length,
           epoch: 1,
         });
+        // As to whoever becomes a member of anything.
+        answer({ t: "room", room: frame.room, line, first: 1, head: this.room(frame.room).cids.length, read: 0 });
         break;
       case "sub": {
         const room = this.room(frame.room);

@@ -69,13 +69,16 @@ export class SynodJsonPublishWire implements PublishWire {
     connection.write(Buffer.from(`${JSON.stringify(frame)}\n`));
     let answer: Record<string, unknown> | null = null;
     await connection.expect(frame.t, (bytes, length) => {
-      const stop = bytes.subarray(0, length).indexOf(newline);
-      if (stop === -1) return 0;
-      for (const item of framesOfLine(bytes, 0, stop)) {
-        if (item["t"] === "err") throw new Error(`${String(item["code"])}: ${String(item["message"])}`);
-        if (item["t"] === wanted) answer = item;
+      // Other news may come before the answer: a `room` after a `join`, for one.
+      const whole = bytes.subarray(0, length);
+      for (let at = 0, stop = whole.indexOf(newline); stop !== -1; at = stop + 1, stop = whole.indexOf(newline, at)) {
+        for (const item of framesOfLine(bytes, at, stop)) {
+          if (item["t"] === "err") throw new Error(`${String(item["code"])}: ${String(item["message"])}`);
+          if (item["t"] === wanted) answer = item;
+        }
+        if (answer !== null) return stop + 1;
       }
-      return answer === null ? 0 : stop + 1;
+      return 0;
     });
     assert(answer !== null, "expect settles with an answer");
     return answer;
