@@ -308,27 +308,33 @@ export class Leading {
     }
   }
 
-  #sendEntries(now: number, progress: Progress, entries: readonly Entry[]): void {
+  #appendTo(
+    progress: Progress,
+    place: { readonly previousIndex: LogIndex; readonly previousTerm: Term; readonly entries: readonly Entry[] },
+  ): void {
     const { log, effects, group, self } = this.#options;
-    const previousIndex = logIndex(progress.next - 1);
-    const previousTerm = log.termAt(previousIndex);
-    if (previousTerm === null) {
-      this.#offer(now, progress);
-      return;
-    }
     effects.send({
       type: "append",
       group,
       from: self,
       to: progress.replica,
       term: this.term,
-      previousIndex,
-      previousTerm,
-      entries,
+      ...place,
       commit: log.commit,
       authoritative: this.isAuthoritative,
       session: progress.session,
     });
+  }
+
+  #sendEntries(now: number, progress: Progress, entries: readonly Entry[]): void {
+    const { log } = this.#options;
+    const previousIndex = logIndex(progress.next - 1);
+    const previousTerm = log.termAt(previousIndex);
+    if (previousTerm === null) {
+      this.#offer(now, progress);
+      return;
+    }
+    this.#appendTo(progress, { previousIndex, previousTerm, entries });
     let bytes = 0;
     for (const { payload } of entries) bytes += payload.length;
     if (entries.length > 0) progress.sent(entries.at(-1)!.index, bytes);
@@ -361,7 +367,7 @@ export class Leading {
 
   /** Asks again for what may have been lost: small, and without going back, for it may only be slow. */
   #ask(now: number, progress: Progress): void {
-    const { log, effects, group, self } = this.#options;
+    const { log } = this.#options;
     if (!this.#owes(progress) || !this.#options.peers.isReachable(progress.replica)) {
       progress.resendAt = Infinity;
       return;
@@ -389,19 +395,7 @@ export class Leading {
       this.#send(now, progress);
       return;
     }
-    effects.send({
-      type: "append",
-      group,
-      from: self,
-      to: progress.replica,
-      term: this.term,
-      previousIndex,
-      previousTerm,
-      entries: [],
-      commit: log.commit,
-      authoritative: this.isAuthoritative,
-      session: progress.session,
-    });
+    this.#appendTo(progress, { previousIndex, previousTerm, entries: [] });
   }
 
   #tellCommit(now: number, progress: Progress, answer: boolean): void {
