@@ -45,7 +45,8 @@ export async function bench(command: BenchCommand): Promise<0 | 1> {
     bodyBytes: command.body,
     encoding: command.encoding,
     seconds: command.seconds,
-    rooms: command.rooms === 1 ? ["bench"] : Array.from({ length: command.rooms }, (_, at) => `bench-${at}`),
+    rooms:
+      command.rooms === 1 ? ["bench"] : Array.from({ length: command.rooms }, (_, at) => roomName(at, command.rooms)),
     ...(command.rate === null ? {} : { ratePerSecond: command.rate }),
     processes: command.processes,
     serverPids,
@@ -72,6 +73,9 @@ async function proofOf(command: BenchCommand, variable: string | null): Promise<
     throw new CommandFailed(exitCodes.usage, "the token names nobody: it is no JSON Web Token with sub");
   return { type: "token", user, token };
 }
+
+/** All of a load's rooms have names of one length: a frame is built once and only its digits change. */
+const roomName = (at: number, rooms: number): string => `bench-${String(at).padStart(String(rooms - 1).length, "0")}`;
 
 function addressOf(url: string | null, port: number): { host: string; port: number } {
   if (url === null) return { host: "127.0.0.1", port };
