@@ -1,5 +1,5 @@
 import { assert } from "../base/assert.ts";
-import type { ReplicaId } from "./replica.ts";
+import { putReplica, replicaBytesMax, replicaFrom, type ReplicaId } from "./replica.ts";
 
 /**
  * Who belongs to a group. While voters change by more than one at once the configuration is joint: `outgoing` are the
@@ -55,45 +55,53 @@ export function byText(left: ReplicaId, right: ReplicaId): number {
 
 /** Asserts the invariants and answers the same object. */
 export function checked(configuration: Configuration): Configuration {
-  const { voters, outgoing, learners, learnersNext, autoLeave } = configuration;
-  for (const list of [voters, outgoing, learners, learnersNext]) {
-    for (let at = 1; at < list.length; at++) assert(list[at - 1]! < list[at]!, "a list of replicas is not sorted");
-  }
-  assert(membersOf(configuration).length <= membersMax, "too many replicas in one group");
-  assert(!learners.some((learner) => isVoter(configuration, learner)), "a voter can't be a learner too");
-  assert(
-    learnersNext.every((learner) => outgoing.includes(learner) && !voters.includes(learner)),
-    "only a voter of before waits to become a learner",
-  );
-  assert(outgoing.length > 0 || (learnersNext.length === 0 && !autoLeave), "only a joint configuration can be left");
+  const flaw = flawOf(configuration);
+  assert(flaw === null, flaw ?? "");
   return configuration;
 }
 
+function flawOf(configuration: Configuration): string | null {
+  const { voters, outgoing, learners, learnersNext, autoLeave } = configuration;
+  for (const list of [voters, outgoing, learners, learnersNext]) {
+    for (let at = 1; at < list.length; at++) if (list[at - 1]! >= list[at]!) return "a list of replicas is not sorted";
+  }
+  if (membersOf(configuration).length > membersMax) return "too many replicas in one group";
+  if (learners.some((learner) => isVoter(configuration, learner))) return "a voter can't be a learner too";
+  if (!learnersNext.every((learner) => outgoing.includes(learner) && !voters.includes(learner))) {
+    return "only a voter of before waits to become a learner";
+  }
+  if (outgoing.length === 0 && (learnersNext.length > 0 || autoLeave)) return "only a joint configuration can be left";
+  return null;
+}
+
 const format = 1;
-const utf8 = new TextEncoder();
-const fromUtf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** No configuration takes more: the format, autoLeave, four counts, and each member in two lists at most. */
+export const configurationBytesMax = 6 + 2 * membersMax * (1 + replicaBytesMax);
 
 /**
  * The payload of a configuration entry: `u8 format, u8 autoLeave`, then voters, outgoing, learners, learnersNext, each
- * `u8 count` and as many times `u8 length, UTF-8`.
+ * `u8 count` and as many times `u8 length, ASCII`.
  */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
   const { voters, outgoing, learners, learnersNext, autoLeave } = checked(configuration);
-  const bytes: number[] = [format, autoLeave ? 1 : 0];
+  const bytes = new Uint8Array(configurationBytesMax);
+  bytes[0] = format;
+  bytes[1] = autoLeave ? 1 : 0;
+  let at = 2;
   for (const list of [voters, outgoing, learners, learnersNext]) {
-    bytes.push(list.length);
+    bytes[at++] = list.length;
     for (const replica of list) {
-      const name = utf8.encode(replica);
-      assert(name.length <= 255, `the name of a replica is too long: ${replica}`);
-      bytes.push(name.length, ...name);
+      bytes[at++] = replica.length;
+      at = putReplica(bytes, at, replica);
     }
   }
-  return Uint8Array.from(bytes);
+  return bytes.slice(0, at);
 }
 
 /** Null when the bytes are of an unknown format or not well formed: whoever reads them has to stop there. */
 export function decodeConfiguration(bytes: Uint8Array): Configuration | null {
-  if (bytes[0] !== format || bytes.length < 6) return null;
+  if (bytes[0] !== format || bytes.length < 6 || bytes[1]! > 1) return null;
   const lists: ReplicaId[][] = [];
   let at = 2;
   for (let list = 0; list < 4; list++) {
@@ -103,18 +111,21 @@ export function decodeConfiguration(bytes: Uint8Array): Configuration | null {
     for (let i = 0; i < count; i++) {
       const length = bytes[at++];
       if (length === undefined || at + length > bytes.length) return null;
-      names.push(fromUtf8.decode(bytes.subarray(at, at + length)) as ReplicaId);
+      const name = replicaFrom(bytes.subarray(at, at + length));
+      if (name === null) return null;
+      names.push(name);
       at += length;
     }
     lists.push(names);
   }
   if (at !== bytes.length) return null;
   const [voters, outgoing, learners, learnersNext] = lists;
-  return checked({
+  const configuration = {
     voters: voters!,
     outgoing: outgoing!,
     learners: learners!,
     learnersNext: learnersNext!,
     autoLeave: bytes[1] === 1,
-  });
+  };
+  return flawOf(configuration) === null ? configuration : null;
 }

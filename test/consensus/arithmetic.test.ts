@@ -69,4 +69,11 @@ test("[MEM7] bytes that are no configuration are none", () => {
   expect(decodeConfiguration(Uint8Array.of(2, ...good.slice(1)))).toBeNull();
   expect(decodeConfiguration(Uint8Array.of(...good, 0))).toBeNull();
   for (let length = 0; length < good.length; length++) expect(decodeConfiguration(good.slice(0, length))).toBeNull();
+  // Whatever is read is written as the same bytes, and nothing is read with an exception.
+  for (let bit = 0; bit < good.length * 8; bit++) {
+    const flipped = good.slice();
+    flipped[bit >> 3]! ^= 1 << (bit & 7);
+    const read = decodeConfiguration(flipped);
+    if (read !== null) expect(encodeConfiguration(read)).toEqual(flipped);
+  }
 });

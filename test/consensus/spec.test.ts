@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 
-const idPattern = /\[((?:ELE|REP|MEM|READ|MOVE|LIFE)\d+)\]/g;
+const idPattern = /\[((?:ELE|REP|MEM|READ|MOVE|LIFE|WIRE)\d+)\]/g;
 
 test("every rule of SPEC.md has a test or a scenario, and every id that is cited is a rule", () => {
   const spec = readFileSync(new URL("../../src/consensus/SPEC.md", import.meta.url), "utf8");
