@@ -11,7 +11,7 @@ import type { Room } from "./room.ts";
 import type { SealReason } from "./seal.ts";
 import { type BoundName, type Bounds, boundNames } from "./setting.ts";
 import { badSnapshot, SnapshotReader } from "./snapshot-bytes.ts";
-import type { StateParts } from "./state-parts.ts";
+import type { GroupConfiguration, StateParts } from "./state-parts.ts";
 
 /**
  * A group's state in bytes, in one canonical form: rooms, users, members and what is kept of them in the order they came,
@@ -19,8 +19,9 @@ import type { StateParts } from "./state-parts.ts";
  * index are part of it, so that no two of them can be from different moments. Written by `StateCut` (state-cut.ts).
  *
  * ```
- * "SYNR", u32 format = 1, u32 group, text cluster, u8 number of bounds, u48 each
+ * "SYNR", u32 format = 2, u32 group, text cluster, u8 number of bounds, u48 each
  * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, text time zone, u48 retention days
+ * u48 index of the last configuration entry, 0 = none, u32 length and its payload (not in format 1, which had none)
  * u48 last chunk, open from, open messages, open bytes
  * u32 live chunks, each: u48 chunk, from, to, u32 day, u8 format, reason, u48 messages, bytes, sealedAt, generation
  * u32 rooms, each:       text name, u8 exists | private << 1, u48 head, first, floor, lastTs, ageMs, messages, bytes,
@@ -35,7 +36,9 @@ import type { StateParts } from "./state-parts.ts";
  * A text is one byte of length and UTF-8 bytes.
  */
 export const snapshotMagic = 0x524e_5953;
-export const snapshotFormat = 1;
+export const snapshotFormat = 2;
+/** Before configurations were kept. It is read, and written no more. */
+const formatWithoutConfiguration = 1;
 const digestBytes = 32;
 
 /** Reads a state into empty parts made by `make`. Throws a Fault for bytes that are no whole snapshot. */
@@ -50,10 +53,10 @@ export function readSnapshot(
   const from = new SnapshotReader(content);
   if (from.u32() !== snapshotMagic) throw badSnapshot("it begins with something else");
   const itsFormat = from.u32();
-  if (itsFormat !== snapshotFormat) {
+  if (itsFormat !== snapshotFormat && itsFormat !== formatWithoutConfiguration) {
     throw new Fault(
       "unsupported",
-      `the state has format ${itsFormat}, this version reads ${snapshotFormat}; use the version that wrote it`,
+      `the state has format ${itsFormat}, this version reads up to ${snapshotFormat}; use the version that wrote it`,
     );
   }
   const group = from.u32() as GroupId;
@@ -70,6 +73,7 @@ export function readSnapshot(
   all.lineNumber = from.u48();
   parts.timeZone = userName(from.text());
   parts.retentionDays = from.u48();
+  if (itsFormat !== formatWithoutConfiguration) parts.configuration = readConfiguration(from);
   chunks.last = from.u48();
   chunks.openFrom = from.u48();
   chunks.openMessages = from.u48();
@@ -84,6 +88,12 @@ export function readSnapshot(
   readWindow(from, parts, rooms);
   if (!from.isAtEnd) throw badSnapshot("something stands behind its end");
   return parts;
+}
+
+function readConfiguration(from: SnapshotReader): GroupConfiguration | null {
+  const index = from.u48() as LogIndex;
+  const bytes = from.raw(from.u32()).slice();
+  return index === 0 ? null : { index, bytes };
 }
 
 function readChunk(from: SnapshotReader): LiveChunk {

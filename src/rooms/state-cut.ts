@@ -176,6 +176,9 @@ function writeHead(out: SnapshotWriter, parts: StateParts): void {
   out.u48(all.lineNumber);
   out.text(utf8.encode(parts.timeZone));
   out.u48(parts.retentionDays);
+  out.u48(parts.configuration?.index ?? 0);
+  out.u32(parts.configuration?.bytes.length ?? 0);
+  if (parts.configuration !== null) out.raw(parts.configuration.bytes);
   out.u48(chunks.last);
   out.u48(chunks.openFrom);
   out.u48(chunks.openMessages);

@@ -1,8 +1,11 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { entryTypes } from "../../src/base/entry.ts";
+import { logIndex } from "../../src/base/ids.ts";
 import { timestamp } from "../../src/base/units.ts";
 import { noticeKinds, roles } from "../../src/rooms/commands.ts";
 import { GroupState } from "../../src/rooms/group-state.ts";
-import { command, GroupLog } from "./group-log.ts";
+import { command, GroupLog, Listener } from "./group-log.ts";
 
 /** A group with something of everything. */
 function full(hashSeed = 1): GroupLog {
@@ -90,5 +93,40 @@ describe("snapshots", () => {
     };
     for (let at = 0; at < bytes.length; at++) refuses(bytes.with(at, bytes[at]! ^ 0x10));
     for (let length = 0; length < bytes.length; length++) refuses(bytes.subarray(0, length));
+  });
+
+  test("[SNAP5] the last configuration entry is part of the state, byte for byte, and of nobody else's memory", () => {
+    const log = full();
+    expect(log.state.configuration).toBeNull();
+    const without = log.state.hash();
+    log.append(entryTypes.configuration, Uint8Array.of(1, 2, 3));
+    log.append(entryTypes.configuration, new Uint8Array(700).fill(0xff));
+    const index = log.state.appliedIndex;
+    log.post({ room: "lobby", from: "zoe", cid: "behind" });
+    for (let life = 0; life < 2; life++) {
+      expect(log.state.configuration).toEqual({ index, bytes: new Uint8Array(700).fill(0xff) });
+      log.restart();
+    }
+    expect(log.state.hash()).not.toBe(without);
+    // The memory that an entry was applied from is somebody else's later.
+    const memory = Uint8Array.of(7);
+    const next = {
+      ...log.entries.at(-1)!,
+      index: logIndex(index + 2),
+      type: entryTypes.configuration,
+      payload: memory,
+    };
+    log.state.apply(next, memory, new Listener());
+    memory.fill(0);
+    expect(log.state.configuration!.bytes).toEqual(Uint8Array.of(7));
+  });
+
+  test("[SNAP6] a state of format 1 is read, and has no configuration", () => {
+    const kept = readFileSync(new URL("corpus/state-format-1.hex", import.meta.url), "utf8");
+    const bytes = Uint8Array.from(Buffer.from(kept.replaceAll("\n", ""), "hex"));
+    expect([bytes[4], full().state.snapshot()[4]]).toEqual([1, 2]);
+    const state = GroupState.restore(bytes, { hashSeed: 1 });
+    expect(state.configuration).toBeNull();
+    expect(Buffer.compare(state.snapshot(), full().state.snapshot())).toBe(0);
   });
 });
