@@ -20,7 +20,7 @@ import { snapshotFolder } from "./snapshot-file.ts";
  *
  * ```
  *  0 64 bytes header (file-header.ts), magic SYNODDIR, number = which copy, 0 or 1
- * 64 u32 groups   68 u48 created (milliseconds since 1970)   74 u8 bytes of node name   75 node name
+ * 64 u32 groups   68 u48 created (milliseconds since 1970)   74 u8 bytes of node name   75 node name   330 u8 1 = joined
  * .. zeros        4092 u32 crc32 of the 4092 bytes before
  * ```
  * It is written once, whole or not at all, as the first file: a directory without it holds nothing of value, and a
@@ -36,6 +36,8 @@ export const directoryFormat = 1;
 const pageBytes = 4096;
 const copies = 2;
 const nodeNameBytesMax = 255;
+/** Behind the longest name. Directories of before it was written have a 0 there, and were all founded. */
+const joinedAt = fileHeaderBytes + 11 + nodeNameBytesMax;
 
 /** Folders that belong to Synod. */
 const ownFolders = ["journal", historyFolder, snapshotFolder, quarantineFolder];
@@ -47,6 +49,11 @@ export interface Identity {
   /** Consensus groups; fixed when the cluster is founded. */
   readonly groups: number;
   readonly created: Timestamp;
+  /**
+   * Made to join a cluster that others had founded. A log of it in which nobody is named as a member is nobody's; that of
+   * a directory that was founded here is its own server's alone.
+   */
+  readonly joined: boolean;
 }
 
 /** Keeps two processes off one directory. */
@@ -169,6 +176,7 @@ async function found(options: DataDirectoryOptions, unknown: readonly string[]):
     node,
     groups,
     created: now,
+    joined: options.cluster !== undefined,
   };
   await disk.publish(identityFile, encodeIdentity(identity));
   return identity;
@@ -228,6 +236,7 @@ export function encodeIdentity(identity: Identity): Uint8Array[] {
     putU48(page, fileHeaderBytes + 4, identity.created);
     page[fileHeaderBytes + 10] = node.length;
     page.set(node, fileHeaderBytes + 11);
+    page[joinedAt] = identity.joined ? 1 : 0;
     putU32(page, pageBytes - 4, crc32(page.subarray(0, pageBytes - 4)));
     return page;
   });
@@ -293,6 +302,7 @@ function decodePage(page: Uint8Array, number: number): Identity | string {
     node: new TextDecoder().decode(page.subarray(start, start + page[start - 1]!)) as NodeName,
     groups: getU32(page, fileHeaderBytes),
     created: getU48(page, fileHeaderBytes + 4) as Timestamp,
+    joined: page[joinedAt] === 1,
   };
 }
 
@@ -302,6 +312,7 @@ function sameIdentity(a: Identity, b: Identity): boolean {
     a.incarnation === b.incarnation &&
     a.node === b.node &&
     a.groups === b.groups &&
-    a.created === b.created
+    a.created === b.created &&
+    a.joined === b.joined
   );
 }

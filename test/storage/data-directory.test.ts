@@ -79,6 +79,17 @@ describe("the identity of a data directory", () => {
     expect(joiner.identity.incarnation).not.toBe(one.identity.incarnation);
   });
 
+  test("a directory knows for ever whether it was made to join others", async () => {
+    const alone = new SimFileSystem();
+    const { identity } = await open(alone);
+    const joiner = new SimFileSystem();
+    await open(joiner, { random: seededRandom(3), cluster: identity.cluster });
+    for (let start = 0; start < 2; start++) {
+      expect((await open(alone, { cluster: identity.cluster })).identity.joined).toBe(false);
+      expect((await open(joiner)).identity.joined).toBe(true);
+    }
+  });
+
   test("an empty directory is not founded unless the caller says so", async () => {
     const fileSystem = new SimFileSystem();
     expect((await refusal(open(fileSystem, { found: false }))).reason).toBe("empty");
