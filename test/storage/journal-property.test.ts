@@ -10,6 +10,14 @@ type Step =
   | { do: "replace"; group: number; back: number }
   | { do: "vote"; group: number }
   | { do: "release"; group: number; back: number }
+  | {
+      do: "read";
+      group: number;
+      back: number;
+      bytesMax: number;
+      meanwhile: "nothing" | "replace" | "release" | "append";
+    }
+  | { do: "keep"; bytes: number }
   | { do: "settle" }
   | { do: "idle" }
   | { do: "stop" }
@@ -37,6 +45,17 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ do: fc.constant("release" as const), group, back: fc.integer({ min: 0, max: 3 }) }),
   },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("read" as const),
+      group,
+      back: fc.integer({ min: 0, max: 20 }),
+      bytesMax: fc.integer({ min: 0, max: 3000 }),
+      meanwhile: fc.constantFrom("nothing", "replace", "release", "append"),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("keep" as const), bytes: fc.constantFrom(0, 8192, 20_000) }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant("settle" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("idle" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("stop" as const) }) },
@@ -108,6 +127,19 @@ async function take(world: JournalWorld, step: Step, nextTerm: () => number): Pr
       world.notice();
       world.release(step.group, world.lastIndex(step.group) - step.back);
       return;
+    case "read": {
+      const { meanwhile } = step;
+      const last = world.lastIndex(step.group);
+      const first = Math.max(1, last - step.back);
+      await world.read(step.group, first, {
+        bytesMax: step.bytesMax,
+        ...(meanwhile === "nothing" ? {} : { meanwhile: () => during(world, step, meanwhile, nextTerm) }),
+      });
+      return;
+    }
+    case "keep":
+      world.journal.keepReleased(step.bytes);
+      return;
     case "settle":
       await world.settle();
       return;
@@ -127,7 +159,20 @@ async function take(world: JournalWorld, step: Step, nextTerm: () => number): Pr
   }
 }
 
-test("[JRN4] whatever is appended, released, crashed and failed in whatever order: the model holds", async () => {
+/** Any of them may take the place of what is being read, or let it go. */
+function during(
+  world: JournalWorld,
+  { group: at, back }: { group: number; back: number },
+  what: "replace" | "release" | "append",
+  nextTerm: () => number,
+): void {
+  const last = world.lastIndex(at);
+  const middle = Math.max(world.released(at) + 1, last - (back >> 1));
+  if (what === "release") world.release(at, last - (back >> 2));
+  else world.entry(at, what === "replace" ? middle : last + 1, { term: nextTerm() });
+}
+
+test("[JRN4] [JRN17] whatever is appended, released, crashed and failed in whatever order: the model holds", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(steps, { minLength: 5, maxLength: 60 }), fc.nat(10_000), async (list, seed) => {
       const world = new JournalWorld({ seed });

@@ -10,7 +10,7 @@ import { day, millis, timestamp } from "../../src/base/units.ts";
 import type { Millis, Timestamp } from "../../src/base/units.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import type { CrashMode } from "../../src/sim/sim-file-system.ts";
-import { openDisk } from "../../src/storage/disk.ts";
+import { DiskFault, openDisk } from "../../src/storage/disk.ts";
 import type { Journal, JournalSettings } from "../../src/storage/journal/journal.ts";
 import { openJournal } from "../../src/storage/journal/open.ts";
 import type { OpenedJournal } from "../../src/storage/journal/open.ts";
@@ -246,6 +246,51 @@ export class JournalWorld {
     if (this.failures.length > 0) throw new ProcessEnded();
   }
 
+  /**
+   * Reads entries of a group while `meanwhile` happens, and holds what was read against the model: what the log has in
+   * the end, as far as it goes; nothing only if the first of them is not readable any more.
+   */
+  async read(
+    group: number,
+    first: number,
+    options: { last?: number; bytesMax?: number; meanwhile?: () => void } = {},
+  ): Promise<readonly Entry[] | null> {
+    const id = groupId(group);
+    const { last = Number.MAX_SAFE_INTEGER, bytesMax = Number.MAX_SAFE_INTEGER } = options;
+    const life = this.#life;
+    const expected = (): Entry[] => {
+      const kept = this.#stateAfter(this.#operations.length).get(id)?.entries ?? [];
+      return kept.filter((entry) => entry.index >= first && entry.index <= last);
+    };
+    const before = expected();
+    const reading = this.journal.read(id, logIndex(first), logIndex(last), bytesMax);
+    options.meanwhile?.();
+    const read = await reading.catch((cause: unknown) => {
+      // A disk that fails is one of the things that happen; bytes that are not what was written are not.
+      if (!(cause instanceof DiskFault)) throw cause;
+      return "failed" as const;
+    });
+    await this.#sameLife(life);
+    if (read === "failed") return null;
+    const after = expected();
+    expect(this.journal.baseOf(id)).toBeLessThanOrEqual(this.released(group));
+    if (read === null) {
+      const isGone = first <= this.journal.baseOf(id) || after.length === 0;
+      expect(isGone || options.meanwhile !== undefined).toBe(true);
+      return null;
+    }
+    // It may have been done before anything else happened, but it is of one moment.
+    const log = isPrefix(read, before) ? before : after;
+    expect(read).toEqual(log.slice(0, read.length));
+    expect(read.length).toBeGreaterThan(0);
+    const bytes = read.reduce((sum, { payload }) => sum + payload.length, 0);
+    expect(read.length === 1 || bytes <= bytesMax).toBe(true);
+    const next = log[read.length];
+    if (next !== undefined && options.meanwhile === undefined)
+      expect(bytes + next.payload.length).toBeGreaterThan(bytesMax);
+    return read;
+  }
+
   lastIndex(group: number): number {
     const state = this.#stateAfter(this.#operations.length).get(groupId(group));
     return Math.max(state?.entries.at(-1)?.index ?? 0, this.released(group));
@@ -278,6 +323,13 @@ export class JournalWorld {
     }
     return groups;
   }
+}
+
+function isPrefix(read: readonly Entry[], log: readonly Entry[]): boolean {
+  return read.every(({ index, ts, payload }, at) => {
+    const entry = log[at];
+    return entry?.index === index && entry.ts === ts && Buffer.compare(entry.payload, payload) === 0;
+  });
 }
 
 function sameState(

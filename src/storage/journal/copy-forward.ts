@@ -2,6 +2,7 @@ import { assert } from "../../base/assert.ts";
 import type { GroupId, LogIndex, Mark } from "../../base/ids.ts";
 import type { Disk } from "../disk.ts";
 import { ChainLog } from "./chain-log.ts";
+import { EntryPlaces } from "./entry-places.ts";
 import type { JournalSettings, JournalStart } from "./journal.ts";
 import { batchHeaderBytes, batchKinds, batchLength, sealBatch, sectorBytes } from "./layout.ts";
 import { chainOfEntryAt, encodeBase, encodeRoll, encodeVote, entryOverheadBytes, putEntry } from "./records.ts";
@@ -12,6 +13,7 @@ import { Staging } from "./staging.ts";
 
 export interface CopiedForward extends Omit<JournalStart, "groups"> {
   readonly chains: ReadonlyMap<GroupId, ChainLog>;
+  readonly places: ReadonlyMap<GroupId, EntryPlaces>;
 }
 
 /**
@@ -33,6 +35,7 @@ export async function copyForward(options: {
   const written: Segment[] = [await pool.take(options.number, { flags: options.flags, wait: false })];
   const live: JournalStart["live"] = [];
   const chains = new Map<GroupId, ChainLog>();
+  const places = new Map<GroupId, EntryPlaces>();
   const staging = new Staging(settings.batchBytesMax);
   const small = new Uint8Array(sectorBytes);
   let offset = sectorBytes;
@@ -72,11 +75,15 @@ export async function copyForward(options: {
   /** Writes what is staged, but for the last batch, which may still take records; at the end that one too. */
   async function drain(leave: number): Promise<void> {
     while (staging.batches.length > leave) {
-      const { start, recordBytes, recordCount, entries } = staging.batches[0]!;
+      const { start, recordBytes, recordCount, entries, ranges } = staging.batches[0]!;
       await makeRoom(batchLength(recordBytes));
       const { highest } = live.at(-1)!;
       for (const [group, index] of entries) highest.set(group, index);
+      const batch = { segment: written.at(-1)!.number, offset, length: batchLength(recordBytes) };
       await write(staging.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
+      for (const [group, { first, last }] of ranges) {
+        places.get(group)!.add(first, last, { ...batch, checksum: lastChecksum });
+      }
       staging.shift();
     }
   }
@@ -91,6 +98,7 @@ export async function copyForward(options: {
     const before = (group.entries[0]?.index ?? group.last + 1) - 1;
     const chain = new ChainLog(before, group.chainBefore);
     chains.set(id, chain);
+    places.set(id, new EntryPlaces(before as LogIndex));
     if (before > 0) {
       stage(encodeBase(id, before as LogIndex, chain.at(before)));
       staging.open.entries.set(id, before as LogIndex);
@@ -100,7 +108,7 @@ export async function copyForward(options: {
       const at = staging.reserve(entryOverheadBytes + entry.payload.length, 0 as Mark);
       putEntry(staging.bytes, at, entry, chain.at(entry.index - 1), group.chains[place] ?? null);
       chain.push(entry.index, chainOfEntryAt(staging.bytes, at));
-      staging.open.entries.set(id, entry.index);
+      staging.entryStaged(id, entry.index);
       if (staging.batches.length > 8) await drain(1);
     }
   }
@@ -112,5 +120,5 @@ export async function copyForward(options: {
     await disk.rename(segment.file, file);
     segment.file = file;
   }
-  return { segment: written.at(-1)!, offset, lastNumber, lastChecksum, live, chains };
+  return { segment: written.at(-1)!, offset, lastNumber, lastChecksum, live, chains, places };
 }

@@ -6,6 +6,7 @@ import { millis } from "../../base/units.ts";
 import type { Millis } from "../../base/units.ts";
 import type { Disk } from "../disk.ts";
 import { ChainLog } from "./chain-log.ts";
+import { EntryPlaces } from "./entry-places.ts";
 import { batchHeaderBytes, batchKinds, batchLength, batchLengthMax, sealBatch, sectorBytes } from "./layout.ts";
 import {
   chainOfEntryAt,
@@ -19,6 +20,7 @@ import {
 import type { GroupVote } from "./records.ts";
 import { segmentFile } from "./segments.ts";
 import type { Segment, SegmentPool } from "./segments.ts";
+import { readEntries } from "./read-entries.ts";
 import { Staging } from "./staging.ts";
 
 export interface JournalSettings {
@@ -84,6 +86,19 @@ export interface Journal {
    * (a snapshot was installed) the log goes on at `through` + 1.
    */
   release(group: GroupId, through: LogIndex): void;
+  /**
+   * Released entries may stay readable as long as the journal has no more than so many bytes: for followers that need
+   * them still. What is beyond goes at the next release. 0 at first.
+   */
+  keepReleased(bytesMax: number): void;
+  /** The entries of the group behind this index can be read. Grows as segments are given back. */
+  baseOf(group: GroupId): LogIndex;
+  /**
+   * Entries from `first` to `last`, flushed or not, at most `bytesMax` of payload but at least one; those that the log
+   * has when the promise settles. Null when `first` is not in the log any more. Rejects with `JournalDamaged` when it
+   * is and can't be read, and with a `DiskFault`.
+   */
+  read(group: GroupId, first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly Entry[] | null>;
   /** The 8-byte chain of the group's log at an entry that is not released, or at the last released one; null if unknown. */
   chainAt(group: GroupId, index: LogIndex): Uint8Array | null;
   stats(): JournalStats;
@@ -97,6 +112,7 @@ export interface GroupStart {
   readonly last: LogIndex;
   readonly released: LogIndex;
   readonly chains: ChainLog;
+  readonly places: EntryPlaces;
   /** Lowest live segments that hold its newest vote, and its newest entry or base. */
   readonly voteSegment: number;
   readonly chainSegment: number;
@@ -129,6 +145,7 @@ interface GroupState {
   last: LogIndex;
   released: LogIndex;
   readonly chains: ChainLog;
+  readonly places: EntryPlaces;
   voteSegment: number;
   chainSegment: number;
 }
@@ -166,6 +183,7 @@ export class JournalWriter implements Journal {
   #markTimer: Timer | null = null;
   /** What segments are given up once their floor record is flushed. */
   #reclaiming: { mark: Mark; count: number } | null = null;
+  #keptBytesMax = 0;
   #closing: { promise: Promise<void>; done: () => void; marked: boolean } | null = null;
   #batches = 0;
   #bytesWritten = 0;
@@ -225,7 +243,7 @@ export class JournalWriter implements Journal {
     const { bytes } = this.#filling;
     putEntry(bytes, at, entry, group.chains.at(index - 1));
     group.chains.push(index, chainOfEntryAt(bytes, at));
-    raise(this.#filling.open.entries, entry.group, index);
+    this.#filling.entryStaged(entry.group, index);
     this.#wake();
     return mark;
   }
@@ -256,11 +274,25 @@ export class JournalWriter implements Journal {
     if (through > group.last) {
       group.last = through;
       group.chains.restart(through);
+      group.places.restart(through);
       this.#stageBase(id, group, this.#nextMark());
-    } else {
-      group.chains.release(through);
+      this.#filling.restartStaged(id, through);
     }
     this.#reclaim();
+  }
+
+  keepReleased(bytesMax: number): void {
+    this.#keptBytesMax = bytesMax;
+  }
+
+  baseOf(id: GroupId): LogIndex {
+    return this.#group(id).places.base;
+  }
+
+  read(id: GroupId, first: LogIndex, last: LogIndex, bytesMax: number): Promise<readonly Entry[] | null> {
+    const { chains, places } = this.#group(id);
+    const log = { group: id, disk: this.#ports.disk, chains, places, staged: () => [this.#filling, this.#writing] };
+    return readEntries(log, { first, last, bytesMax });
   }
 
   chainAt(id: GroupId, index: LogIndex): Uint8Array | null {
@@ -305,7 +337,8 @@ export class JournalWriter implements Journal {
     let group = this.#groups.get(id);
     if (group === undefined) {
       const none = 0 as LogIndex;
-      group = { vote: null, last: none, released: none, chains: new ChainLog(0), voteSegment: 0, chainSegment: 0 };
+      const [chains, places] = [new ChainLog(0), new EntryPlaces(none)];
+      group = { vote: null, last: none, released: none, chains, places, voteSegment: 0, chainSegment: 0 };
       this.#groups.set(id, group);
     }
     return group;
@@ -401,9 +434,12 @@ export class JournalWriter implements Journal {
     const { highest } = this.#live.at(-1)!;
     for (const [group, index] of batch.entries) raise(highest, group, index);
     const { start, recordBytes, recordCount } = batch;
+    const offset = this.#offset;
     await this.#write(this.#writing.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
     for (const group of batch.entries.keys()) this.#groups.get(group)!.chainSegment = number;
     for (const group of batch.votes) this.#groups.get(group)!.voteSegment = number;
+    const place = { segment: number, offset, length, checksum: this.#lastChecksum };
+    for (const [group, { first, last }] of batch.ranges) this.#groups.get(group)!.places.add(first, last, place);
     this.#certainty = "uncertified";
     this.#writing.shift();
     this.#flushed = batch.mark;
@@ -538,9 +574,19 @@ export class JournalWriter implements Journal {
   #reclaim(): void {
     if (this.#reclaiming !== null || this.#failure !== null || this.#closing !== null) return;
     let count = 0;
-    while (count < this.#live.length - 1 && this.#isReleased(this.#live[count]!.highest)) count++;
+    let bytes = this.#live.reduce((sum, segment) => sum + segment.bytes, 0);
+    while (count < this.#live.length - 1 && bytes > this.#keptBytesMax) {
+      const segment = this.#live[count]!;
+      if (!this.#isReleased(segment.highest)) break;
+      bytes -= segment.bytes;
+      count++;
+    }
     if (count === 0) return;
     const floor = this.#live[count]!.number;
+    for (const { chains, places } of this.#groups.values()) {
+      places.dropBelow(floor);
+      chains.release(places.base);
+    }
     for (const [id, group] of this.#groups) {
       if (group.vote !== null && group.voteSegment < floor) this.#stageVote(id, group.vote, this.#nextMark());
       if (group.last > 0 && group.chainSegment < floor) this.#stageBase(id, group, this.#nextMark());

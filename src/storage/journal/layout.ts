@@ -199,6 +199,18 @@ export function batchChecksumAt(image: Uint8Array, at: number, header: BatchHead
   return checksum === getU32(image, end) ? checksum : null;
 }
 
+/** Bytes of records of the batch at `at`, when it is the one that was written there; null when it is not. */
+export function batchRecordBytes(
+  image: Uint8Array,
+  at: number,
+  batch: { readonly length: number; readonly checksum: number },
+): number | null {
+  const end = at + batch.length - batchTrailerBytes;
+  if (end + batchTrailerBytes > image.length) return null;
+  const isWhole = getU32(image, end) === batch.checksum && crc32(image.subarray(at, end)) === batch.checksum;
+  return isWhole ? getU32(image, at + 32) : null;
+}
+
 export function sameGeneration(image: Uint8Array, batchAt: number, generation: Uint8Array): boolean {
   for (let i = 0; i < generationBytes; i++) if (image[batchAt + 16 + i] !== generation[i]) return false;
   return true;

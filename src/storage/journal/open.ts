@@ -112,7 +112,8 @@ async function startAfresh(options: JournalOptions, pool: SegmentPool, found: Re
   const groups = new Map<GroupId, GroupStart>();
   for (const [id, group] of found.groups) {
     const places = { voteSegment: copy.segment.number, chainSegment: copy.segment.number };
-    groups.set(id, { ...startOf(group, options.from.get(id), places), chains: copy.chains.get(id)! });
+    const copied = { chains: copy.chains.get(id)!, places: copy.places.get(id)! };
+    groups.set(id, { ...startOf(group, options.from.get(id), places), ...copied });
   }
   const older = [...found.obsolete, ...found.read];
   return {
@@ -135,7 +136,7 @@ function startOf(
   // Releasing starts from here; what the caller says is durable elsewhere is released once the journal is open.
   const released = Math.min(from ?? 0, before, group.last) as LogIndex;
   const { voteSegment, chainSegment } = places;
-  return { vote: group.vote, last: group.last, released, chains, voteSegment, chainSegment };
+  return { vote: group.vote, last: group.last, released, chains, places: group.places, voteSegment, chainSegment };
 }
 
 /** Never deletes: what is damaged is kept under another name for whoever wants to look at it. */

@@ -305,7 +305,8 @@ class JournalReader {
 
   #replayBatch(segment: SegmentOnDisk, image: Uint8Array, batch: BatchPlace): void {
     const { file, number } = segment;
-    const where = { segment: number, file, offset: batch.offset, length: batch.length };
+    const { offset, length, checksum } = batch;
+    const where = { segment: number, file, offset, length, checksum };
     const records = decodeRecords(image, batch.offset + batchHeaderBytes, batch.recordBytes);
     if (records === null) {
       const what = `batch ${batch.number} holds a record that is not well formed`;

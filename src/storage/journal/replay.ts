@@ -4,6 +4,7 @@ import type { Entry } from "../../base/entry.ts";
 import { Fault } from "../../base/error-codes.ts";
 import type { GroupId, LogIndex } from "../../base/ids.ts";
 import type { FileName } from "../disk.ts";
+import { EntryPlaces } from "./entry-places.ts";
 import { noChain } from "./records.ts";
 import type { GroupVote, JournalRecord } from "./records.ts";
 
@@ -33,6 +34,8 @@ export interface ReplayedGroup extends RecoveredGroup {
   readonly chainBefore: Uint8Array;
   /** The chains of `entries`, as they stand in the journal; [] when holes were closed, which changes them. */
   readonly chains: Uint8Array[];
+  /** Where `entries` stand. Means nothing when holes were closed. */
+  readonly places: EntryPlaces;
   /** Segments that hold the newest vote, and the newest entry or base; 0 when there is none. */
   readonly voteSegment: number;
   readonly chainSegment: number;
@@ -48,6 +51,7 @@ interface GroupReplay {
   chainBefore: Uint8Array;
   entries: Entry[];
   chains: Uint8Array[];
+  readonly places: EntryPlaces;
   voteSegment: number;
   chainSegment: number;
   /** Indexes missing between entries, and between which damages (counted) they went missing. */
@@ -63,6 +67,7 @@ interface Where {
   readonly file: FileName;
   readonly offset: number;
   readonly length: number;
+  readonly checksum: number;
 }
 
 interface OpenDamage extends Damage {
@@ -100,7 +105,11 @@ export class Replay {
         else if (entry.index === group.last + 1) this.#checkChain(group, entry, previousChain, where);
         else truncate(group, entry.index);
         if (entry.index > group.from) {
-          if (group.entries.length === 0) group.chainBefore = previousChain;
+          if (group.entries.length === 0) {
+            group.chainBefore = previousChain;
+            group.places.restart((entry.index - 1) as LogIndex);
+          }
+          if (group.holes.length === 0) group.places.add(entry.index, entry.index, where);
           group.entries.push(entry);
           group.chains.push(chain);
         }
@@ -163,9 +172,10 @@ export class Replay {
       const entries = group.holes.length === 0 ? group.entries : closed(group, options.fill);
       const last = entries.at(-1)?.index ?? (Math.max(group.last, group.from) as LogIndex);
       const chainBefore = entries.length > 0 ? group.chainBefore : group.last >= group.from ? group.chain : noChain;
-      const { vote, voteSegment, chainSegment } = group;
+      const { vote, voteSegment, chainSegment, places } = group;
+      if (entries.length === 0) places.restart(last);
       const chains = group.holes.length === 0 ? group.chains : [];
-      groups.set(id, { vote, entries, last, chainBefore, chains, voteSegment, chainSegment });
+      groups.set(id, { vote, entries, last, chainBefore, chains, places, voteSegment, chainSegment });
     }
     const damage = this.#damage
       .filter((one) => one.segment >= this.floor)
@@ -206,6 +216,7 @@ export class Replay {
         chainBefore: noChain,
         entries: [],
         chains: [],
+        places: new EntryPlaces(from),
         voteSegment: 0,
         chainSegment: 0,
         holes: [],

@@ -13,6 +13,8 @@ export interface StagedBatch {
   mark: Mark;
   /** The highest index of each group's entries and bases in it. */
   readonly entries: Map<GroupId, LogIndex>;
+  /** Which entries of each group count in it; `last` is below `first` when none does. */
+  readonly ranges: Map<GroupId, { first: number; last: number }>;
   /** Groups whose vote is in it. */
   readonly votes: Set<GroupId>;
 }
@@ -53,6 +55,7 @@ export class Staging {
         recordCount: 0,
         mark,
         entries: new Map<GroupId, LogIndex>(),
+        ranges: new Map<GroupId, { first: number; last: number }>(),
         votes: new Set<GroupId>(),
       };
       this.batches.push(batch);
@@ -72,6 +75,25 @@ export class Staging {
     const batch = this.batches.at(-1);
     assert(batch !== undefined, "no batch is open");
     return batch;
+  }
+
+  /** The last record was this entry; it replaces what was at its index and behind. */
+  entryStaged(group: GroupId, index: LogIndex): void {
+    const { entries, ranges } = this.open;
+    const highest = entries.get(group);
+    if (highest === undefined || highest < index) entries.set(group, index);
+    const range = ranges.get(group);
+    if (range === undefined) {
+      ranges.set(group, { first: index, last: index });
+      return;
+    }
+    if (index < range.first) range.first = index;
+    range.last = index;
+  }
+
+  /** The last record says that the group's log goes on behind `index`, whatever stands before it. */
+  restartStaged(group: GroupId, index: LogIndex): void {
+    this.open.ranges.set(group, { first: index + 1, last: index });
   }
 
   /** The oldest batch; it has been written. */

@@ -25,6 +25,18 @@ export class UnusableJournal implements Journal {
     throw refusal();
   }
 
+  keepReleased(): never {
+    throw refusal();
+  }
+
+  baseOf(): never {
+    throw refusal();
+  }
+
+  read(): never {
+    throw refusal();
+  }
+
   chainAt(): null {
     return null;
   }
