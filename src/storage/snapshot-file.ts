@@ -14,7 +14,7 @@ import { type PieceKind, type PieceOwner, pieceFault, pieceHeaderBytes, pieceKin
  * whole or not at all; the last two are kept, so that a damaged newest one costs a longer replay and nothing else.
  *
  * ```
- * header        64 bytes (file-header.ts), magic SYNODSNP, number = log index
+ * header        64 bytes (file-header.ts), magic SYNODSNP, number = log index, generation = 1 when taken from another server
  * description   piece of kind 5: u48 index, u48 term, u48 last sealed chunk, u48 bytes of state, u8 bytes of chain, chain
  * state         pieces of kind 6, 64 KiB of state each
  * digest        piece of kind 7: SHA-256 of all bytes of the file before this piece
@@ -33,6 +33,11 @@ export interface Snapshot {
   readonly chunk: number;
   /** The chain of the log at `index`. */
   readonly chain: Uint8Array;
+  /**
+   * It came from another server: the journal of this one may end before it, or hold another branch there. One that was
+   * made here joins the journal, or something is damaged. @defaultValue false
+   */
+  readonly isTaken?: boolean;
   readonly state: Uint8Array;
 }
 
@@ -58,6 +63,7 @@ export interface SnapshotImage {
 const statePieceBytes = 64 * 1024;
 const descriptionHeadBytes = 25;
 const chainBytesMax = 64;
+const snapshotHeadBytes = 19;
 /** State pieces made between two pauses: about a millisecond. */
 const slicePieces = 16;
 const keptSnapshots = 2;
@@ -76,16 +82,19 @@ export function parseSnapshotFileName(file: FileName): { group: GroupId; index: 
   return snapshotFileName(name.group, name.index) === file ? name : null;
 }
 
-function headerOf(owner: SnapshotOwner, group: GroupId, index: LogIndex): FileHeader {
-  return { magic: snapshotMagic, format: snapshotFormat, ...owner, group, number: index, generation: 0 };
+function headerOf({ cluster, incarnation }: SnapshotOwner, { group, number, generation }: PieceOwner): FileHeader {
+  return { magic: snapshotMagic, format: snapshotFormat, cluster, incarnation, group, number, generation };
 }
+
+const madeHere = 0;
+const taken = 1;
 
 /** Makes the bytes of a snapshot. Pauses every millisecond or so of work; `snapshot.state` must not change meanwhile. */
 export function* buildSnapshot(owner: SnapshotOwner, snapshot: SnapshotPages): Generator<void, SnapshotImage> {
   const { group, index, chain } = snapshot;
   const state = new Pages(snapshot.state);
   assert(chain.length <= chainBytesMax, "a chain value is short");
-  const place: PieceOwner = { group, number: index, generation: 0 };
+  const place: PieceOwner = { group, number: index, generation: snapshot.isTaken === true ? taken : madeHere };
   const parts: Uint8Array[] = [];
   const digest = createHash("sha256");
   let offset = 0;
@@ -94,7 +103,7 @@ export function* buildSnapshot(owner: SnapshotOwner, snapshot: SnapshotPages): G
     parts.push(part);
     offset += part.length;
   };
-  add(encodeFileHeader(headerOf({ cluster: owner.cluster, incarnation: owner.incarnation }, group, index)));
+  add(encodeFileHeader(headerOf(owner, place)));
   const description = new Uint8Array(pieceHeaderBytes + descriptionHeadBytes + chain.length);
   putU48(description, pieceHeaderBytes, index);
   putU48(description, pieceHeaderBytes + 6, snapshot.term);
@@ -155,6 +164,36 @@ export async function publishSnapshot(disk: Disk, image: SnapshotImage): Promise
   for (const { file } of older.slice(keptSnapshots)) await disk.remove(file);
 }
 
+/**
+ * A snapshot as servers send it to each other: what it says, and the state; without whose file it stands in, so it is the
+ * same bytes from whoever has it. `u48 index, u48 term, u48 last sealed chunk, u8 bytes of chain, chain, state`. Here the
+ * part before the state.
+ */
+export function snapshotHead({ index, term, chunk, chain }: Snapshot): Uint8Array {
+  const head = new Uint8Array(snapshotHeadBytes + chain.length);
+  putU48(head, 0, index);
+  putU48(head, 6, term);
+  putU48(head, 12, chunk);
+  head[18] = chain.length;
+  head.set(chain, snapshotHeadBytes);
+  return head;
+}
+
+/** The snapshot that another server sent; null when the bytes are none. Whether the state is one is for who restores it. */
+export function snapshotFrom(group: GroupId, bytes: Uint8Array): Snapshot | null {
+  const chainBytes = bytes[18] ?? 0;
+  if (bytes.length < snapshotHeadBytes + chainBytes || chainBytes > chainBytesMax) return null;
+  return {
+    group,
+    index: getU48(bytes, 0) as LogIndex,
+    term: getU48(bytes, 6) as Term,
+    chunk: getU48(bytes, 12),
+    chain: bytes.slice(snapshotHeadBytes, snapshotHeadBytes + chainBytes),
+    isTaken: true,
+    state: bytes.subarray(snapshotHeadBytes + chainBytes),
+  };
+}
+
 /** The snapshots of a group there are, newest first. From names alone. */
 export async function listSnapshots(disk: Disk, group: GroupId): Promise<{ file: FileName; index: LogIndex }[]> {
   const found: { file: FileName; index: LogIndex }[] = [];
@@ -208,13 +247,11 @@ export async function readSnapshot(
       `${file} has format ${header.format}, newer than the ${snapshotFormat} this version reads`,
     );
   }
-  const mismatch = headerMismatch(
-    header,
-    headerOf({ cluster: owner.cluster, incarnation: owner.incarnation }, group, index),
-  );
+  const place: PieceOwner = { group, number: index, generation: header.generation === taken ? taken : madeHere };
+  const mismatch = headerMismatch(header, headerOf(owner, place));
   if (mismatch !== null) return wrong(0, fileHeaderBytes, mismatch);
 
-  const pieces = new PieceReader(disk, file, { group, number: index, generation: 0 });
+  const pieces = new PieceReader(disk, file, place);
   pieces.skip(head.subarray(0, fileHeaderBytes));
   const chainBytes = head[fileHeaderBytes + pieceHeaderBytes + 24] ?? 0;
   const description = await pieces.next(
@@ -250,6 +287,7 @@ export async function readSnapshot(
     term: getU48(description, 6) as Term,
     chunk: getU48(description, 12),
     chain: description.slice(descriptionHeadBytes),
+    isTaken: place.generation === taken,
     state,
   };
 }

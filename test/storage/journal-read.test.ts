@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { groupId, logIndex } from "../../src/base/ids.ts";
+import { seededRandom } from "../../src/base/random.ts";
 import { DiskFault } from "../../src/storage/disk.ts";
 import { JournalDamaged } from "../../src/storage/journal/read-entries.ts";
 import { JournalWorld } from "./journal-world.ts";
@@ -154,4 +155,74 @@ async function filledFurther(world: JournalWorld, from: number, to: number): Pro
     if (index % 10 === 0) world.release(0, index - 5);
   }
   await world.settle();
+}
+
+const theirs = new Uint8Array(8).fill(7);
+
+test("[JRN19] behind a taken snapshot the log goes on with the entries that the journal has of it", async () => {
+  const world = await filled(30);
+  const chain = world.journal.chainAt(group0, logIndex(20))!;
+  await world.close();
+  world.take(0, 20, chain);
+  await world.open();
+  expect(world.opened!.clean).toBe(true);
+  expect(world.opened!.groups.get(group0)!.entries.map(({ index }) => index)).toEqual([
+    21, 22, 23, 24, 25, 26, 27, 28, 29, 30,
+  ]);
+});
+
+test.each([
+  { at: 20, stop: "clean", what: "another branch" },
+  { at: 20, stop: "none", what: "another branch" },
+  { at: 30, stop: "clean", what: "another branch, without anything behind" },
+  { at: 500, stop: "clean", what: "a log that ends before" },
+  { at: 500, stop: "none", what: "a log that ends before" },
+])(
+  "[JRN19] of $what nothing is left behind a taken snapshot at $at, nor after the next start ($stop)",
+  async ({ at, stop }) => {
+    const world = await filled(30);
+    world.vote(0, 3, "n1#a");
+    world.entry(1, 1);
+    await world.settle();
+    if (stop === "clean") await world.close();
+    world.take(0, at, theirs);
+    for (let life = 0; life < 3; life++) {
+      await world.open();
+      expect(world.opened!.groups.get(group0)).toMatchObject({ vote: { term: 3, votedFor: "n1#a" } });
+      expect(world.opened!.groups.get(groupId(1))!.entries).toHaveLength(1);
+      expect(world.journal.chainAt(group0, logIndex(at))).toEqual(theirs);
+      expect(world.journal.baseOf(group0)).toBe(at);
+      const last = Math.max(at, world.lastIndex(0));
+      world.entry(0, last + 1, { term: 4 });
+      await world.settle();
+      expect(indexes(await world.read(0, at + 1))).toHaveLength(life + 1);
+      if (life === 1) await world.close();
+    }
+  },
+);
+
+test("[JRN19] a crash at any call of giving up a branch leaves either journal whole", async () => {
+  const calls = await countedCalls();
+  for (let at = 1; at <= calls; at++) {
+    const world = await filled(30);
+    await world.close();
+    world.take(0, 20, theirs);
+    world.fileSystem.crashAt(world.fileSystem.calls + at, "lost");
+    await Promise.race([world.open(), world.fileSystem.whenStopped()]);
+    if (world.fileSystem.running) continue;
+    world.crash(seededRandom(at), "lost");
+    expect(await world.open()).toBe(true);
+    expect(world.journal.chainAt(group0, logIndex(20))).toEqual(theirs);
+    expect(world.opened!.groups.get(group0)!.entries).toEqual([]);
+  }
+});
+
+async function countedCalls(): Promise<number> {
+  const world = await filled(30);
+  await world.close();
+  world.take(0, 20, theirs);
+  const before = world.fileSystem.calls;
+  await world.open();
+  await world.settle();
+  return world.fileSystem.calls - before;
 }

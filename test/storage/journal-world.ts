@@ -110,6 +110,8 @@ export class JournalWorld {
   settled: () => void = () => undefined;
   failures: Error[] = [];
   readonly random: Random;
+  /** Snapshots that another server made, and the chain of the log there. */
+  readonly taken = new Map<GroupId, { index: LogIndex; chain: Uint8Array }>();
   /** Counts processes: what an older one still says is not heard. */
   #life = 0;
   #operations: Operation[] = [];
@@ -141,6 +143,7 @@ export class JournalWorld {
       incarnation,
       settings: this.settings,
       from: new Map(this.from),
+      taken: this.taken,
       acceptLoss: false,
       onSettled: () => this.settled(),
       onFlushed: (mark: Mark) => {
@@ -289,6 +292,19 @@ export class JournalWorld {
     if (next !== undefined && options.meanwhile === undefined)
       expect(bytes + next.payload.length).toBeGreaterThan(bytesMax);
     return read;
+  }
+
+  /** A snapshot of another server at `index` is published here; the log is the one that has this chain there. */
+  take(group: number, index: number, chain: Uint8Array): void {
+    const id = groupId(group);
+    const own = this.journal.chainAt(id, logIndex(index));
+    this.taken.set(id, { index: logIndex(index), chain });
+    this.from.set(id, logIndex(index));
+    if (own !== null && Buffer.compare(own, chain) === 0) return;
+    this.#operations = this.#operations.filter(
+      ({ kind, ...one }) => kind === "vote" || !("entry" in one) || one.entry.group !== id,
+    );
+    this.#promised = this.#operations.length;
   }
 
   lastIndex(group: number): number {

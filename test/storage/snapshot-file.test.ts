@@ -13,6 +13,8 @@ import {
   publishSnapshot,
   type Snapshot,
   snapshotFileName,
+  snapshotFrom,
+  snapshotHead,
   type SnapshotOwner,
 } from "../../src/storage/snapshot-file.ts";
 import { cluster, finished, otherCluster, utf8 } from "./chunk-messages.ts";
@@ -28,6 +30,7 @@ function snapshotAt(index: number, stateBytes = 300): Snapshot {
     term: term(3),
     chunk: index / 10,
     chain: seededRandom(index + 1).bytes(8),
+    isTaken: false,
     state,
   };
 }
@@ -46,6 +49,20 @@ describe("snapshots", () => {
     expect(found.damage).toEqual([]);
     expect({ ...found.snapshot, state: null }).toEqual({ ...snapshot, state: null });
     expect(Buffer.compare(found.snapshot!.state, snapshot.state)).toBe(0);
+  });
+
+  test("one that another server sent is whole, is this server's own file, and says where it came from", async () => {
+    const snapshot = snapshotAt(120, 100_000);
+    const sent = Uint8Array.of(...snapshotHead(snapshot), ...snapshot.state);
+    const received = snapshotFrom(group, sent)!;
+    expect(received).toEqual({ ...snapshot, isTaken: true });
+    const fileSystem = new SimFileSystem();
+    await publish(fileSystem, received);
+    expect((await latest(fileSystem)).snapshot).toEqual({ ...snapshot, isTaken: true });
+    // The same place, made here: the file says that as well, in every piece.
+    await publish(fileSystem, snapshot);
+    expect((await latest(fileSystem)).snapshot).toEqual(snapshot);
+    for (let length = 0; length < 27; length++) expect(snapshotFrom(group, sent.subarray(0, length))).toBeNull();
   });
 
   test("none at first; then the newest; and only the last two are kept, of each group", async () => {

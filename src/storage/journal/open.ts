@@ -1,10 +1,12 @@
 import { assert } from "../../base/assert.ts";
+import { equalBytes } from "../../base/compare-bytes.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex, Mark } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { fileName } from "../disk.ts";
 import type { Disk, FileName } from "../disk.ts";
 import { ChainLog } from "./chain-log.ts";
+import { EntryPlaces } from "./entry-places.ts";
 import { copyForward } from "./copy-forward.ts";
 import { JournalWriter } from "./journal.ts";
 import type { GroupStart, Journal, JournalSettings, JournalStart } from "./journal.ts";
@@ -26,6 +28,12 @@ export interface JournalOptions {
   readonly from: ReadonlyMap<GroupId, LogIndex>;
   /** Move what is damaged to quarantine and go on without it. */
   readonly acceptLoss: boolean;
+  /**
+   * Groups that go on from a snapshot that another server made, and the chain of the log at its place: what the journal has
+   * of them goes on behind it if it is of that log, and is given up if it is of another branch or ends before.
+   * @defaultValue none
+   */
+  readonly taken?: ReadonlyMap<GroupId, { readonly index: LogIndex; readonly chain: Uint8Array }>;
   /**
    * The journal of this incarnation was opened before, so that finding none is damage. Else one is made.
    * @defaultValue false
@@ -66,8 +74,12 @@ export interface OpenedJournal {
 export async function openJournal(options: JournalOptions): Promise<OpenedJournal> {
   checkSettings(options.settings);
   const { disk, acceptLoss } = options;
-  const found = await readJournal(options);
-  const { damage, torn, clean } = found;
+  const read = await readJournal(options);
+  const groups = joined(read.groups, options.taken ?? new Map<GroupId, never>());
+  // What is given up must not come back: it is not copied to the fresh segment.
+  const clean = read.clean && groups === read.groups;
+  const found = { ...read, groups, clean };
+  const { damage, torn } = found;
   if ((damage.length > 0 && !acceptLoss) || options.approve?.(found.groups) === false) {
     return { journal: new UnusableJournal(), groups: found.groups, damage, torn, clean: false };
   }
@@ -77,6 +89,30 @@ export async function openJournal(options: JournalOptions): Promise<OpenedJourna
   const journal = new JournalWriter({ ...options, pool }, start);
   for (const { file, number } of start.retired) pool.retireSoon(file, number);
   return { journal, groups: found.groups, damage, torn, clean };
+}
+
+/** The groups' logs, where a taken snapshot does not stand in them begun anew behind it. The same map when all do. */
+function joined(
+  groups: Map<GroupId, ReplayedGroup>,
+  taken: NonNullable<JournalOptions["taken"]>,
+): Map<GroupId, ReplayedGroup> {
+  let changed = groups;
+  for (const [id, { index, chain }] of taken) {
+    const group = groups.get(id);
+    const here = group === undefined ? null : chainIn(group, index);
+    if (here !== null && equalBytes(here, chain)) continue;
+    if (changed === groups) changed = new Map(groups);
+    const places = new EntryPlaces(index);
+    const empty = { entries: [], last: index, chainBefore: chain, chains: [], places, voteSegment: 0, chainSegment: 0 };
+    changed.set(id, { vote: group?.vote ?? null, ...empty });
+  }
+  return changed;
+}
+
+/** The chain of a group's log at an entry; null when the journal does not know it. */
+function chainIn({ entries, last, chainBefore, chains }: ReplayedGroup, index: LogIndex): Uint8Array | null {
+  const before = entries.length === 0 ? last : entries[0]!.index - 1;
+  return index === before ? chainBefore : (chains[index - before - 1] ?? null);
 }
 
 interface Start extends JournalStart {
