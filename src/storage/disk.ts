@@ -39,6 +39,9 @@ export class DiskFault extends Fault {
   }
 }
 
+/** What reading needs of a disk. */
+export type FileBytes = Pick<Disk, "sizeOf" | "read">;
+
 /**
  * Files that survive a crash. Reads see every settled write. Every rejection is a `DiskFault`.
  *

@@ -14,6 +14,8 @@ import {
   decodeTrailer,
   decodeFooter,
 } from "../../src/storage/chunk/chunk-layout.ts";
+import type { ChunkName } from "../../src/storage/chunk/chunk-name.ts";
+import { checkReceivedChunk } from "../../src/storage/chunk/received-chunk.ts";
 import { type ChunkStore, openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { type Disk, fileName, openDisk } from "../../src/storage/disk.ts";
 import { pieceKinds, sealPiece } from "../../src/storage/piece.ts";
@@ -31,6 +33,7 @@ import {
   wholeOf,
 } from "./chunk-messages.ts";
 
+type Proven = Pick<ChunkImage, "meta" | "file" | "parts">;
 const twelve = chunkNumber(12);
 const everything = { from: 1, to: Infinity, direction: "up", itemsMax: Infinity, bytesMax: Infinity } as const;
 const idOf = ({ room, from, cid }: Pick<Message, "room" | "from" | "cid">) => ({
@@ -517,6 +520,55 @@ describe("what stays and what goes", () => {
     expect([...fileSystem.files().keys()]).toEqual([]);
     await store.remove(twelve);
     await expect(store.footer(twelve)).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  test("[CHK15] what another server sends is taken when it is the chunk that was sealed, sound in every byte", async () => {
+    const messages = conversation({ rooms: 3, messages: 60, seed: 2 });
+    const image = imageOf(metaOf(), messages);
+    const bytes = wholeOf(image);
+    const { meta, totals } = image;
+    const sealed = { from: 1000, to: 2000, day: 20261123, messages: totals.messages, bytes: totals.recordBytes };
+    const received = (sent: Uint8Array, said = sealed, name: ChunkName = meta): Promise<Proven | string> =>
+      drained(checkReceivedChunk(cluster, name, sent, said));
+    const found = await received(bytes);
+    if (typeof found === "string") expect.fail(found);
+    const fileSystem = new SimFileSystem();
+    const store = await storeOf(fileSystem);
+    await store.publish(found);
+    expect(fileSystem.files().get(fileName(image.file))).toEqual(bytes);
+    expect(await store.verify(twelve)).toEqual([]);
+    for (let bit = 0; bit < bytes.length * 8; bit += 97) {
+      const flipped = bytes.slice();
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      expect(typeof (await received(flipped))).toBe("string");
+    }
+    for (let length = 0; length < bytes.length; length += 501) {
+      expect(typeof (await received(bytes.slice(0, length)))).toBe("string");
+    }
+    for (const said of [
+      { ...sealed, to: 2001 },
+      { ...sealed, messages: 61 },
+      { ...sealed, day: 20261122 },
+    ]) {
+      expect(await received(bytes, said)).toContain("the log sealed");
+    }
+    expect(typeof (await received(bytes, sealed, { ...meta, generation: 1 }))).toBe("string");
+  });
+
+  test("[CHK15] parts of a chunk put together are the chunk; another generation is not here", async () => {
+    const image = imageOf(metaOf(), conversation({ rooms: 2, messages: 80, seed: 2 }));
+    const { store } = await storeWith(image);
+    const whole = wholeOf(image);
+    const parts: Uint8Array[] = [];
+    for (let offset = 0; offset < whole.length; offset += 1_000) {
+      const part = await store.part(twelve, 0, { offset, length: 1_000 });
+      expect(part?.total).toBe(whole.length);
+      parts.push(part!.bytes);
+    }
+    expect(Buffer.compare(Buffer.concat(parts), whole)).toBe(0);
+    expect(await store.part(twelve, 1, { offset: 0, length: 10 })).toBeNull();
+    expect(await store.part(chunkNumber(13), 0, { offset: 0, length: 10 })).toBeNull();
+    expect((await store.part(twelve, 0, { offset: whole.length + 5, length: 10 }))?.bytes).toHaveLength(0);
   });
 
   test("[CHK7] publishing again what is there changes nothing, and puts a damaged file right", async () => {

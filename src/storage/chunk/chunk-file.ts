@@ -1,7 +1,7 @@
 import { getU32 } from "../../base/byte-order.ts";
 import type { ClusterId } from "../../base/ids.ts";
 import { recordHeaderBytes } from "../../rooms/message-record.ts";
-import { type Disk, DiskFault, type FileName } from "../disk.ts";
+import { DiskFault, type FileBytes, type FileName } from "../disk.ts";
 import { decodeFileHeader, fileHeaderBytes, headerMismatch } from "../file-header.ts";
 import { type PieceKind, type PieceOwner, pieceFault, pieceHeaderBytes, pieceKinds } from "../piece.ts";
 import { ChunkDamage } from "./chunk-damage.ts";
@@ -24,13 +24,13 @@ const tailBytes = 32 * 1024;
  * pieces say, and what does not agree is `ChunkDamage`, never an answer. Keeps nothing.
  */
 export class ChunkFile {
-  readonly disk: Disk;
+  readonly disk: FileBytes;
   readonly cluster: ClusterId;
   readonly name: ChunkName;
   readonly file: FileName;
   readonly #owner: PieceOwner;
 
-  constructor(disk: Disk, cluster: ClusterId, name: ChunkName, file: FileName) {
+  constructor(disk: FileBytes, cluster: ClusterId, name: ChunkName, file: FileName) {
     this.disk = disk;
     this.cluster = cluster;
     this.name = name;

@@ -162,7 +162,7 @@ export class ChunkStore {
    * there already changes nothing: the bytes are the same. What a newer generation has replaced is not written again: a
    * start that applies the log anew comes by its old seals. An older generation stays until `removeSuperseded`.
    */
-  async publish(image: ChunkImage): Promise<void> {
+  async publish(image: Pick<ChunkImage, "meta" | "file" | "parts">): Promise<void> {
     const { meta } = image;
     assert(meta.cluster === this.#cluster && meta.group === this.#group, "a chunk is published where it belongs");
     const known = this.#chunks.get(meta.chunk);
@@ -187,6 +187,24 @@ export class ChunkStore {
     // Removing makes the names of a folder durable, also when there was nothing to remove. The content was synced before
     // the file got its name.
     await this.#disk.remove(fileName(`${file}.confirmed`));
+  }
+
+  /**
+   * A part of the chunk's file as it stands, unchecked, and how long the file is, for who gets all of it and checks it then.
+   * Null when this generation of the chunk is not here.
+   */
+  async part(
+    chunk: ChunkNumber,
+    generation: number,
+    { offset, length }: { offset: number; length: number },
+  ): Promise<{ bytes: Uint8Array; total: number } | null> {
+    const file = this.#chunks.get(chunk);
+    if (file?.name.generation !== generation) return null;
+    const total = await file.size();
+    const bytes = await this.#gate.run(() =>
+      this.#disk.read(file.file, offset, Math.max(0, Math.min(length, total - offset))),
+    );
+    return { bytes, total };
   }
 
   /** The size of the chunk's file in bytes. */
