@@ -21,8 +21,16 @@ export interface Origin {
     offset: number,
   ): void;
   /** The command was proposed, and now nobody can tell whether it will be committed. */
-  undecided(request: RequestId): void;
+  undecided(request: RequestId, code: UndecidedCode): void;
 }
+
+/** Why nobody knows: the server stops, or has lost what it asked; or too few servers answer. */
+export type UndecidedCode = "unavailable" | "no_quorum";
+
+export const undecidedMessages: Readonly<Record<UndecidedCode, string>> = {
+  unavailable: "the server stopped, or lost the leader, before this was decided",
+  no_quorum: "too few servers have answered in time to decide this",
+};
 
 /** A post as it lies in a client's frame: texts and body are ranges of `bytes`. One object is used again and again. */
 export interface PostSource {
@@ -88,6 +96,10 @@ export class Batch {
   readonly requests: RequestId[] = [];
   /** The room whose ring has a slot taken for the command; null for commands that take none. */
   readonly rooms: (LiveRoom | null)[] = [];
+  /** When its first command was gathered, in monotonic milliseconds. */
+  since = 0;
+  /** Given when it takes no more: batches go in this order. */
+  number = 0;
 
   /** Forgets everything. The lists keep their length: what they hold from `count` on says nothing. */
   clear(): void {
@@ -95,6 +107,15 @@ export class Batch {
     this.rooms.fill(null, 0, this.count);
     this.length = 0;
     this.count = 0;
+  }
+
+  /** Whoever asked for a command of it is told that nobody knows; what becomes of it later is told to nobody. */
+  tellUndecided(code: UndecidedCode): void {
+    for (let at = 0; at < this.count; at++) {
+      const origin = this.origins[at] ?? null;
+      this.origins[at] = null;
+      origin?.undecided(this.requests[at]!, code);
+    }
   }
 
   /** Where the command at `position` ends. */

@@ -1,6 +1,6 @@
 import { type ErrorCode, errorCodes, Fault } from "../base/error-codes.ts";
 import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
-import type { Origin } from "./batch.ts";
+import { type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
 
 /** What became of one command. */
 export interface Decided {
@@ -29,7 +29,7 @@ export class Decision implements Origin {
     else this.#resolve({ code, seq, ts, epoch });
   }
 
-  undecided(): void {
-    this.#reject(new Fault("unavailable", "the server stopped before this was decided", { definite: false }));
+  undecided(_request: unknown, code: UndecidedCode): void {
+    this.#reject(new Fault(code, undecidedMessages[code], { definite: false }));
   }
 }

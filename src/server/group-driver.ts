@@ -1,382 +1,433 @@
-import { assert, unreachable } from "../base/assert.ts";
-import type { Clock } from "../base/clock.ts";
-import { type Entry, type EntryType, entryTypes } from "../base/entry.ts";
-import type { GroupId, LogIndex, Mark } from "../base/ids.ts";
-import type { Limits } from "../base/limits.ts";
-import { type Day, day } from "../base/units.ts";
-import type { ApplySink, RoomEvent } from "../rooms/apply-sink.ts";
-import type { GroupState } from "../rooms/group-state.ts";
-import { type OutcomeCode, outcomes } from "../rooms/outcome.ts";
-import type { Room } from "../rooms/room.ts";
-import { chunkFormat, encodeSeal, type SealReason, sealReasons } from "../rooms/seal.ts";
+import { unreachable } from "../base/assert.ts";
+import type { Clock, Timer } from "../base/clock.ts";
+import type { Entry, EntryType } from "../base/entry.ts";
+import { Fault } from "../base/error-codes.ts";
+import type { GroupId, LogIndex, Mark, NodeName, Term } from "../base/ids.ts";
+import { type Day, type Millis, millis, type Timestamp } from "../base/units.ts";
+import type { Change } from "../consensus/configuration-change.ts";
+import type { RefusalReason } from "../consensus/events.ts";
+import type { Snapshot } from "../consensus/messages.ts";
+import type { ReplicaId } from "../consensus/replica.ts";
 import type { Journal } from "../storage/journal/journal.ts";
-import type { Engine, EngineEffect } from "../topology/engine.ts";
-import { Batch, type Origin } from "./batch.ts";
-import type { Calendar } from "./calendar.ts";
-import type { LiveRoom } from "./live-room.ts";
+import type { Engine, EngineEffect, EngineEvent, Member, RememberedLog, Standing } from "../topology/engine.ts";
+import type { Applier } from "./applier.ts";
+import type { Batch } from "./batch.ts";
 import type { LogClock } from "./log-clock.ts";
-import type { Held, MemoryLog } from "./memory-log.ts";
+import { LinearizableReads } from "./linearizable-reads.ts";
 
-/** Who hears what was committed. Called while entries are applied; `turnEnded` after the last of a turn. */
-export interface CommitListener {
-  stored(live: LiveRoom): void;
-  /** A slot of its ring is free again, and somebody waits for one. */
-  freed(live: LiveRoom): void;
-  changed(event: RoomEvent): void;
-  /** A post could not be decided from state alone: its record must be looked up and proposed again. */
-  recheck(origin: Batch["origins"][number], request: Batch["requests"][number], record: Uint8Array): void;
-  /** Whether what the post at `offset` follows is itself to be proposed again, so that `order` is not its answer yet. */
-  holdsPrev(origin: Origin, bytes: Uint8Array, offset: number): boolean;
-  /** A seal was applied, and nothing behind it: the state can be kept as a snapshot that joins its chunk. */
-  atSeal(): void;
+/** Who hears what becomes of the group. */
+export interface DriverListener {
+  /** This server stands elsewhere in the group, or another one leads. */
+  standingChanged(standing: Standing): void;
+  /** Others belong to the group than before. */
+  membersChanged(members: readonly Member[]): void;
+  /** What the log would say next is not kept by its leader any more: state at `snapshot` or later is needed. */
+  snapshotWanted(snapshot: Snapshot, from: NodeName): void;
+  /** Something was applied, and all that follows from it is to happen now. */
   turnEnded(): void;
 }
 
-interface Uncommitted {
-  readonly entry: Entry;
-  readonly held: Held;
+/** Who proposed something. */
+export interface Asker {
+  /** What waits for the entry here, if anything does. */
   readonly batch: Batch | null;
+  /** It is in the log at this place, which another entry may still take. */
+  appended(index: LogIndex, term: Term): void;
+  /** It is not in the log. */
+  refused(reason: RefusalReason): void;
+}
+
+/** How an engine's messages reach other servers. What can't be sent is lost, which engines expect. */
+export type SendToPeer = (to: NodeName, lane: "control" | "append", bytes: Uint8Array) => void;
+
+interface Ticket {
+  readonly mark: Mark;
+  readonly ticket: number;
+  readonly since: Millis;
 }
 
 /**
- * Drives one group: gathers commands into entries, hands them to the engine, writes what it asks for, and applies what
- * is committed, in order. It performs; the engine decides what is committed and `GroupState.apply` what it means.
+ * Drives one group: tells the engine what happens, and performs what it asks for, in order. It decides nothing: the
+ * engine decides what is in the log and what is committed, `GroupState.apply` what that means, `Proposals` what is
+ * proposed and where.
  *
- * A command's way: `batch` (gathered during a turn, or while the disk is busy) → an entry → the memory tail and the
- * journal → durable → committed → applied → whoever asked is told.
- *
- * 1. nothing is applied, answered or shown before its flush
- * 2. entries are applied in the order of their index, each once
+ * 1. effects are performed in the order in which they were asked for, also when one of them brings about others
+ * 2. nothing is answered or shown before it is committed
  */
 export class GroupDriver {
-  readonly state: GroupState;
+  readonly applier: Applier;
   readonly #group: GroupId;
   readonly #engine: Engine;
   readonly #journal: Journal;
-  readonly #memory: MemoryLog;
   readonly #clock: Clock;
   readonly #logClock: LogClock;
-  #calendar: Calendar;
-  readonly #limits: Limits;
-  readonly #listener: CommitListener;
-  readonly #sink: ApplySink;
+  readonly #send: SendToPeer;
+  readonly #listener: DriverListener;
+  readonly #reads: LinearizableReads;
 
-  #batch = new Batch();
-  readonly #spareBatches: Batch[] = [];
-  #closing = false;
-  #ended = false;
-  readonly #uncommitted: Uncommitted[] = [];
-  #uncommittedBytes = 0;
-  #lastIndex: LogIndex;
-  #orderedDay: Day;
-  /** Seals that are ordered and not applied: a further one is not ordered meanwhile. */
-  #sealsUnderWay = 0;
-  readonly #tickets: { mark: Mark; ticket: number }[] = [];
+  readonly #tickets: Ticket[] = [];
+  /** Effects under way, and who asked for each. */
+  readonly #effects: EngineEffect[] = [];
+  readonly #askers: (Asker | null)[] = [];
+  #isPerforming = false;
+  #isEnded = false;
+  #timer: Timer | null = null;
+  #timerAt = Infinity;
+  #isTickAsked = false;
+  #isTurnEndAsked = false;
+  #isDiskOk = true;
+  #change: { index: LogIndex; term: Term; done: () => void; failed: (cause: Fault) => void } | null = null;
+  #transfer: { done: () => void; failed: (cause: Fault) => void } | null = null;
 
   constructor(options: {
     group: GroupId;
     engine: Engine;
     journal: Journal;
-    state: GroupState;
-    memory: MemoryLog;
+    applier: Applier;
     clock: Clock;
     logClock: LogClock;
-    calendar: Calendar;
-    limits: Limits;
-    listener: CommitListener;
+    send: SendToPeer;
+    listener: DriverListener;
   }) {
     this.#group = options.group;
     this.#engine = options.engine;
     this.#journal = options.journal;
-    this.state = options.state;
-    this.#memory = options.memory;
+    this.applier = options.applier;
     this.#clock = options.clock;
     this.#logClock = options.logClock;
-    this.#calendar = options.calendar;
-    this.#limits = options.limits;
+    this.#send = options.send;
     this.#listener = options.listener;
-    this.#lastIndex = options.state.appliedIndex;
-    this.#orderedDay = options.state.lastDay;
-    this.#sink = new Sink(this.#memory, this.#listener);
+    this.#reads = new LinearizableReads((id) => this.#step({ type: "read", now: this.#clock.now(), id }));
   }
 
   get engine(): Engine {
     return this.#engine;
   }
 
-  /** Bytes that are proposed or gathered and not committed. */
-  get uncommittedBytes(): number {
-    return this.#uncommittedBytes + this.#batch.length;
-  }
-
   get lastIndex(): LogIndex {
-    return this.#lastIndex;
+    return this.applier.lastIndex;
   }
 
   get leads(): boolean {
-    const role = this.#engine.standing.role;
+    const { role } = this.#engine.standing;
     return role === "leader" || role === "elected";
   }
 
-  set calendar(calendar: Calendar) {
-    this.#calendar = calendar;
+  /** The journal writes, or will: what is proposed now would wait for that. */
+  get isBusy(): boolean {
+    return this.#journal.busy;
   }
 
-  /**
-   * Starts with what the journal remembers: entries behind the state's snapshot, in order. They are durable; they are
-   * applied once the engine commits them.
-   */
-  recover(term: number, entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      assert(entry.index === this.#lastIndex + 1, "the journal has a hole behind the snapshot");
-      this.#hold(entry, null);
+  /** How long the oldest write of the group has been waiting to be durable; 0 when none is. */
+  syncAgeMs(): Millis {
+    const oldest = this.#tickets[0];
+    return oldest === undefined ? millis(0) : millis(this.#clock.now() - oldest.since);
+  }
+
+  /** Starts with what the journal remembers. What is behind the state is applied once the engine commits it. */
+  recover(log: RememberedLog): void {
+    for (const entry of log.entries) {
       this.#logClock.observe(entry.ts);
+      if (entry.index > log.committed) this.applier.hold(entry, null);
     }
-    const last = entries.at(-1);
-    this.#perform(
-      this.#engine.step({
-        type: "recovered",
-        term: term as Entry["term"],
-        lastIndex: this.#lastIndex,
-        committed: this.state.appliedIndex,
-        ts: this.#logClock.stamp(),
-        day: last?.day ?? this.#firstDay(),
-      }),
-    );
+    this.#step({ type: "recovered", now: this.#clock.now(), log });
   }
 
-  /** Where the next command is gathered. Fill it, `keep`, then call `gathered`. */
-  get batch(): Batch {
-    return this.#batch;
+  // What is asked for
+
+  /** Puts an entry in order, or says why not: to `asker`, before or after this returns. */
+  propose(
+    entry: { readonly kind: EntryType; readonly ts: Timestamp; readonly day: Day; readonly payload: Uint8Array },
+    asker: Asker | null,
+  ): void {
+    const { kind, ts, day, payload } = entry;
+    this.#step({ type: "proposed", now: this.#clock.now(), kind, ts, day, payload }, asker);
   }
 
-  /** A command was added to the batch: it goes out at the end of the turn, or when the disk is free. */
-  gathered(): void {
-    if (this.#batch.length >= this.#limits.entryBytesMax) {
-      this.#closeBatch();
-      return;
-    }
-    if (this.#closing || this.#journal.busy) return;
-    this.#closing = true;
-    this.#clock.defer(() => {
-      this.#closing = false;
-      this.#closeBatch();
+  /** Changes who belongs to the group. Settles when that is committed; rejects with a Fault when it is not taken. */
+  changeMembers(stamp: { ts: Timestamp; day: Day }, changes: readonly Change[]): Promise<void> {
+    return new Promise((done, failed) => {
+      const now = this.#clock.now();
+      const asker: Asker = {
+        batch: null,
+        appended: (index, term) => {
+          this.#change?.failed(new Fault("unavailable", "the change was overtaken by another one"));
+          this.#change = { index, term, done, failed };
+        },
+        refused: (reason) => failed(faultOf(reason)),
+      };
+      this.#step({ type: "change-proposed", now, ...stamp, changes }, asker);
     });
   }
 
-  /** Orders an entry that is not a batch of commands. Commands gathered before it go first. */
-  order(kind: EntryType, payload: Uint8Array): void {
-    if (this.#ended) return;
-    this.#closeBatch();
-    this.#propose(kind, payload, null);
+  /** Hands the leadership over, to `to` or to whoever is fittest. Settles when another server leads; rejects with a Fault when that does not come about in time. */
+  transfer(to: NodeName | null): Promise<void> {
+    return new Promise((done, failed) => {
+      const now = this.#clock.now();
+      const asker: Asker = {
+        batch: null,
+        appended: () => undefined,
+        refused: (reason) => {
+          this.#transfer = null;
+          failed(faultOf(reason));
+        },
+      };
+      this.#transfer?.failed(new Fault("unavailable", "the transfer was overtaken by another one"));
+      this.#transfer = { done, failed };
+      this.#step({ type: "transfer", now, to }, asker);
+    });
   }
 
-  /** Seals the open chunk, unless that is under way already or there is nothing in it. Answers whether it did. */
-  seal(reason: SealReason): boolean {
-    if (!this.leads || this.#ended || this.#sealsUnderWay > 0) return false;
-    this.#closeBatch();
-    return this.#sealOpenChunk(reason);
+  /** Settles when everything that was committed before this call is applied here; rejects with `no_quorum` when nobody can say. */
+  read(): Promise<void> {
+    return this.#reads.ask();
   }
 
-  #sealOpenChunk(reason: SealReason): boolean {
-    if (this.#sealsUnderWay > 0 || this.#memory.openBytes === 0) return false;
-    const from = this.state.openChunk.from;
-    const seal = { chunk: this.state.lastChunk + 1, from, to: this.#lastIndex, day: this.#orderedDay };
-    const payload = encodeSeal({ ...seal, format: chunkFormat, reason });
-    this.#propose(entryTypes.seal, payload, null);
-    return true;
-  }
+  // What happens
 
-  /** At midnight, also when nobody talks: the open chunk of a day that is over is sealed. */
-  sealPastDay(): boolean {
-    const today = this.#calendar.dayOf(this.#logClock.stamp());
-    if (today <= this.#orderedDay || !this.seal(sealReasons.day)) return false;
-    // Whatever the journal waits for: at midnight everything of the day is written.
-    this.#journal.flushNow();
-    return true;
-  }
-
-  /** A write of the journal has settled: what gathered during it goes into the next, before that begins. */
-  settled(): void {
-    this.#closeBatch();
-  }
-
-  /** The journal has flushed up to `flushed`: commit, apply, and let out what gathered meanwhile. */
+  /** The journal has flushed up to `flushed`. */
   flushed(flushed: Mark): void {
     let ticket = 0;
     while (this.#tickets.length > 0 && this.#tickets[0]!.mark <= flushed) ticket = this.#tickets.shift()!.ticket;
-    if (ticket > 0) this.#perform(this.#engine.step({ type: "durable", ticket }));
-    this.#closeBatch();
-    this.#listener.turnEnded();
+    if (ticket > 0) this.#step({ type: "durable", now: this.#clock.now(), ticket });
   }
 
-  /**
-   * Nothing more is put in order, for the server stops. What was gathered goes out now, without waiting for the end of
-   * the turn or for the disk; what would follow from it is found again at the next start.
-   */
+  received(from: NodeName, bytes: Uint8Array): void {
+    this.#step({ type: "received", now: this.#clock.now(), from, bytes });
+  }
+
+  peerHealth(health: {
+    readonly replica: ReplicaId;
+    readonly isHeard: boolean;
+    readonly hearsUs: boolean;
+    readonly isDiskOk: boolean;
+    readonly hasCrashed: boolean;
+  }): void {
+    this.#step({ type: "liveness", now: this.#clock.now(), ...health });
+  }
+
+  vouched(vouched: { readonly replica: ReplicaId; readonly term: Term; readonly isAuthoritative: boolean }): void {
+    this.#step({ type: "vouched", now: this.#clock.now(), ...vouched });
+  }
+
+  /** Looks whether the own disk still answers. */
+  judgeDisk(self: ReplicaId, stuckAfterMs: Millis): void {
+    const isDiskOk = this.syncAgeMs() <= stuckAfterMs;
+    if (isDiskOk === this.#isDiskOk) return;
+    this.#isDiskOk = isDiskOk;
+    this.peerHealth({ replica: self, isHeard: true, hearsUs: true, isDiskOk, hasCrashed: false });
+  }
+
+  /** The journal has let go of entries up to `through`, which a durable snapshot holds. */
+  compacted(through: LogIndex): void {
+    this.#step({ type: "compacted", now: this.#clock.now(), through });
+  }
+
+  /** The snapshot that was wanted can't be had now. */
+  snapshotFailed(): void {
+    this.#step({ type: "snapshot-failed", now: this.#clock.now() });
+  }
+
+  /** Nothing is put in order any more, here. What is on its way to the disk may still be committed by it. */
   end(): void {
-    this.#closeBatch();
-    this.#ended = true;
-    this.#journal.flushNow();
+    this.#isEnded = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#reads.end();
+    const why = new Fault("unavailable", "this server is stopping");
+    this.#change?.failed(why);
+    this.#change = null;
+    this.#transfer?.failed(why);
+    this.#transfer = null;
   }
 
-  /** Nothing more will be flushed. Whoever waits is told that the outcome is unknown. */
-  fail(): void {
-    const waiting = this.#uncommitted.splice(0);
-    const gathered = this.#batch;
-    this.#batch = new Batch();
-    for (const { batch } of waiting) if (batch !== null) abandon(batch);
-    abandon(gathered);
+  // Effects
+
+  #step(event: EngineEvent, asker: Asker | null = null): void {
+    if (this.#isEnded && event.type !== "durable") {
+      asker?.refused("not-leader");
+      return;
+    }
+    for (const effect of this.#engine.step(event)) {
+      this.#effects.push(effect);
+      this.#askers.push(asker);
+    }
+    if (this.#isPerforming) return;
+    this.#isPerforming = true;
+    // The loop sees what is pushed while it runs.
+    for (let at = 0; at < this.#effects.length; at++) this.#perform(this.#effects[at]!, this.#askers[at]!);
+    this.#effects.length = 0;
+    this.#askers.length = 0;
+    this.#isPerforming = false;
+    this.#tickLater();
   }
 
-  /**
-   * The disk takes nothing and may not for long: whoever waits is told that nobody knows yet. What was proposed stays
-   * proposed, and takes its place when the disk goes on.
-   */
-  tellUndecided(): void {
-    for (const { batch } of this.#uncommitted) if (batch !== null) abandon(batch);
-  }
-
-  #closeBatch(): void {
-    const batch = this.#batch;
-    if (batch.count === 0 || !this.leads || this.#ended) return;
-    this.#batch = this.#spareBatches.pop() ?? new Batch();
-    this.#propose(entryTypes.commands, batch.bytes.subarray(0, batch.length), batch);
-  }
-
-  #propose(kind: EntryType, payload: Uint8Array, batch: Batch | null): void {
-    const ts = this.#logClock.stamp();
-    const today = this.#calendar.dayOf(ts);
-    // The first entry of a later day would seal the open chunk by itself; a seal of its own before it lets the state be
-    // kept just there. A seal carries the day it ends.
-    const isSeal = kind === entryTypes.seal;
-    if (!isSeal && today > this.#orderedDay) this.#sealOpenChunk(sealReasons.day);
-    const dayNow = today > this.#orderedDay && !isSeal ? today : this.#orderedDay;
-    const effects = this.#engine.step({ type: "proposed", kind, ts, day: dayNow, payload });
-    for (const effect of effects) this.#performOne(effect, batch);
-  }
-
-  #perform(effects: readonly EngineEffect[]): void {
-    for (const effect of effects) this.#performOne(effect, null);
-  }
-
-  #performOne(effect: EngineEffect, batch: Batch | null): void {
+  #perform(effect: EngineEffect, asker: Asker | null): void {
+    // What is not written or sent any more is as if the process had ended before it.
+    if (this.#isEnded && effect.type !== "committed") return;
     switch (effect.type) {
       case "persist-vote": {
-        const mark = this.#journal.appendVote(this.#group, { term: effect.term, votedFor: effect.votedFor });
-        this.#tickets.push({ mark, ticket: effect.ticket });
+        const { term, votedFor } = effect;
+        this.#wrote(this.#journal.appendVote(this.#group, { term, votedFor: votedFor ?? "" }), effect.ticket);
         return;
       }
-      case "append": {
-        const mark = this.#journal.appendEntry(effect.entry);
-        this.#tickets.push({ mark, ticket: effect.ticket });
-        this.#hold(effect.entry, batch);
+      case "append":
+        this.#append(effect.entries, effect.ticket, asker);
         return;
-      }
+      case "send":
+        this.#send(effect.to, effect.lane, effect.bytes);
+        return;
       case "committed":
-        this.#applyThrough(effect.through);
+        this.#commit(effect.through);
         return;
+      case "read-ready":
+        this.#reads.ready(effect.ids, effect.index, this.applier.state.appliedIndex);
+        return;
+      case "read-refused":
+        this.#reads.refused(effect.ids, faultOf(effect.reason));
+        return;
+      case "refused":
+        asker?.refused(effect.reason);
+        return;
+      case "standing":
+        this.#listener.standingChanged(effect.standing);
+        this.#transferMoved(effect.standing);
+        return;
+      case "configured":
+        this.#listener.membersChanged(effect.members);
+        return;
+      case "fetch":
+        this.#fetch(effect);
+        return;
+      case "snapshot-wanted":
+        this.#listener.snapshotWanted(effect.snapshot, effect.from);
+        return;
+      case "repair":
+      case "install-snapshot":
+        // Asked for only after damage was remembered, or a snapshot received, and neither is told to the engine.
+        throw new Fault("unsupported", `the engine asks for ${effect.type}`);
       default:
         unreachable(effect);
     }
   }
 
-  // A seal ends the part of the tail that its chunk is made from; so does the first entry of a later day.
-  #hold(entry: Entry, batch: Batch | null): void {
-    const isSeal = entry.type === entryTypes.seal;
-    if (isSeal) this.#sealsUnderWay++;
-    if (isSeal || entry.day > this.#orderedDay) this.#memory.begin(this.#lastIndex);
-    if (entry.day > this.#orderedDay) this.#orderedDay = entry.day;
-    const held = this.#memory.take(entry);
-    this.#lastIndex = entry.index;
-    this.#uncommittedBytes += entry.payload.length;
-    this.#uncommitted.push({ entry, held, batch });
+  #wrote(mark: Mark, ticket: number): void {
+    this.#tickets.push({ mark, ticket, since: this.#clock.now() });
   }
 
-  #applyThrough(through: LogIndex): void {
-    const sink = this.#sink as Sink;
-    while (this.#uncommitted.length > 0 && this.#uncommitted[0]!.entry.index <= through) {
-      const { entry, held, batch } = this.#uncommitted.shift()!;
-      this.#uncommittedBytes -= entry.payload.length;
-      const start = held.part.offsetOf(held.address);
-      const memory = held.part.bytesAt(held.address).subarray(start, start + entry.payload.length);
-      sink.entering(batch, held, memory);
-      this.state.apply(entry, memory, sink);
-      if (entry.type === entryTypes.seal) {
-        this.#sealsUnderWay--;
-        this.#listener.atSeal();
-      }
-      if (batch !== null) {
-        batch.clear();
-        if (this.#spareBatches.length < 4) this.#spareBatches.push(batch);
-      }
+  #append(entries: readonly Entry[], ticket: number, asker: Asker | null): void {
+    let mark = this.#journal.appended;
+    for (const entry of entries) {
+      mark = this.#journal.appendEntry(entry);
+      this.#logClock.observe(entry.ts);
+      this.applier.hold(entry, asker?.batch ?? null);
+      if (this.#change !== null && entry.index <= this.#change.index) this.#changeReplaced();
+      asker?.appended(entry.index, entry.term);
+    }
+    this.#wrote(mark, ticket);
+  }
+
+  #commit(through: LogIndex): void {
+    if (!this.applier.applyThrough(through)) return;
+    if (this.#change !== null && this.#change.index <= through) {
+      this.#change.done();
+      this.#change = null;
+    }
+    this.#reads.applied(this.applier.state.appliedIndex);
+    if (this.#isTurnEndAsked) return;
+    this.#isTurnEndAsked = true;
+    this.#clock.defer(() => {
+      if (this.#isTurnEndAsked) this.endTurn();
+    });
+  }
+
+  /** What follows from what was applied happens now, and not at the end of the turn. */
+  endTurn(): void {
+    this.#isTurnEndAsked = false;
+    this.#listener.turnEnded();
+  }
+
+  #fetch({ context, first, last, bytesMax }: Extract<EngineEffect, { type: "fetch" }>): void {
+    const fetched = (entries: readonly Entry[] | null): void => {
+      this.#step({ type: "fetched", now: this.#clock.now(), context, entries });
+    };
+    this.#journal.read(this.#group, first, last, bytesMax).then(fetched, () => fetched(null));
+  }
+
+  #changeReplaced(): void {
+    this.#change?.failed(new Fault("unavailable", "the leader changed before the change was decided"));
+    this.#change = null;
+  }
+
+  #transferMoved({ role, transfersTo, leader }: Standing): void {
+    const transfer = this.#transfer;
+    if (transfer === null || transfersTo !== null) return;
+    if (role === "follower" && leader !== null) {
+      this.#transfer = null;
+      transfer.done();
+    } else if (role === "leader" || role === "elected") {
+      this.#transfer = null;
+      transfer.failed(new Fault("no_quorum", "the other server did not take over in time", { definite: true }));
     }
   }
 
-  #firstDay(): Day {
-    return this.state.lastDay > 0 ? this.state.lastDay : day(this.#calendar.dayOf(this.#logClock.stamp()));
-  }
-}
+  // Time
 
-/** Passes what `apply` says on to the memory log, to whoever asked, and to the listener. One object for all entries. */
-class Sink implements ApplySink {
-  readonly #memory: MemoryLog;
-  readonly #listener: CommitListener;
-  #batch: Batch | null = null;
-  #held: Held | null = null;
-  #bytes: Uint8Array = new Uint8Array(0);
-
-  constructor(memory: MemoryLog, listener: CommitListener) {
-    this.#memory = memory;
-    this.#listener = listener;
-  }
-
-  entering(batch: Batch | null, held: Held, bytes: Uint8Array): void {
-    this.#batch = batch;
-    this.#held = held;
-    this.#bytes = bytes;
-  }
-
-  stored(room: Room, seq: number, _memory: Uint8Array, offset: number): void {
-    const held = this.#held!;
-    const live = this.#memory.note(room, seq, held.part, held.address + offset);
-    if (!live.isDirty) {
-      live.isDirty = true;
-      this.#listener.stored(live);
-    }
-  }
-
-  outcome(position: number, code: OutcomeCode, seq: number, ts: number, epoch: number): void {
-    const batch = this.#batch;
-    if (batch === null) return;
-    const live = batch.rooms[position] ?? null;
-    if (live !== null) {
-      live.ring.decided();
-      if (live.waiting.length > 0) this.#listener.freed(live);
-    }
-    const origin = batch.origins[position]!;
-    if (origin === null) return;
-    const offset = batch.offsets[position]!;
-    if (
-      code === outcomes.recheck ||
-      (code === outcomes.order && this.#listener.holdsPrev(origin, this.#bytes, offset))
-    ) {
-      this.#listener.recheck(origin, batch.requests[position]!, this.#bytes.slice(offset, batch.endOf(position)));
+  #tickLater(): void {
+    const { dueAt } = this.#engine;
+    if (dueAt === Infinity || this.#isEnded) return;
+    const now = this.#clock.now();
+    if (dueAt <= now) {
+      if (this.#isTickAsked) return;
+      this.#isTickAsked = true;
+      this.#clock.defer(() => {
+        this.#isTickAsked = false;
+        this.#step({ type: "tick", now: this.#clock.now() });
+      });
       return;
     }
-    origin.decided(batch.requests[position]!, code, seq, ts, epoch, batch.bytes, offset);
-  }
-
-  changed(event: RoomEvent): void {
-    this.#listener.changed(event);
+    if (this.#timer !== null && this.#timerAt <= dueAt) return;
+    this.#timer?.cancel();
+    this.#timerAt = dueAt;
+    this.#timer = this.#clock.after(millis(dueAt - now), () => {
+      this.#timer = null;
+      // What is due may have moved on since.
+      this.#tickLater();
+    });
   }
 }
 
-/** Whoever asked for a command of this batch is told that nobody knows; what becomes of it later is told to nobody. */
-function abandon(batch: Batch): void {
-  for (let i = 0; i < batch.count; i++) {
-    const origin = batch.origins[i] ?? null;
-    batch.origins[i] = null;
-    origin?.undecided(batch.requests[i]!);
+/** What whoever asked is told. All of it is certain: nothing was done. */
+export function faultOf(reason: RefusalReason): Fault {
+  const definite = true;
+  switch (reason) {
+    case "not-leader":
+      return new Fault("no_quorum", "this server does not lead", { definite, retryAfterMs: 100 });
+    case "no-quorum":
+    case "timed-out":
+      return new Fault("no_quorum", "too few servers answer", { definite, retryAfterMs: 200 });
+    case "transferring":
+      return new Fault("no_quorum", "another server is about to lead", { definite, retryAfterMs: 100 });
+    case "too-much-uncommitted":
+    case "too-many-reads":
+      return new Fault("overloaded", "too much waits to be decided", { definite, retryAfterMs: 200 });
+    case "change-under-way":
+    case "already-joint":
+      return new Fault("overloaded", "another change of the members is under way", { definite, retryAfterMs: 500 });
+    case "learner-behind":
+      return new Fault("behind", "it has not caught up yet", { definite, retryAfterMs: 500 });
+    case "learner-first":
+      return new Fault("bad_request", "it must catch up as a learner before it can vote", { definite });
+    case "unfit-to-lead":
+      return new Fault("bad_request", "there is no such voter, or it is not there, or its disk does not answer", {
+        definite,
+      });
+    case "not-joint":
+    case "no-voters":
+    case "more-than-one-voter":
+    case "too-many-replicas":
+      return new Fault("bad_request", `the members can't be changed so: ${reason}`, { definite });
+    default:
+      return unreachable(reason);
   }
 }

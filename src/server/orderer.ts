@@ -4,6 +4,7 @@ import { Fault } from "../base/error-codes.ts";
 import type { Limits } from "../base/limits.ts";
 import type { RequestId } from "../protocol/schema.ts";
 import { commandLength, commandType, commandTypes } from "../rooms/commands.ts";
+import type { GroupState } from "../rooms/group-state.ts";
 import { kindOf, messageKinds } from "../rooms/message-kind.ts";
 import {
   bodyStart,
@@ -24,9 +25,9 @@ import {
 import { outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import type { Origin, PostSource } from "./batch.ts";
-import type { GroupDriver } from "./group-driver.ts";
 import type { History } from "./history.ts";
 import type { MemoryLog } from "./memory-log.ts";
+import type { Proposals } from "./proposals.ts";
 import { RecheckChains } from "./recheck-chains.ts";
 
 /** Whether a post was taken: proposed at once, proposed once something was looked up, or not now. */
@@ -48,10 +49,11 @@ const givesBack: ReadonlySet<number> = new Set([commandTypes.trim, commandTypes.
 
 /**
  * The way into the log for what clients ask for: checks that there is room for it, looks up what must be known and is
- * not in state, and gathers it into the driver's batch.
+ * not in state, and gathers it into the batch that is proposed next.
  */
 export class Orderer {
-  readonly #driver: GroupDriver;
+  readonly #proposals: Proposals;
+  readonly #state: GroupState;
   readonly #memory: MemoryLog;
   readonly #history: History;
   readonly #limits: Limits;
@@ -59,13 +61,20 @@ export class Orderer {
   #closed: { code: ErrorCode; message: string } | null = null;
   #ended: { code: ErrorCode; message: string } | null = null;
 
-  constructor(options: { driver: GroupDriver; memory: MemoryLog; history: History; limits: Limits }) {
-    this.#driver = options.driver;
+  constructor(options: {
+    proposals: Proposals;
+    state: GroupState;
+    memory: MemoryLog;
+    history: History;
+    limits: Limits;
+  }) {
+    this.#proposals = options.proposals;
+    this.#state = options.state;
     this.#memory = options.memory;
     this.#history = options.history;
     this.#limits = options.limits;
     this.#chains = new RecheckChains((post) => {
-      const room = this.#driver.state.room(textOf(post.record, 0));
+      const room = this.#state.room(textOf(post.record, 0));
       if (room === undefined) throw new Fault("not_found", "the room is gone");
       return this.#lookUpAndPropose(post, 0, room, post.record, post.follows);
     });
@@ -86,7 +95,7 @@ export class Orderer {
     const unable = this.#unable();
     if (unable !== null) return unable;
     if (this.#closed !== null) return refused(this.#closed.code, this.#closed.message);
-    if (this.#driver.uncommittedBytes > this.#limits.uncommittedBytesMax) {
+    if (this.#proposals.uncommittedBytes > this.#limits.uncommittedBytesMax) {
       return refused("overloaded", "too much waits for the disk");
     }
     if (this.#memory.unsealedBytes > this.#limits.unsealedBytesMax) {
@@ -98,8 +107,7 @@ export class Orderer {
   // Why nothing at all is taken, whatever it is.
   #unable(): Extract<Taken, { type: "refused" }> | null {
     if (this.#ended !== null) return refused(this.#ended.code, this.#ended.message);
-    const { role } = this.#driver.engine.standing;
-    return role === "leader" ? null : refused("no_quorum", "nobody is elected to order messages yet", true);
+    return this.#proposals.canTake ? null : refused("no_quorum", "nobody is elected to order messages yet", true);
   }
 
   /**
@@ -124,17 +132,17 @@ export class Orderer {
     if (source.ref === 0 && source.kindLength > 0 && needsRef(source)) {
       return { type: "refused", code: "bad_request", message: `"ref" is missing: ${refUse}`, retryAfterMs: null };
     }
-    const batch = this.#driver.batch;
+    const batch = this.#proposals.batch;
     const offset = batch.writePost(roomName, user, source);
     if (room === undefined) {
       batch.keep(recordLength(batch.bytes, offset), origin, request, null);
-      this.#driver.gathered();
+      this.#proposals.gathered();
       return proposed;
     }
     const live = this.#memory.live(room);
     // The usual case costs no hash: the client knew a head above the floor, and `prev` is on its way or not given.
     const isPlain = source.ref === 0 && source.checked >= room.floor && (follows || source.prevLength === 0);
-    const needed = isPlain ? null : this.#driver.state.lookupNeeded(batch.bytes, offset);
+    const needed = isPlain ? null : this.#state.lookupNeeded(batch.bytes, offset);
     if (mayReturn && ((needed !== null && needed.id !== null) || this.#chains.hold(origin, room))) return alone;
     if (source.ref !== 0 || (needed !== null && (needed.id !== null || !follows))) {
       const record = batch.bytes.slice(offset, offset + recordLength(batch.bytes, offset));
@@ -142,7 +150,7 @@ export class Orderer {
     }
     if (!live.ring.order()) return { type: "full", again: (task) => void live.waiting.push(task) };
     batch.keep(recordLength(batch.bytes, offset), origin, request, live);
-    this.#driver.gathered();
+    this.#proposals.gathered();
     return proposed;
   }
 
@@ -152,22 +160,22 @@ export class Orderer {
       const why = givesBack.has(commandType(bytes, 0)) ? this.#unable() : this.refusal();
       if (why !== null) throw new Fault(why.code, why.message, { retryAfterMs: retryMs });
     }
-    const batch = this.#driver.batch;
+    const batch = this.#proposals.batch;
     const offset = batch.writeBytes(bytes);
     batch.keep(commandLength(batch.bytes, offset), origin, request, null);
-    this.#driver.gathered();
+    this.#proposals.gathered();
   }
 
   /** A post came back undecided: something must be looked up that was not needed when it was proposed. */
   again(origin: Origin, request: RequestId, record: Uint8Array): void {
-    const room = this.#driver.state.room(textOf(record, 0));
-    if (room === undefined) origin.undecided(request);
+    const room = this.#state.room(textOf(record, 0));
+    if (room === undefined) origin.undecided(request, "unavailable");
     else this.#chains.add(origin, request, room, record);
   }
 
   /** Whether the `prev` of a post that was answered `order` is itself to be proposed again: then so is the post. */
   holdsPrev(origin: Origin, record: Uint8Array, offset: number): boolean {
-    const room = this.#driver.state.room(textOf(record, 0, offset));
+    const room = this.#state.room(textOf(record, 0, offset));
     return room !== undefined && this.#chains.holdsPrev(origin, room, record, offset);
   }
 
@@ -192,15 +200,15 @@ export class Orderer {
     for (;;) {
       const bytes = new Uint8Array(recordBytes(parts));
       putRecord(bytes, 0, parts);
-      const needed = this.#driver.state.lookupNeeded(bytes, 0);
+      const needed = this.#state.lookupNeeded(bytes, 0);
       if (needed === null || (needed.id === null && (needed.prev === null || follows))) {
         const why = this.refusal();
         if (why !== null) throw new Fault(why.code, why.message, { retryAfterMs: retryMs });
-        const batch = this.#driver.batch;
+        const batch = this.#proposals.batch;
         batch.writeBytes(bytes);
         const live = this.#memory.live(room);
         batch.keep(bytes.length, origin, request, live.ring.order() ? live : null);
-        this.#driver.gathered();
+        this.#proposals.gathered();
         return true;
       }
       parts = { ...parts };

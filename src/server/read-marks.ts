@@ -62,7 +62,7 @@ export class ReadMarks {
         this.#propose(room, waiting.user, waiting.seq, waiting.decision);
       } catch {
         // Nothing is taken right now: whoever waits is told, and may mark again.
-        waiting.decision.undecided();
+        waiting.decision.undecided(0, "unavailable");
       }
     });
   }

@@ -4,7 +4,7 @@ import type { RequestId } from "../protocol/schema.ts";
 import { textLength, textStart } from "../rooms/message-record.ts";
 import type { OutcomeCode } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
-import type { Origin } from "./batch.ts";
+import type { Origin, UndecidedCode } from "./batch.ts";
 
 const cidText = 2;
 const prevText = 4;
@@ -92,7 +92,7 @@ class Chain {
       } catch (cause) {
         if (cause instanceof AssertionFailure) throw cause;
         // It was proposed once and can't be now: whether it will be stored is for the sender's next attempt to find out.
-        post.undecided();
+        post.undecided(0, "unavailable");
       }
     });
   }
@@ -139,9 +139,9 @@ class ChainedPost implements Rechecked {
     this.#origin.decided(this.#request, code, seq, ts, epoch, memory, offset);
   }
 
-  undecided(): void {
+  undecided(_request: RequestId, code: UndecidedCode): void {
     this.chain.remove(this);
-    this.#origin.undecided(this.#request);
+    this.#origin.undecided(this.#request, code);
   }
 }
 

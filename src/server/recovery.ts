@@ -1,10 +1,22 @@
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Entry } from "../base/entry.ts";
-import { type GroupId, groupId, type LogIndex, logIndex, type Mark, type NodeName } from "../base/ids.ts";
+import {
+  type GroupId,
+  groupId,
+  type LogIndex,
+  logIndex,
+  type Mark,
+  type NodeName,
+  type Term,
+  term as termOf,
+} from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
-import { timestamp } from "../base/units.ts";
+import { day, timestamp } from "../base/units.ts";
+import { rankedCampaigns } from "../consensus/election/campaign-policy.ts";
+import { type ReplicaId, replicaId } from "../consensus/replica.ts";
+import { defaultGroupSettings } from "../consensus/settings.ts";
 import type { LiveChunk } from "../rooms/chunks.ts";
 import { GroupState } from "../rooms/group-state.ts";
 import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
@@ -18,11 +30,13 @@ import type { Journal } from "../storage/journal/journal.ts";
 import { quarantine, quarantineFolder } from "../storage/quarantine.ts";
 import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
 import { latestSnapshot, listSnapshots, type SnapshotOwner } from "../storage/snapshot-file.ts";
-import type { Engine } from "../topology/engine.ts";
-import { soloEngine } from "../topology/solo.ts";
+import type { Engine, RememberedLog } from "../topology/engine.ts";
+import { leaderEngine } from "../topology/leader.ts";
+import { calendar } from "./calendar.ts";
 import type { Log } from "./log.ts";
 import { LogClock } from "./log-clock.ts";
 import { neededChunks } from "./needed-chunks.ts";
+import type { PeerGround } from "./peers.ts";
 
 /** What a server is started with from below: the disk, time, chance, and whose data it is. */
 export interface Ground {
@@ -41,6 +55,10 @@ export interface Ground {
   readonly flush: { readonly afterMs: number; readonly afterBytes: number };
   /** Who builds large chunks; left out: this thread does, in slices. */
   readonly chunkBuilder?: ChunkBuilder | undefined;
+  /** How other servers are reached; left out: there are none, and none ever comes. */
+  readonly peers?: PeerGround | undefined;
+  /** The directory was made to join a cluster that others had founded. @defaultValue false */
+  readonly joined?: boolean;
 }
 
 /** Everything that was read, and is durable; nothing of it is committed yet. */
@@ -50,9 +68,8 @@ export interface Recovered extends Ground {
   readonly chunks: ChunkStore;
   readonly engine: Engine;
   readonly logClock: LogClock;
-  /** Entries behind the snapshot, in order. */
-  readonly entries: readonly Entry[];
-  readonly term: number;
+  readonly self: ReplicaId;
+  readonly remembered: RememberedLog;
   readonly snapshotIndex: number;
   /** What was lost and accepted. */
   readonly lost: readonly Damage[];
@@ -157,21 +174,71 @@ export async function recover(
   for (const { file } of missing) await disk.publish(acceptedLoss(file), []);
   if (!isStarted) await disk.publish(startedFile, []);
   const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
-  const term = Math.max(state.appliedTerm, mine?.vote?.term ?? 0, entries.at(-1)?.term ?? 0);
   const logClock = new LogClock(clock, timestamp(lastTs));
   assert(entries.length === 0 || entries[0]!.index === logIndex(from + 1), "the journal joins the snapshot");
+  const self = replicaId(node, owner.incarnation);
+  const remembered = rememberedLog(ground, state, mine, logClock);
   return {
     ...ground,
     state,
     journal: opened.journal,
     chunks,
-    engine: soloEngine({ group, node }),
+    engine: leaderEngine({
+      group,
+      self,
+      random,
+      policy: rankedCampaigns(),
+      // The server bounds what it gathers and what others may send it.
+      settings: { ...defaultGroupSettings, uncommittedBytesMax: Number.MAX_SAFE_INTEGER },
+    }),
     logClock,
-    entries,
-    term,
+    self,
+    remembered,
     snapshotIndex: from,
     lost: damage,
   };
+}
+
+/** What the engine goes on from: as much of the log as is here, also what the state holds already. */
+function rememberedLog(
+  { node, owner, joined = false }: Ground,
+  state: GroupState,
+  mine: ReturnType<OpenedJournal["groups"]["get"]>,
+  logClock: LogClock,
+): RememberedLog {
+  const all = mine?.entries ?? [];
+  const committed = state.appliedIndex;
+  const { configuration } = state;
+  const first = all[0];
+  // Of older entries the first one's term is known, so the log begins behind it; unless who belongs to the group there is
+  // known to nobody any more.
+  const isOlder = first !== undefined && first.index <= committed && (configuration?.index ?? 0) <= first.index;
+  const base = isOlder ? first : { index: committed, term: state.appliedTerm };
+  const entries = all.filter(({ index }) => index > base.index);
+  const last = entries.at(-1);
+  const vote = mine?.vote ?? null;
+  const term = Math.max(state.appliedTerm, vote?.term ?? 0, last?.term ?? 0) as Term;
+  const ts = logClock.stamp();
+  const firstDay = state.lastDay > 0 ? state.lastDay : day(calendar(state.timeZone).dayOf(ts));
+  return {
+    term,
+    votedFor: vote?.term === term ? votedFor(vote.votedFor, replicaId(node, owner.incarnation)) : null,
+    baseIndex: base.index,
+    baseTerm: termOf(base.term),
+    entries,
+    committed,
+    configuration,
+    isJoiner: joined,
+    ts,
+    day: last?.day ?? firstDay,
+    damaged: [],
+  };
+}
+
+/** A server that was alone wrote its bare name. */
+function votedFor(written: string, self: ReplicaId): ReplicaId | null {
+  if (written === "") return null;
+  return written.includes("#") ? (written as ReplicaId) : self;
 }
 
 /** Entries behind `from`, in order. */

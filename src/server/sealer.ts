@@ -1,7 +1,7 @@
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
-import type { GroupId, LogIndex, Term } from "../base/ids.ts";
+import type { GroupId, LogIndex, Mark, Term } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { Sealed } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
@@ -23,6 +23,9 @@ import type { MemoryLog } from "./memory-log.ts";
 const sliceMs = 2;
 const sliceMsMax = 16;
 
+/** How often it is looked whether the journal has flushed a seal that is committed already. */
+const flushPollMs = 5;
+
 /** A chunk with less in it is built here, in a few slices: that is not worth a thread. */
 const threadBytesMin = 4 * 1024 * 1024;
 
@@ -30,6 +33,8 @@ const threadBytesMin = 4 * 1024 * 1024;
 interface StateAtSeal {
   readonly index: LogIndex;
   readonly term: Term;
+  /** The seal is durable here when the journal has flushed up to here. */
+  readonly mark: Mark;
   /** The last sealed chunk. */
   readonly chunk: number;
   readonly cut: StateCut;
@@ -68,6 +73,7 @@ export class Sealer {
   readonly #disk: Disk;
   readonly #owner: SnapshotOwner;
   readonly #journal: () => Journal;
+  readonly #onReleased: () => void;
   readonly #onFailed: (cause: unknown) => void;
   readonly #onStranger: (stranger: Stranger) => void;
   readonly #jobs: Job[] = [];
@@ -94,6 +100,8 @@ export class Sealer {
     snapshotIndex: number;
     chunkBytes: number;
     builder: ChunkBuilder | undefined;
+    /** The journal was told to let go of entries. */
+    onReleased: () => void;
     onFailed: (cause: unknown) => void;
     onStranger: (stranger: Stranger) => void;
   }) {
@@ -108,6 +116,7 @@ export class Sealer {
     this.#snapshotIndex = options.snapshotIndex;
     this.#chunkBytes = options.chunkBytes;
     this.#builder = options.builder;
+    this.#onReleased = options.onReleased;
     this.#onFailed = options.onFailed;
     this.#onStranger = options.onStranger;
   }
@@ -131,7 +140,8 @@ export class Sealer {
   atSeal(): void {
     const { appliedIndex, appliedTerm } = this.#state;
     const chunk = this.#state.lastChunk;
-    const state = { index: appliedIndex, term: appliedTerm, chunk, cut: this.#state.cut() };
+    const mark = this.#journal().appended;
+    const state = { index: appliedIndex, term: appliedTerm, mark, chunk, cut: this.#state.cut() };
     this.#jobs.push({ type: "snapshot", state });
     this.#work();
   }
@@ -161,6 +171,11 @@ export class Sealer {
   /** Settles when all that waits is done, or can't be done now. */
   async idle(): Promise<void> {
     while (this.#working !== null) await this.#working;
+  }
+
+  /** Begins nothing more. */
+  halt(): void {
+    this.#waits = true;
   }
 
   /** Finishes the file that is being written, and begins no other: what waits is found again in the journal. */
@@ -227,8 +242,11 @@ export class Sealer {
     for (const job of this.#jobs) if (job.type === "snapshot") await this.#sliced(stepsOf(job.state.cut));
   }
 
-  async #writeSnapshot({ index, term, chunk, cut }: StateAtSeal): Promise<void> {
+  async #writeSnapshot({ index, term, mark, chunk, cut }: StateAtSeal): Promise<void> {
     const journal = this.#journal();
+    // A quorum may have the seal before this disk does; a snapshot must not stand beyond the end of the journal.
+    while (journal.flushed < mark && !this.#waits) await this.#pause(flushPollMs);
+    if (journal.flushed < mark) throw new Fault("unavailable", "the server stopped before a seal was durable here");
     const chain = journal.chainAt(this.#group, index);
     assert(chain !== null, "the journal has let go of a seal whose state is not durable");
     const image = await this.#sliced(
@@ -237,6 +255,7 @@ export class Sealer {
     await publishSnapshot(this.#disk, image);
     this.#memory.release(index);
     if (this.#snapshotIndex > 0) journal.release(this.#group, this.#snapshotIndex as LogIndex);
+    this.#onReleased();
     this.#snapshotIndex = index;
   }
 
@@ -323,9 +342,9 @@ export class Sealer {
     }
   }
 
-  #pause(): Promise<void> {
+  #pause(forMs = 0): Promise<void> {
     return new Promise((resolve) => {
-      this.#clock.after(millis(0), resolve);
+      this.#clock.after(millis(forMs), resolve);
     });
   }
 }

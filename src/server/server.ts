@@ -1,9 +1,12 @@
 import type { Clock } from "../base/clock.ts";
-import { Fault } from "../base/error-codes.ts";
+import { entryTypes } from "../base/entry.ts";
+import { type ErrorCode, Fault } from "../base/error-codes.ts";
 import { groupId, type Incarnation, type NodeName, type RoomName, seq, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
-import type { Millis } from "../base/units.ts";
+import { type Millis, millis } from "../base/units.ts";
+import type { Change } from "../consensus/configuration-change.ts";
+import type { Snapshot } from "../consensus/messages.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
 import { directRoomOf, membersOf } from "../protocol/names.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
@@ -14,18 +17,24 @@ import type { GroupState } from "../rooms/group-state.ts";
 import { outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
+import { encodeSettings } from "../rooms/setting.ts";
 import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
+import type { Standing } from "../topology/engine.ts";
+import type { PeerStream } from "../transport/peer-stream.ts";
 import { Admission } from "./admission.ts";
+import { Applier, type CommitListener } from "./applier.ts";
 import { emptySource, fillSource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
 import type { Caller } from "./caller.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
+import { Cluster, type ClusterHost } from "./cluster.ts";
+import { differingSettings, isUnfounded } from "./committed-settings.ts";
 import { type Decided, Decision } from "./decision.ts";
 import { Digests } from "./digest.ts";
 import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { type CommitListener, GroupDriver } from "./group-driver.ts";
+import { type DriverListener, GroupDriver } from "./group-driver.ts";
 import { History } from "./history.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
@@ -34,6 +43,7 @@ import { MemoryLog } from "./memory-log.ts";
 import { Online } from "./online.ts";
 import { Orderer } from "./orderer.ts";
 import { Presence } from "./presence.ts";
+import { Proposals } from "./proposals.ts";
 import { ReadMarks } from "./read-marks.ts";
 import type { Recovered } from "./recovery.ts";
 import { Requests } from "./requests.ts";
@@ -45,6 +55,10 @@ import type { Identity, SessionHost } from "./session-host.ts";
 import { Trimmer } from "./trimmer.ts";
 import { Upkeep } from "./upkeep.ts";
 
+/** What was taken has so long to be decided while the server stops. */
+const decideWithinMs = 2_000;
+const decidePollMs = 5;
+
 /** In rooms with more members, a read mark is told to its owner only. */
 const markReadersMax = 100;
 
@@ -52,7 +66,7 @@ const markReadersMax = 100;
  * One server: its parts put together, its sessions, and what it does with what was committed. Made by `startServer`
  * (start-server.ts); the doors call `connect`, `send` and `requests`.
  */
-export class Server implements SessionHost, CommitListener {
+export class Server implements SessionHost, CommitListener, DriverListener, ClusterHost {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;
@@ -60,6 +74,9 @@ export class Server implements SessionHost, CommitListener {
   readonly state: GroupState;
   readonly memory: MemoryLog;
   readonly driver: GroupDriver;
+  readonly proposals: Proposals;
+  /** Null: there are no other servers. */
+  readonly cluster: Cluster | null;
   readonly orderer: Orderer;
   readonly fanOut: FanOut;
   readonly presence: Presence;
@@ -88,6 +105,8 @@ export class Server implements SessionHost, CommitListener {
   readonly #freed = new Set<LiveRoom>();
   #stopping: { reason: string } | null = null;
   #failed: Error | null = null;
+  /** The last term in which this server led. */
+  #ledTerm = 0;
   /** Counts for status and metrics. */
   readonly counts = { slowDropped: 0 };
   /** Damaged places found while running, and files moved aside. */
@@ -114,19 +133,32 @@ export class Server implements SessionHost, CommitListener {
     this.rates = new SendRates(limits);
     this.admission = new Admission(limits);
     this.online = new Online(state);
+    this.cluster = recovered.peers === undefined ? null : new Cluster(this, recovered, recovered.peers);
+    const peers = this.cluster?.peers ?? null;
+    const { memory } = this;
+    const applier = new Applier({ state, memory, listener: this, letGo: (batch) => this.proposals.letGo(batch) });
     this.driver = new GroupDriver({
       group: state.group,
       engine,
       journal,
-      state,
-      memory: this.memory,
+      applier,
+      clock,
+      logClock,
+      send: (to, lane, bytes) => peers?.send(to, lane, bytes),
+      listener: this,
+    });
+    this.proposals = new Proposals({
+      driver: this.driver,
+      applier,
+      memory,
       clock,
       logClock,
       calendar: calendar(state.timeZone),
       limits,
-      listener: this,
+      forwarding: peers,
+      flushNow: () => journal.flushNow(),
     });
-    this.orderer = new Orderer({ driver: this.driver, memory: this.memory, history: this.history, limits });
+    this.orderer = new Orderer({ proposals: this.proposals, state, memory, history: this.history, limits });
     this.fanOut = new FanOut({
       clock,
       writer: this.writer,
@@ -159,6 +191,7 @@ export class Server implements SessionHost, CommitListener {
       snapshotIndex: recovered.snapshotIndex,
       chunkBytes: limits.chunkBytes,
       builder: chunkBuilder,
+      onReleased: () => this.driver.compacted(journal.baseOf(state.group)),
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
       onStranger: (stranger) => this.log.warn("chunk.aside", { ...stranger }),
     });
@@ -167,7 +200,9 @@ export class Server implements SessionHost, CommitListener {
       clock,
       limits,
       disk,
-      driver: this.driver,
+      proposals: this.proposals,
+      state,
+      leads: () => this.driver.leads,
       orderer: this.orderer,
       sealer: this.sealer,
       trimmer: this.trimmer,
@@ -184,7 +219,26 @@ export class Server implements SessionHost, CommitListener {
     if (this.#stopping !== null) return { ok: false, reason: "stopping" };
     if (this.upkeep.isFull) return { ok: false, reason: "the disk is full" };
     const why = this.orderer.refusal();
-    return why === null ? { ok: true, reason: null } : { ok: false, reason: why.message };
+    if (why !== null) return { ok: false, reason: why.message };
+    const { role, leader } = this.driver.engine.standing;
+    const isOrdered = leader !== null && role !== "elected";
+    return isOrdered ? { ok: true, reason: null } : { ok: false, reason: "nobody is elected to order messages yet" };
+  }
+
+  /** What orders here: one server by itself, or an elected one among several. */
+  get topology(): "solo" | "leader" {
+    return this.cluster === null ? "solo" : "leader";
+  }
+
+  /** Goes on from what the disk remembers. Called once, before anything else. */
+  recover(): void {
+    this.driver.recover(this.#recovered.remembered);
+  }
+
+  /** Begins what a server does by the clock. */
+  start(): void {
+    this.upkeep.start();
+    this.cluster?.start();
   }
 
   get incarnation(): Incarnation {
@@ -240,7 +294,7 @@ export class Server implements SessionHost, CommitListener {
       session: session.id,
       node: this.node,
       cluster: this.state.cluster,
-      topology: "solo",
+      topology: this.topology,
       heartbeatMs: this.limits.heartbeatMs,
       servers: this.#settings.advertise,
       limits: { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, roomsMax, sendsInFlightMax },
@@ -326,7 +380,7 @@ export class Server implements SessionHost, CommitListener {
       ts: decided.ts as Extract<ServerFrame, { of: "send" }>["ts"],
       epoch: decided.epoch as Extract<ServerFrame, { of: "send" }>["epoch"],
       line: this.state.line,
-      leader: this.node,
+      leader: this.#leader,
       node: this.node,
       dup: decided.code === outcomes.repeat,
     };
@@ -337,6 +391,8 @@ export class Server implements SessionHost, CommitListener {
   /** The journal has flushed: everything that follows from it happens in this turn. */
   flushed(mark: Parameters<GroupDriver["flushed"]>[0]): void {
     this.driver.flushed(mark);
+    this.proposals.close();
+    this.driver.endTurn();
   }
 
   /** The journal failed, for good. Nothing is acknowledged any more; whoever waits hears that the outcome is unknown. */
@@ -344,7 +400,10 @@ export class Server implements SessionHost, CommitListener {
     this.#failed = cause;
     this.log.error("journal.failed", { cause });
     this.orderer.end({ code: "unavailable", message: "the journal of this server failed" });
-    this.driver.fail();
+    this.proposals.fail();
+    this.driver.end();
+    this.sealer.halt();
+    this.cluster?.stop().catch((why: unknown) => this.log.warn("peers.not.left", { cause: why }));
     this.fanOut.flush();
     this.#settings.onFailed(cause);
   }
@@ -373,11 +432,14 @@ export class Server implements SessionHost, CommitListener {
     if (this.#following.length > 0) {
       const following = this.#following;
       this.#following = [];
-      for (const command of following) this.orderer.command(encodeCommand(command), null, 0);
+      // Only who leads proposes of its own accord. The next leader finds in the state what was not proposed.
+      if (this.driver.leads) {
+        for (const command of following) this.orderer.command(encodeCommand(command), null, 0);
+      }
     }
     this.fanOut.turnEnded();
     if (this.#freed.size > 0) this.#letWaitingGoOn();
-    if (this.memory.openBytes >= this.limits.chunkBytes) this.driver.seal(sealReasons.full);
+    if (this.memory.openBytes >= this.limits.chunkBytes) this.proposals.seal(sealReasons.full);
   }
 
   // Whoever finds the ring full once more waits anew.
@@ -416,7 +478,7 @@ export class Server implements SessionHost, CommitListener {
         this.sealer.rewrite(event.chunk, event.generation);
         return;
       case "setting":
-        if (event.setting.kind === "timeZone") this.driver.calendar = calendar(event.setting.timeZone);
+        if (event.setting.kind === "timeZone") this.proposals.calendar = calendar(event.setting.timeZone);
         if (event.setting.kind === "line") this.#placeChanged();
         return;
       default:
@@ -425,7 +487,71 @@ export class Server implements SessionHost, CommitListener {
   }
 
   #placeChanged(): void {
-    this.ok = okSendRanges(okPlace({ line: this.state.line, leader: this.node, node: this.node }));
+    this.ok = okSendRanges(okPlace({ line: this.state.line, leader: this.#leader, node: this.node }));
+  }
+
+  // The group
+
+  /** Who orders, as far as is known here; this server when nobody is: then nothing is answered that would say so. */
+  get #leader(): NodeName {
+    return this.driver.engine.standing.leader ?? this.node;
+  }
+
+  standingChanged(standing: Standing): void {
+    const { role, term, leader, isAuthoritative } = standing;
+    this.log.info("standing.changed", { role, term, leader, isAuthoritative });
+    this.#placeChanged();
+    this.cluster?.standingChanged(standing);
+    this.proposals.standingChanged(standing);
+    const isNew = role === "leader" && this.#ledTerm !== term;
+    if (!isNew || this.cluster === null) return;
+    this.#ledTerm = term;
+    this.clock.defer(() => this.#tookOver());
+  }
+
+  membersChanged(members: Parameters<DriverListener["membersChanged"]>[0]): void {
+    this.log.info("members.are", { members: members.map(({ replica, role }) => `${replica} ${role}`) });
+  }
+
+  snapshotWanted(snapshot: Snapshot, from: NodeName): void {
+    this.log.error("snapshot.wanted", {
+      index: snapshot.index,
+      from,
+      why: "what the log lacks here is not in it any more",
+    });
+    this.clock.defer(() => this.driver.snapshotFailed());
+  }
+
+  /** A new leader proposes what the last one may not have: what the state says is due, and a founder's settings. */
+  #tookOver(): void {
+    if (!this.driver.leads || this.#stopping !== null) return;
+    const differing = differingSettings(this.state, this.#settings, this.limits);
+    if (isUnfounded(this.state)) {
+      this.proposals.order(entryTypes.setting, encodeSettings([{ kind: "founding" }, ...differing]));
+    } else if (differing.length > 0) {
+      this.log.warn("setting.differs", { settings: differing });
+    }
+    this.tellAgain();
+  }
+
+  /** A stream of another server that has shown that it knows the cluster's secret. */
+  acceptPeer(stream: PeerStream): void {
+    if (this.cluster === null) stream.destroy();
+    else this.cluster.peers.accept(stream);
+  }
+
+  refusalForOthers(): ErrorCode | null {
+    return this.orderer.refusal()?.code ?? null;
+  }
+
+  /** Changes who belongs to the group. Settles when that is committed; rejects with a Fault, also when this server does not lead. */
+  changeMembers(changes: readonly Change[]): Promise<void> {
+    return this.proposals.changeMembers(changes);
+  }
+
+  /** Hands the leadership over. Settles when another leads; rejects with a Fault. */
+  transfer(to: NodeName | null): Promise<void> {
+    return this.driver.transfer(to);
   }
 
   /** What a room has to tell a user is proposed to the user's part of the state, until it is acknowledged. */
@@ -493,7 +619,11 @@ export class Server implements SessionHost, CommitListener {
     this.fanOut.announceNow();
     const quiet = this.upkeep.stop();
     if (this.#failed === null) {
+      this.proposals.close();
+      if (this.cluster !== null) await this.#leaveCluster(this.cluster);
+      this.proposals.end();
       this.driver.end();
+      if (this.cluster !== null) this.proposals.fail();
       await this.#recovered.journal.close();
     }
     this.fanOut.announceNow();
@@ -501,6 +631,23 @@ export class Server implements SessionHost, CommitListener {
     this.fanOut.flush();
     await this.sealer.stop();
     await quiet;
+  }
+
+  /** Hands over what is led here, and gives what was taken the time to be decided. */
+  async #leaveCluster(cluster: Cluster): Promise<void> {
+    const hasOthers = this.driver.engine.members.some(
+      ({ replica, role }) => role === "voter" && replica !== this.#recovered.self,
+    );
+    if (this.driver.leads && hasOthers) {
+      await this.driver.transfer(null).catch((cause: unknown) => this.log.warn("not.handed.over", { cause }));
+    }
+    const until = this.clock.now() + decideWithinMs;
+    while (!this.proposals.isIdle && this.clock.now() < until && this.#failed === null) {
+      await new Promise<void>((resolve) => {
+        this.clock.after(millis(decidePollMs), resolve);
+      });
+    }
+    await cluster.stop();
   }
 }
 

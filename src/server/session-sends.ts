@@ -24,7 +24,7 @@ import { textOf, utf8 } from "../protocol/utf8.ts";
 import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
 import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
-import { fillSource, type Origin } from "./batch.ts";
+import { fillSource, type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
 import { refusal, refusalOf } from "./caller.ts";
 import type { SendRate } from "./send-rates.ts";
 import type { Session } from "./session.ts";
@@ -218,11 +218,9 @@ export class SessionSends implements Origin {
     this.#session.answer(refusal(request, error, errorCodes[error].meaning));
   }
 
-  undecided(request: RequestId): void {
+  undecided(request: RequestId, code: UndecidedCode): void {
     this.#ended();
-    this.#session.answer(
-      refusal(request, "unavailable", "the server stopped before this was decided", { definite: false }),
-    );
+    this.#session.answer(refusal(request, code, undecidedMessages[code], { definite: false }));
   }
 }
 

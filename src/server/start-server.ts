@@ -1,46 +1,48 @@
 import { entryTypes } from "../base/entry.ts";
+import { Fault } from "../base/error-codes.ts";
 import type { Mark } from "../base/ids.ts";
 import { checkLimits } from "../base/limits.ts";
 import { millis } from "../base/units.ts";
-import { boundNames, boundsOf, encodeSettings, type Setting } from "../rooms/setting.ts";
+import { encodeSettings } from "../rooms/setting.ts";
+import { differingSettings, isUnfounded } from "./committed-settings.ts";
 import { fillRings } from "./fill-rings.ts";
 import { type Ground, type Recovered, recover } from "./recovery.ts";
 import { Server } from "./server.ts";
 import type { ServerSettings } from "./server-settings.ts";
 
 /**
- * Starts a server on the data that is there: reads it, leads its group, brings the committed settings in line with the
- * configured ones, and begins to fill the recent rings, newest first. Settles when sends can succeed. Rejects with
- * `DataDamaged` before anything was changed.
+ * Starts a server on the data that is there: reads it, takes its place in the group, and begins to fill the recent rings,
+ * newest first. A server that is alone leads at once, and brings the committed settings in line with the configured ones:
+ * then it settles when sends can succeed. One that has others beside it settles before anybody leads: it serves reads, and
+ * `ready` says when sends can succeed. Rejects with `DataDamaged` before anything was changed.
  */
 export async function startServer(ground: Ground, settings: ServerSettings): Promise<Server> {
   checkLimits(ground.limits);
   let server: Server | null = null;
   // A flush can settle before there is a server to hear of it only by its own doing, and it does not flush before that.
   const recovered = await recover(ground, {
-    onSettled: () => server?.driver.settled(),
+    onSettled: () => server?.proposals.settled(),
     onFlushed: (mark: Mark) => server?.flushed(mark),
     onFailed: (cause: Error) => server?.failed(cause),
   });
   server = new Server(recovered, settings);
-  server.driver.recover(recovered.term, recovered.entries);
-  await leading(server);
-  settle(server, recovered, settings);
-  await applied(server);
-  server.tellAgain();
-  server.upkeep.start();
+  server.recover();
+  if (ground.peers === undefined) await leadAlone(server, recovered, settings);
+  server.start();
   fillRings(server).catch((cause: unknown) => ground.log.warn("rings.not.filled", { cause }));
   return server;
 }
 
-/** Settles once the group's own no-op is committed. */
-function leading(server: Server): Promise<void> {
-  return until(server, () => server.driver.engine.standing.role === "leader");
-}
-
-/** Settles once everything that was ordered so far is applied. */
-function applied(server: Server): Promise<void> {
-  return until(server, () => server.state.appliedIndex === server.driver.lastIndex);
+async function leadAlone(server: Server, recovered: Recovered, settings: ServerSettings): Promise<void> {
+  const others = server.driver.engine.members.filter(({ replica }) => replica !== recovered.self);
+  if (others.length > 0) {
+    const names = others.map(({ replica }) => replica).join(", ");
+    throw new Fault("no_quorum", `this data belongs to a cluster with ${names}; start it with its peers`);
+  }
+  await until(server, () => server.driver.engine.standing.role === "leader");
+  settle(server, recovered, settings);
+  await until(server, () => server.state.appliedIndex === server.driver.lastIndex);
+  server.tellAgain();
 }
 
 function until(server: Server, holds: () => boolean): Promise<void> {
@@ -55,19 +57,11 @@ function until(server: Server, holds: () => boolean): Promise<void> {
 
 /** Orders the settings that differ from the configured ones, and what an accepted loss or an older copy calls for. */
 function settle(server: Server, recovered: Recovered, settings: ServerSettings): void {
-  const { state } = server;
-  const wanted: Setting[] = [];
-  if (state.room("lobby") === undefined) wanted.push({ kind: "founding" });
-  if (state.timeZone !== settings.timeZone) wanted.push({ kind: "timeZone", timeZone: settings.timeZone });
-  if (state.retentionDays !== settings.retentionDays) {
-    wanted.push({ kind: "retentionDays", days: settings.retentionDays });
-  }
-  const bounds = boundsOf(server.limits);
-  for (const bound of boundNames) {
-    if (state.bounds[bound] !== bounds[bound]) wanted.push({ kind: "bound", bound, value: bounds[bound] });
-  }
+  const { state, limits } = server;
+  const wanted = differingSettings(state, settings, limits);
+  if (isUnfounded(state)) wanted.unshift({ kind: "founding" });
   if (recovered.lost.length > 0 || recovered.restored === true) {
     wanted.push({ kind: "line", number: recovered.random.whole(0x1_0000_0000) + 1 });
   }
-  if (wanted.length > 0) server.driver.order(entryTypes.setting, encodeSettings(wanted));
+  if (wanted.length > 0) server.proposals.order(entryTypes.setting, encodeSettings(wanted));
 }

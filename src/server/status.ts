@@ -1,3 +1,5 @@
+import { nodeOf } from "../consensus/replica.ts";
+import type { Member } from "../topology/engine.ts";
 import type { Server } from "./server.ts";
 
 /** What only the process can tell. */
@@ -19,7 +21,7 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
     node: server.node,
     incarnation: server.incarnation,
     version,
-    topology: "solo",
+    topology: server.topology,
     cluster: state.cluster,
     wallClock: server.clock.wall(),
     ready: server.ready,
@@ -32,8 +34,8 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
         commitIndex: state.appliedIndex,
         appliedIndex: state.appliedIndex,
         lastIndex: server.driver.lastIndex,
-        voters: [server.node],
-        learners: [],
+        voters: namesOf(server, "voter"),
+        learners: namesOf(server, "learner"),
         logTs: state.lastTs,
         logDay: state.lastDay,
         clockAheadMs: server.logClock.aheadMs(),
@@ -67,4 +69,9 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
     },
     process: processFacts,
   };
+}
+
+function namesOf(server: Server, role: Member["role"]): string[] {
+  const { members } = server.driver.engine;
+  return members.filter((member) => member.role === role).map(({ replica }) => nodeOf(replica));
 }

@@ -2,13 +2,14 @@ import type { Clock } from "../base/clock.ts";
 import { entryTypes } from "../base/entry.ts";
 import type { Limits } from "../base/limits.ts";
 import { millis } from "../base/units.ts";
+import type { GroupState } from "../rooms/group-state.ts";
 import { firstKept, keptFromDay } from "../rooms/retention.ts";
 import type { Room } from "../rooms/room.ts";
 import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
 import type { Disk } from "../storage/disk.ts";
-import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { Orderer } from "./orderer.ts";
+import type { Proposals } from "./proposals.ts";
 import type { Scrub } from "../storage/scrub.ts";
 import type { Sealer } from "./sealer.ts";
 import type { Session } from "./session.ts";
@@ -32,7 +33,9 @@ export class Upkeep {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #disk: Disk;
-  readonly #driver: GroupDriver;
+  readonly #proposals: Proposals;
+  readonly #state: GroupState;
+  readonly #leads: () => boolean;
   readonly #orderer: Orderer;
   readonly #sealer: Sealer;
   readonly #trimmer: Trimmer;
@@ -58,7 +61,10 @@ export class Upkeep {
     clock: Clock;
     limits: Limits;
     disk: Disk;
-    driver: GroupDriver;
+    proposals: Proposals;
+    state: GroupState;
+    /** Whether this server orders: only then does it propose anything. */
+    leads: () => boolean;
     orderer: Orderer;
     sealer: Sealer;
     trimmer: Trimmer;
@@ -70,7 +76,9 @@ export class Upkeep {
     this.#clock = options.clock;
     this.#limits = options.limits;
     this.#disk = options.disk;
-    this.#driver = options.driver;
+    this.#proposals = options.proposals;
+    this.#state = options.state;
+    this.#leads = options.leads;
     this.#orderer = options.orderer;
     this.#sealer = options.sealer;
     this.#trimmer = options.trimmer;
@@ -102,7 +110,7 @@ export class Upkeep {
 
   #tick(): void {
     this.#ticks++;
-    this.#driver.sealPastDay();
+    this.#proposals.sealPastDay();
     const now = this.#clock.now();
     for (const session of this.#sessions()) session.checkAlive(now);
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
@@ -138,7 +146,7 @@ export class Upkeep {
     const reserve = this.#limits.diskReserveBytes;
     // What was under way when the disk became full would wait as long as the disk does.
     this.#waitingTicks = this.#waitsForSpace() ? this.#waitingTicks + 1 : 0;
-    if (this.#waitingTicks >= undecidedAfterTicks) this.#driver.tellUndecided();
+    if (this.#waitingTicks >= undecidedAfterTicks) this.#proposals.tellUndecided();
     const isFull = this.#waitsForSpace() || freeBytes < (this.#isFull ? reserve * 1.25 : reserve);
     if (isFull === this.#isFull) {
       if (!isFull) this.#sealer.again();
@@ -152,7 +160,7 @@ export class Upkeep {
         message: "the disk is full; nothing is lost, nothing new is taken",
       };
       // What is sealed lets go of journal segments, which are larger than the chunk made from them.
-      this.#driver.seal(sealReasons.pressure);
+      this.#proposals.seal(sealReasons.pressure);
     } else {
       this.#log.info("disk.space.again", { freeBytes });
       this.#orderer.closed = null;
@@ -162,8 +170,11 @@ export class Upkeep {
 
   // Goes through the rooms in portions, so that many rooms do not stop the server.
   #retain(): void {
-    const { state } = this.#driver;
-    if (!this.#driver.leads) return;
+    const state = this.#state;
+    if (!this.#leads()) {
+      this.#rooms = null;
+      return;
+    }
     if (this.#rooms === null) {
       this.#rooms = state.rooms();
       this.#kept = { through: state.lastChunk, bytes: new Map() };
@@ -201,13 +212,13 @@ export class Upkeep {
   // A chunk most of which was removed since it was last written is written again without it, one at a time. Each time it
   // has at most half the bytes it had, so this comes to an end.
   #rewriteSparse(): void {
-    const { state } = this.#driver;
+    const state = this.#state;
     if (this.#sealer.backlog > 0) return;
     for (const { chunk, bytes, generation } of state.chunks()) {
       // What was sealed while the rooms were gone through was not counted in all of them.
       if (chunk > this.#kept.through) return;
       if ((this.#kept.bytes.get(chunk) ?? 0) * 2 >= bytes) continue;
-      this.#driver.order(entryTypes.rewrite, encodeRewrite({ chunk, generation: generation + 1 }));
+      this.#proposals.order(entryTypes.rewrite, encodeRewrite({ chunk, generation: generation + 1 }));
       return;
     }
   }

@@ -135,7 +135,7 @@ export class WhiteBox {
   }
 
   async #recoverBeside(server: Server, applied: number): Promise<void> {
-    const { state, entries } = await recover(
+    const { state, remembered } = await recover(
       {
         disk: openDisk(this.#disk.fileSystem.durableCopy()),
         clock: stillClock,
@@ -149,6 +149,7 @@ export class WhiteBox {
       },
       { onFlushed: () => undefined, onFailed: () => undefined },
     );
+    const entries = remembered.entries.filter(({ index }) => index > state.appliedIndex);
     for (const entry of entries) {
       if (entry.index > applied) break;
       state.apply(entry, entry.payload.slice(), unheard);

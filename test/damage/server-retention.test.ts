@@ -44,7 +44,7 @@ test("a chunk is written again each time most of it was removed, and only then",
   await life.start();
   const lobby = "lobby" as RoomName;
   for (let n = 1; n <= 64; n++) await life.send("alice", { room: lobby, cid: `c${n}`, body: `message ${n}` });
-  life.server.driver.seal(sealReasons.full);
+  life.server.proposals.seal(sealReasons.full);
   await life.advance(100);
   await life.sealed();
   const sizeOf = (): number => {
@@ -98,7 +98,7 @@ test("verify misses no chunk that retention emptied behind the snapshot, and non
     for (let n = from; n <= to; n++) await life.send("alice", { room, cid: `${room}${n}`, body: `message ${n}` });
   };
   const seal = async (): Promise<void> => {
-    life.server.driver.seal(sealReasons.full);
+    life.server.proposals.seal(sealReasons.full);
     await life.advance(100);
     await life.sealed();
   };
@@ -146,7 +146,7 @@ test("a chunk that was sealed behind the snapshot is not missed: the journal has
   await life.start();
   for (let round = 0; round < 3; round++) {
     for (let n = 0; n < 5; n++) await life.send("alice", { room: "lobby", cid: `${round}.${n}`, body: "x" });
-    life.server.driver.seal(sealReasons.full);
+    life.server.proposals.seal(sealReasons.full);
     await life.advance(100);
     await life.sealed();
   }

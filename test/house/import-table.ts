@@ -48,7 +48,7 @@ export const importTable: Readonly<Record<string, Rule>> = {
   storage: { may: ["base", { folder: "rooms", files: /^(?:.*-)?records?\.ts$/ }], packages: checksums },
   transport: { may: ["base"], packages: [] },
   topology: { may: ["base", "consensus"], packages: [] },
-  server: { may: ["base", "protocol", "rooms", "consensus", "storage", "topology"], packages: [] },
+  server: { may: ["base", "protocol", "rooms", "consensus", "storage", "transport", "topology"], packages: [] },
   doors: {
     may: ["base", "protocol", "server"],
     packages: [

@@ -27,7 +27,7 @@ async function fill(server: Server, from: number, to: number): Promise<void> {
 
 async function seal(server: Server): Promise<void> {
   const before = server.state.lastChunk;
-  server.driver.seal(sealReasons.full);
+  server.proposals.seal(sealReasons.full);
   while (server.state.lastChunk === before) await turn();
   await server.sealer.idle();
 }

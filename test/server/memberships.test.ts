@@ -171,7 +171,7 @@ test("the name of who is in many rooms is kept once, also after a restart", asyn
     );
   expect(copies(server).size).toBe(1);
   // The next start has a snapshot to begin with.
-  server.driver.seal(sealReasons.full);
+  server.proposals.seal(sealReasons.full);
   await turns();
   await server.stop(0);
   const next = await startTestServer({ fileSystem });

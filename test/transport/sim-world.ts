@@ -1,31 +1,9 @@
 import { seededRandom } from "../../src/base/random.ts";
 import { millis } from "../../src/base/units.ts";
-import type { SimStream } from "../../src/sim/connection-end.ts";
 import { Network } from "../../src/sim/network.ts";
 import { Scheduler } from "../../src/sim/scheduler.ts";
-import type { PeerStream } from "../../src/transport/peer-stream.ts";
+import { simPeerStream } from "../../src/sim/sim-peer-stream.ts";
 import type { PeerHost, PeerWorld } from "./peer-world.ts";
-
-/** A simulated stream as the transport wants it. It stands for TLS as well: the simulator's servers share a secret. */
-export function simPeerStream(stream: SimStream): PeerStream {
-  return {
-    address: stream.remote,
-    get bufferedBytes(): number {
-      return stream.bufferedBytes;
-    },
-    attach: (receiver) => {
-      stream.onOpen = () => receiver.opened();
-      stream.onData = (bytes) => receiver.data(bytes);
-      stream.onDrain = () => receiver.drained();
-      stream.onClose = (why) => receiver.closed(why);
-    },
-    write: (pieces) => {
-      for (const piece of pieces) stream.write(piece);
-    },
-    end: () => stream.close(),
-    destroy: () => stream.destroy(),
-  };
-}
 
 const port = 7;
 

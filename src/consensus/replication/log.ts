@@ -143,10 +143,11 @@ export class Log {
   }
 
   /** Entries up to `through` are in a snapshot and kept no longer. */
-  compact(through: LogIndex, ofTerm: Term = this.#runs.at(through)): void {
+  compact(through: LogIndex, known: Term | null = null): void {
     assert(through <= this.#commit, "only what is decided can be let go");
     assert(through < this.damage.first, "a damaged entry can't be in a snapshot");
     if (through <= this.#baseIndex) return;
+    const ofTerm = known ?? this.#runs.at(through);
     this.#baseIndex = through;
     this.#baseTerm = ofTerm;
     this.#runs.startAt(through, ofTerm);

@@ -1,0 +1,169 @@
+import type { Clock, Timer } from "../base/clock.ts";
+import { type ErrorCode, Fault } from "../base/error-codes.ts";
+import type { ClusterId, GroupId, LogIndex, NodeName, Term } from "../base/ids.ts";
+import { type Millis, millis } from "../base/units.ts";
+import { nodeOf, type ReplicaId } from "../consensus/replica.ts";
+import type { Standing } from "../topology/engine.ts";
+import { nextChanges } from "../topology/membership-plan.ts";
+import type { PeerAddress } from "../transport/peer-stream.ts";
+import type { GroupDriver } from "./group-driver.ts";
+import type { Log } from "./log.ts";
+import type { Vouch } from "./peer-frames.ts";
+import { type KnownPeer, type PeerGround, type PeerListener, Peers, type ReplicaHealth } from "./peers.ts";
+import type { Proposals } from "./proposals.ts";
+import type { Recovered } from "./recovery.ts";
+
+/** What this needs of the server it is in. */
+export interface ClusterHost {
+  readonly driver: GroupDriver;
+  readonly proposals: Proposals;
+  /** Why commands of another server can't be taken now; null when they can. */
+  refusalForOthers(): ErrorCode | null;
+}
+
+/** How often a leader looks whether somebody is to be added or made a voter. */
+const reconcileEveryMs = 250;
+
+/**
+ * This server among others: passes what they say to the group and back, says in heartbeats what is led here, and, while it
+ * leads, makes members of those who are listed. Everything that counts is decided by the engine and by the log.
+ */
+export class Cluster implements PeerListener {
+  readonly peers: Peers;
+  readonly #host: ClusterHost;
+  readonly #self: ReplicaId;
+  readonly #group: GroupId;
+  readonly #cluster: ClusterId;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #diskStuckMs: Millis;
+  readonly #listed: Set<NodeName>;
+  #vouches: readonly Vouch[] = [];
+  #timer: Timer | null = null;
+  #isChanging = false;
+
+  constructor(host: ClusterHost, recovered: Recovered, ground: PeerGround) {
+    const { clock, random, log, limits, node, owner, state, self } = recovered;
+    this.#host = host;
+    this.#self = self;
+    this.#group = state.group;
+    this.#cluster = owner.cluster;
+    this.#clock = clock;
+    this.#log = log;
+    this.#diskStuckMs = ground.timing.diskStuckMs;
+    this.#listed = new Set([...ground.addresses.keys()].filter((name) => name !== node));
+    const { group } = state;
+    this.peers = new Peers({ node, owner, group, clock, random, log, limits, ground, listener: this });
+  }
+
+  start(): void {
+    this.#timer = this.#clock.after(millis(reconcileEveryMs), () => {
+      this.start();
+      this.#reconcile();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = null;
+    await this.peers.stop();
+  }
+
+  /** A server that is to belong to the cluster from now on, and where it is reached. */
+  list(node: NodeName, address: PeerAddress): void {
+    this.#listed.add(node);
+    this.peers.transport.addPeer(node, address);
+  }
+
+  /** It is not to belong to the cluster any more: no leader adds it again. Its membership is another matter. */
+  unlist(node: NodeName): void {
+    this.#listed.delete(node);
+    this.peers.transport.removePeer(node);
+  }
+
+  /** Takes a server out of the group. Settles when that is committed. */
+  async remove(node: NodeName): Promise<void> {
+    const { driver, proposals } = this.#host;
+    const lives = driver.engine.members.filter(({ replica }) => nodeOf(replica) === node);
+    if (lives.length === 0) throw new Fault("not_found", `no member is called ${node}`);
+    this.#listed.delete(node);
+    await proposals.changeMembers(lives.map(({ replica }) => ({ type: "remove" as const, replica })));
+  }
+
+  standingChanged({ role, term, isAuthoritative }: Standing): void {
+    const leads = role === "leader" || role === "elected";
+    this.#vouches = leads ? [{ group: this.#group, term, isAuthoritative }] : [];
+  }
+
+  // What other servers say
+
+  received(from: NodeName, bytes: Uint8Array): void {
+    this.#host.driver.received(from, bytes);
+  }
+
+  peerHealth(health: ReplicaHealth): void {
+    this.#host.driver.peerHealth(health);
+  }
+
+  vouched(group: GroupId, vouched: { replica: ReplicaId; term: Term; isAuthoritative: boolean }): void {
+    if (group === this.#group) this.#host.driver.vouched(vouched);
+  }
+
+  forwarded(from: NodeName, number: number, commands: Uint8Array): void {
+    this.#host.proposals.take(from, number, commands, this.#host.refusalForOthers());
+  }
+
+  accepted(from: NodeName, number: number, index: LogIndex, term: Term): void {
+    this.#host.proposals.accepted(from, number, index, term);
+  }
+
+  refused(from: NodeName, number: number, code: ErrorCode): void {
+    this.#host.proposals.refused(from, number, code);
+  }
+
+  wayOpened(): void {
+    this.#host.proposals.close();
+  }
+
+  linkLost(peer: NodeName): void {
+    this.#host.proposals.linkLost(peer);
+  }
+
+  syncAgeMs(): Millis {
+    const { driver } = this.#host;
+    // Told to others with every heartbeat, and judged as often here.
+    driver.judgeDisk(this.#self, this.#diskStuckMs);
+    return driver.syncAgeMs();
+  }
+
+  vouches(): readonly Vouch[] {
+    return this.#vouches;
+  }
+
+  // Who belongs to the group
+
+  #reconcile(): void {
+    const { driver, proposals } = this.#host;
+    const { standing, members } = driver.engine;
+    if (this.#isChanging || standing.role !== "leader" || !standing.isAuthoritative) return;
+    const present = this.peers.known().filter((peer) => this.#isPresent(peer));
+    const changes = nextChanges({ members, lastIndex: driver.lastIndex, present });
+    if (changes.length === 0) return;
+    this.#isChanging = true;
+    proposals.changeMembers(changes).then(
+      () => {
+        this.#isChanging = false;
+        this.#log.info("members.changed", { changes });
+      },
+      (cause: unknown) => {
+        // Asked for again at the next look, by whoever leads then.
+        this.#isChanging = false;
+        this.#log.warn("members.not.changed", { changes, cause });
+      },
+    );
+  }
+
+  #isPresent({ node, cluster, isLinked }: KnownPeer): boolean {
+    return isLinked && cluster === this.#cluster && this.#listed.has(node);
+  }
+}

@@ -1,0 +1,117 @@
+import { getU16, getU48, putU16, putU48 } from "../base/byte-order.ts";
+import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
+import type { GroupId, Incarnation, LogIndex, Term } from "../base/ids.ts";
+
+/**
+ * What servers say to each other, by the kind of a frame; little-endian.
+ *
+ * ```
+ * 1 engine      what one server's engine says to another's
+ * 2 forward     u16 group, u48 number, commands: put these in order
+ * 3 accepted    u16 group, u48 number, u48 index, u48 term: they are this entry, which another may still replace
+ * 4 refused     u16 group, u48 number, code (ASCII): they are not in the log
+ * ```
+ *
+ * 2, 3 and 4 go on the lane of appends: an answer comes before the entry that it speaks of.
+ */
+export const peerFrameKinds = { engine: 1, forward: 2, accepted: 3, refused: 4 } as const;
+
+/** What a heartbeat says of one group that its sender leads. */
+export interface Vouch {
+  readonly group: GroupId;
+  readonly term: Term;
+  readonly isAuthoritative: boolean;
+}
+
+const forwardHeadBytes = 8;
+const acceptedBytes = 20;
+const vouchFormat = 1;
+const vouchBytes = 9;
+const ascii = new TextEncoder();
+const fromAscii = new TextDecoder();
+
+/** The commands are copied. */
+export function encodeForward(group: GroupId, number: number, commands: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(forwardHeadBytes + commands.length);
+  putU16(bytes, 0, group);
+  putU48(bytes, 2, number);
+  bytes.set(commands, forwardHeadBytes);
+  return bytes;
+}
+
+/** Null: it is no such frame. `commands` is a view. */
+export function decodeForward(bytes: Uint8Array): { group: GroupId; number: number; commands: Uint8Array } | null {
+  if (bytes.length < forwardHeadBytes) return null;
+  const group = getU16(bytes, 0) as GroupId;
+  return { group, number: getU48(bytes, 2), commands: bytes.subarray(forwardHeadBytes) };
+}
+
+export function encodeAccepted(group: GroupId, number: number, index: LogIndex, term: Term): Uint8Array {
+  const bytes = new Uint8Array(acceptedBytes);
+  putU16(bytes, 0, group);
+  putU48(bytes, 2, number);
+  putU48(bytes, 8, index);
+  putU48(bytes, 14, term);
+  return bytes;
+}
+
+export function decodeAccepted(
+  bytes: Uint8Array,
+): { group: GroupId; number: number; index: LogIndex; term: Term } | null {
+  if (bytes.length !== acceptedBytes) return null;
+  const group = getU16(bytes, 0) as GroupId;
+  return { group, number: getU48(bytes, 2), index: getU48(bytes, 8) as LogIndex, term: getU48(bytes, 14) as Term };
+}
+
+export function encodeRefused(group: GroupId, number: number, code: ErrorCode): Uint8Array {
+  const text = ascii.encode(code);
+  const bytes = new Uint8Array(forwardHeadBytes + text.length);
+  putU16(bytes, 0, group);
+  putU48(bytes, 2, number);
+  bytes.set(text, forwardHeadBytes);
+  return bytes;
+}
+
+/** A code that this version does not know is `unavailable`. */
+export function decodeRefused(bytes: Uint8Array): { group: GroupId; number: number; code: ErrorCode } | null {
+  if (bytes.length < forwardHeadBytes) return null;
+  const text = fromAscii.decode(bytes.subarray(forwardHeadBytes));
+  const code = Object.hasOwn(errorCodes, text) ? (text as ErrorCode) : "unavailable";
+  return { group: getU16(bytes, 0) as GroupId, number: getU48(bytes, 2), code };
+}
+
+/**
+ * What a heartbeat carries: the life of the sender's data, and all groups that it leads:
+ * `u8 format 1, u8 length, incarnation (ASCII), u16 count`, and as many times `u16 group, u48 term, u8 authoritative`.
+ */
+export function encodeVouches(incarnation: Incarnation, vouches: readonly Vouch[]): Uint8Array {
+  const name = ascii.encode(incarnation);
+  const bytes = new Uint8Array(4 + name.length + vouches.length * vouchBytes);
+  bytes[0] = vouchFormat;
+  bytes[1] = name.length;
+  bytes.set(name, 2);
+  putU16(bytes, 2 + name.length, vouches.length);
+  let at = 4 + name.length;
+  for (const { group, term, isAuthoritative } of vouches) {
+    putU16(bytes, at, group);
+    putU48(bytes, at + 2, term);
+    bytes[at + 8] = isAuthoritative ? 1 : 0;
+    at += vouchBytes;
+  }
+  return bytes;
+}
+
+/** Null: it is of another format, or not whole. */
+export function decodeVouches(bytes: Uint8Array): { incarnation: Incarnation; vouches: Vouch[] } | null {
+  const length = bytes[1] ?? 0;
+  if (bytes[0] !== vouchFormat || bytes.length < 4 + length) return null;
+  const incarnation = fromAscii.decode(bytes.subarray(2, 2 + length)) as Incarnation;
+  const count = getU16(bytes, 2 + length);
+  if (bytes.length !== 4 + length + count * vouchBytes) return null;
+  const vouches: Vouch[] = [];
+  for (let at = 4 + length; at < bytes.length; at += vouchBytes) {
+    const group = getU16(bytes, at) as GroupId;
+    vouches.push({ group, term: getU48(bytes, at + 2) as Term, isAuthoritative: bytes[at + 8] === 1 });
+  }
+  return { incarnation, vouches };
+}

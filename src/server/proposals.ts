@@ -1,0 +1,427 @@
+import type { Clock, Timer } from "../base/clock.ts";
+import { type EntryType, entryTypes } from "../base/entry.ts";
+import type { ErrorCode } from "../base/error-codes.ts";
+import type { LogIndex, NodeName, Term } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
+import { type Day, day, millis, type Timestamp } from "../base/units.ts";
+import type { Change } from "../consensus/configuration-change.ts";
+import type { RefusalReason } from "../consensus/events.ts";
+import { commandLength, isCommand } from "../rooms/commands.ts";
+import { chunkFormat, encodeSeal, type SealReason, sealReasons } from "../rooms/seal.ts";
+import type { Standing } from "../topology/engine.ts";
+import type { Applier } from "./applier.ts";
+import { Batch, type UndecidedCode } from "./batch.ts";
+import type { Calendar } from "./calendar.ts";
+import { type Asker, faultOf, type GroupDriver } from "./group-driver.ts";
+import type { LogClock } from "./log-clock.ts";
+import type { MemoryLog } from "./memory-log.ts";
+
+/** The way of batches to a leader elsewhere, and of its answers. */
+export interface Forwarding {
+  /** Sends a copy of the commands. False: there is no way, or no room, now. */
+  forward(to: NodeName, number: number, commands: Uint8Array): boolean;
+  /** They are the entry `index` of `term`, which another may still replace. */
+  accepted(to: NodeName, number: number, index: LogIndex, term: Term): void;
+  refused(to: NodeName, number: number, code: ErrorCode): void;
+}
+
+/** After so long without a quorum whoever waits is told so. */
+const noQuorumAfterMs = 2_000;
+/** How often that is looked at. */
+const lookEveryMs = 250;
+const spareBatchesMax = 4;
+
+/**
+ * What this server proposes: gathers the commands of a turn into a batch, and knows where batches go: into an entry of
+ * this server's own when it leads, to the leader when another does, and nowhere while nobody does.
+ *
+ * A batch's way: gathered → here: an entry | elsewhere: sent → placed → applied; or given up, and its origins told so.
+ *
+ * 1. batches go in the order in which they were gathered; one that waits holds back those behind it
+ * 2. nothing is sent a second time by itself: when a link, or the leader, is lost before the answer, the batch is given up,
+ *    and so is everything else that was on its way there
+ * 3. every origin is told within `noQuorumAfterMs`, in a cluster
+ * 4. seals and other entries of a server's own accord are proposed by the leader only
+ */
+export class Proposals {
+  readonly #driver: GroupDriver;
+  readonly #applier: Applier;
+  readonly #memory: MemoryLog;
+  readonly #clock: Clock;
+  readonly #logClock: LogClock;
+  #calendar: Calendar;
+  readonly #limits: Limits;
+  readonly #forwarding: Forwarding | null;
+  readonly #flushNow: () => void;
+
+  #batch = new Batch();
+  readonly #spareBatches: Batch[] = [];
+  #isClosing = false;
+  #isEnded = false;
+  #lastNumber = 0;
+  /** Full, and nobody to take them; in the order of their numbers. */
+  readonly #waiting: Batch[] = [];
+  /** On their way to the leader, by number: no answer yet. */
+  readonly #sent = new Map<number, Batch>();
+  #sentTo: NodeName | null = null;
+  /** Bytes of closed batches of this server that are not decided. */
+  #ownBytes = 0;
+  /** Since when nobody can take a batch; null: somebody can. */
+  #noWaySince: number | null;
+  #timer: Timer | null = null;
+
+  constructor(options: {
+    driver: GroupDriver;
+    applier: Applier;
+    memory: MemoryLog;
+    clock: Clock;
+    logClock: LogClock;
+    calendar: Calendar;
+    limits: Limits;
+    /** Null: there are no other servers. */
+    forwarding: Forwarding | null;
+    /** Has the journal write at once. */
+    flushNow: () => void;
+  }) {
+    this.#driver = options.driver;
+    this.#applier = options.applier;
+    this.#memory = options.memory;
+    this.#clock = options.clock;
+    this.#logClock = options.logClock;
+    this.#calendar = options.calendar;
+    this.#limits = options.limits;
+    this.#forwarding = options.forwarding;
+    this.#flushNow = options.flushNow;
+    this.#noWaySince = options.clock.now();
+  }
+
+  set calendar(calendar: Calendar) {
+    this.#calendar = calendar;
+  }
+
+  /** Bytes that are proposed or gathered and not decided. */
+  get uncommittedBytes(): number {
+    return Math.max(this.#applier.unappliedBytes, this.#ownBytes) + this.#batch.length;
+  }
+
+  /** Whether a command has a chance to be put in order: somebody orders, or was lost only just now. */
+  get canTake(): boolean {
+    if (this.#noWaySince === null) return true;
+    return this.#forwarding !== null && this.#clock.now() - this.#noWaySince < noQuorumAfterMs;
+  }
+
+  /** Nobody waits for anything. */
+  get isIdle(): boolean {
+    return this.#ownBytes === 0 && this.#batch.count === 0 && !this.#applier.isAwaited;
+  }
+
+  /** Where the next command is gathered. Fill it, `keep`, then call `gathered`. */
+  get batch(): Batch {
+    return this.#batch;
+  }
+
+  /** A command was added to the batch: it goes out at the end of the turn, or when the disk is free. */
+  gathered(): void {
+    const batch = this.#batch;
+    if (batch.count === 1) {
+      batch.since = this.#clock.now();
+      this.#look();
+    }
+    if (batch.length >= this.#limits.entryBytesMax) {
+      this.close();
+      return;
+    }
+    // Elsewhere the own disk holds up nobody.
+    if (this.#isClosing || (this.#driver.isBusy && this.#driver.leads)) return;
+    this.#isClosing = true;
+    this.#clock.defer(() => {
+      this.#isClosing = false;
+      this.close();
+    });
+  }
+
+  /** Lets out what was gathered, as far as somebody takes it. */
+  close(): void {
+    if (this.#isEnded || !this.#drained()) {
+      this.#keepFull();
+      return;
+    }
+    const batch = this.#batch;
+    if (batch.count === 0) return;
+    const next = this.#nextBatch();
+    this.#close(batch);
+    this.#batch = next;
+    if (this.#goes(batch)) return;
+    if (batch.length >= this.#limits.entryBytesMax) {
+      this.#waiting.push(batch);
+      return;
+    }
+    // It takes more meanwhile.
+    this.#ownBytes -= batch.length;
+    this.#batch = batch;
+    this.#spareBatches.push(next);
+  }
+
+  /** A write of the journal has settled: what gathered during it goes into the next, before that begins. */
+  settled(): void {
+    this.close();
+  }
+
+  /** Orders an entry that is not a batch of commands. Commands gathered before it go first. */
+  order(kind: EntryType, payload: Uint8Array): void {
+    if (this.#isEnded) return;
+    this.close();
+    this.#propose(kind, payload, null);
+  }
+
+  /** Changes who belongs to the group: see `GroupDriver.changeMembers`. */
+  changeMembers(changes: readonly Change[]): Promise<void> {
+    this.close();
+    return this.#driver.changeMembers(this.#stamp(false), changes);
+  }
+
+  /** Seals the open chunk, unless that is under way already or there is nothing in it. Answers whether it did. */
+  seal(reason: SealReason): boolean {
+    if (!this.#driver.leads || this.#isEnded || this.#applier.isSealing) return false;
+    this.close();
+    return this.#sealOpenChunk(reason);
+  }
+
+  /** At midnight, also when nobody talks: the open chunk of a day that is over is sealed. */
+  sealPastDay(): boolean {
+    const today = this.#calendar.dayOf(this.#logClock.stamp());
+    if (today <= this.#applier.lastDay || !this.seal(sealReasons.day)) return false;
+    // Whatever the journal waits for: at midnight everything of the day is written.
+    this.#flushNow();
+    return true;
+  }
+
+  // Other servers
+
+  /** The commands of another server, which takes this one for the leader. They are copied. */
+  take(from: NodeName, number: number, commands: Uint8Array, refusal: ErrorCode | null): void {
+    const forwarding = this.#forwarding;
+    if (forwarding === null) return;
+    const why = refusal ?? (areCommands(commands) ? null : "bad_request");
+    if (why !== null || this.#isEnded) {
+      forwarding.refused(from, number, why ?? "unavailable");
+      return;
+    }
+    this.#propose(entryTypes.commands, commands.slice(), {
+      batch: null,
+      appended: (index, term) => forwarding.accepted(from, number, index, term),
+      refused: (reason) => forwarding.refused(from, number, faultOf(reason).code),
+    });
+  }
+
+  /** The leader has made a batch of ours the entry `index` of `term`. */
+  accepted(from: NodeName, number: number, index: LogIndex, term: Term): void {
+    const batch = this.#answered(from, number);
+    if (batch !== null) this.#applier.place(batch, index, term);
+  }
+
+  /** The leader does not take it. What was sent behind it may have been taken, so it is not sent again from here. */
+  refused(from: NodeName, number: number, code: ErrorCode): void {
+    const batch = this.#answered(from, number);
+    if (batch !== null) this.#applier.giveUp(batch, code === "no_quorum" ? "no_quorum" : "unavailable");
+  }
+
+  /** What was on its way to this server, or back, is lost. */
+  linkLost(peer: NodeName): void {
+    if (this.#sentTo === peer) this.#giveUpSent();
+  }
+
+  /** This server stands elsewhere now, or another leads: what waits may go. */
+  standingChanged(standing: Standing): void {
+    if (this.#sentTo !== null && standing.leader !== this.#sentTo) this.#giveUpSent();
+    const isHere = standing.role === "leader" || standing.role === "elected";
+    const hasWay = isHere ? isOpen(standing) : this.#forwarding !== null && standing.leader !== null;
+    if (hasWay) this.#noWaySince = null;
+    else this.#noWaySince ??= this.#clock.now();
+    if (hasWay) this.close();
+  }
+
+  /** Nothing more is put in order, for the server stops. What was gathered goes out now, without waiting for the end of the turn. */
+  end(): void {
+    this.close();
+    this.#isEnded = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#flushNow();
+  }
+
+  /** Whoever waits is told that nobody knows: the server stops, or its journal failed. */
+  fail(): void {
+    this.#isEnded = true;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#applier.fail();
+    for (const batch of this.#waiting) batch.tellUndecided("unavailable");
+    for (const batch of this.#sent.values()) batch.tellUndecided("unavailable");
+    this.#batch.tellUndecided("unavailable");
+    this.#batch = new Batch();
+  }
+
+  /**
+   * The disk takes nothing and may not for long: whoever waits is told that nobody knows yet. What was proposed stays
+   * proposed, and takes its place when the disk goes on.
+   */
+  tellUndecided(): void {
+    this.#applier.tellUndecided(Infinity, "unavailable");
+  }
+
+  /** Nobody waits for this batch any more: it may be used again. */
+  letGo(batch: Batch): void {
+    this.#ownBytes -= batch.length;
+    batch.clear();
+    if (this.#spareBatches.length < spareBatchesMax) this.#spareBatches.push(batch);
+  }
+
+  #nextBatch(): Batch {
+    return this.#spareBatches.pop() ?? new Batch();
+  }
+
+  #close(batch: Batch): void {
+    batch.number = ++this.#lastNumber;
+    this.#ownBytes += batch.length;
+  }
+
+  // While nobody takes anything, a batch takes more until it is full.
+  #keepFull(): void {
+    const batch = this.#batch;
+    if (this.#isEnded || batch.length < this.#limits.entryBytesMax) return;
+    this.#close(batch);
+    this.#waiting.push(batch);
+    this.#batch = this.#nextBatch();
+  }
+
+  #drained(): boolean {
+    while (this.#waiting.length > 0) {
+      if (!this.#goes(this.#waiting[0]!)) return false;
+      this.#waiting.shift();
+    }
+    return true;
+  }
+
+  /** Sends a batch on its way, if somebody takes it. */
+  #goes(batch: Batch): boolean {
+    const { standing, keepsPayloads } = this.#driver.engine;
+    if (this.#driver.leads) {
+      if (!isOpen(standing)) return false;
+      const payload = keepsPayloads ? batch.bytes.slice(0, batch.length) : batch.bytes.subarray(0, batch.length);
+      this.#propose(entryTypes.commands, payload, new OwnBatch(batch, (reason) => this.#comesBack(batch, reason)));
+      return true;
+    }
+    const { leader } = standing;
+    if (this.#forwarding === null || leader === null) return false;
+    if (!this.#forwarding.forward(leader, batch.number, batch.bytes.subarray(0, batch.length))) return false;
+    this.#sentTo = leader;
+    this.#sent.set(batch.number, batch);
+    return true;
+  }
+
+  /** It is not in the log, and nothing behind it is: it waits for whoever leads next. */
+  #comesBack(batch: Batch, reason: RefusalReason): void {
+    if (this.#isEnded || this.#forwarding === null || reason === "too-much-uncommitted") {
+      this.#applier.giveUp(batch, "unavailable");
+      return;
+    }
+    let at = this.#waiting.length;
+    while (at > 0 && this.#waiting[at - 1]!.number > batch.number) at--;
+    this.#waiting.splice(at, 0, batch);
+  }
+
+  #answered(from: NodeName, number: number): Batch | null {
+    if (from !== this.#sentTo) return null;
+    const batch = this.#sent.get(number) ?? null;
+    this.#sent.delete(number);
+    return batch;
+  }
+
+  #giveUpSent(): void {
+    const lost = [...this.#sent.values()];
+    this.#sent.clear();
+    this.#sentTo = null;
+    for (const batch of lost) this.#applier.giveUp(batch, "no_quorum");
+  }
+
+  #sealOpenChunk(reason: SealReason): boolean {
+    if (this.#applier.isSealing || this.#memory.openBytes === 0) return false;
+    const { state, lastIndex, lastDay } = this.#applier;
+    const seal = { chunk: state.lastChunk + 1, from: state.openChunk.from, to: lastIndex, day: lastDay };
+    this.#propose(entryTypes.seal, encodeSeal({ ...seal, format: chunkFormat, reason }), null);
+    return true;
+  }
+
+  #propose(kind: EntryType, payload: Uint8Array, asker: Asker | null): void {
+    this.#driver.propose({ kind, ...this.#stamp(kind === entryTypes.seal), payload }, asker);
+  }
+
+  #stamp(isSeal: boolean): { ts: Timestamp; day: Day } {
+    const ts = this.#logClock.stamp();
+    const today = day(this.#calendar.dayOf(ts));
+    // The first entry of a later day would seal the open chunk by itself; a seal of its own before it lets the state be
+    // kept just there. A seal carries the day it ends.
+    if (!isSeal && today > this.#applier.lastDay) this.#sealOpenChunk(sealReasons.day);
+    const { lastDay } = this.#applier;
+    return { ts, day: today > lastDay && !isSeal ? today : lastDay };
+  }
+
+  // Time
+
+  /** In a cluster nobody waits for ever: looks after those who wait, as long as there are any. */
+  #look(): void {
+    if (this.#forwarding === null || this.#timer !== null || this.#isEnded) return;
+    this.#timer = this.#clock.after(millis(lookEveryMs), () => {
+      this.#timer = null;
+      this.#tellLate(this.#clock.now() - noQuorumAfterMs);
+      if (!this.isIdle) this.#look();
+    });
+  }
+
+  #tellLate(since: number): void {
+    const code: UndecidedCode = "no_quorum";
+    this.#applier.tellUndecided(since, code);
+    for (const [number, batch] of this.#sent) {
+      if (batch.since > since) continue;
+      this.#sent.delete(number);
+      this.#applier.giveUp(batch, code);
+    }
+    while (this.#waiting.length > 0 && this.#waiting[0]!.since <= since) {
+      this.#applier.giveUp(this.#waiting.shift()!, code);
+    }
+    const batch = this.#batch;
+    if (batch.count === 0 || batch.since > since) return;
+    this.#batch = this.#nextBatch();
+    this.#close(batch);
+    this.#applier.giveUp(batch, code);
+  }
+}
+
+/** A leader takes proposals. */
+function isOpen({ isAuthoritative, transfersTo }: Standing): boolean {
+  return isAuthoritative && transfersTo === null;
+}
+
+/** A batch of this server's own that it proposes itself. */
+class OwnBatch implements Asker {
+  readonly batch: Batch;
+  readonly refused: (reason: RefusalReason) => void;
+
+  constructor(batch: Batch, refused: (reason: RefusalReason) => void) {
+    this.batch = batch;
+    this.refused = refused;
+  }
+
+  appended(): void {}
+}
+
+/** Whether these bytes are whole commands, one behind the other. */
+function areCommands(bytes: Uint8Array): boolean {
+  let at = 0;
+  while (at < bytes.length) {
+    if (!isCommand(bytes, at, bytes.length)) return false;
+    at += commandLength(bytes, at);
+  }
+  return bytes.length > 0;
+}

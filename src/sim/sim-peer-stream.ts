@@ -1,0 +1,23 @@
+import type { PeerStream } from "../transport/peer-stream.ts";
+import type { SimStream } from "./connection-end.ts";
+
+/** A simulated stream as the transport wants it. It stands for TLS as well: the simulator's servers share a secret. */
+export function simPeerStream(stream: SimStream): PeerStream {
+  return {
+    address: stream.remote,
+    get bufferedBytes(): number {
+      return stream.bufferedBytes;
+    },
+    attach: (receiver) => {
+      stream.onOpen = () => receiver.opened();
+      stream.onData = (bytes) => receiver.data(bytes);
+      stream.onDrain = () => receiver.drained();
+      stream.onClose = (why) => receiver.closed(why);
+    },
+    write: (pieces) => {
+      for (const piece of pieces) stream.write(piece);
+    },
+    end: () => stream.close(),
+    destroy: () => stream.destroy(),
+  };
+}
