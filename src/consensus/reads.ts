@@ -58,8 +58,8 @@ export class Reads {
 
   constructor(options: ReadsOptions) {
     this.#options = options;
-    // A restarted replica must not take an answer to its former life for one to this.
-    this.#contexts = options.random.whole(2 ** 31) * 2 ** 20;
+    // A restarted replica must not take an answer to its former life for one to this. Messages give it six bytes.
+    this.#contexts = options.random.whole(2 ** 23) * 2 ** 24;
   }
 
   /** A number that no other question of this replica has. */

@@ -19,7 +19,7 @@ export function requestPortOf(server: Server): RequestPort {
       return server.ready;
     },
     digest: async (caller, name, upto) => {
-      const room = server.requests.readable(caller, name);
+      const room = await server.requests.certain(() => server.requests.readable(caller, name));
       if (digestsInFlight >= digestsInFlightMax) {
         throw new Fault("overloaded", "other digests are being computed", { retryAfterMs: 1_000 });
       }

@@ -10,6 +10,9 @@ export interface Decided {
   readonly epoch: number;
 }
 
+/** What `apply` refused: that is in the log, and no server will ever know better. */
+export class RefusedInLog extends Fault {}
+
 /** One command whose asker waits for it: settles once it is decided. */
 export class Decision implements Origin {
   readonly done: Promise<Decided>;
@@ -25,7 +28,7 @@ export class Decision implements Origin {
 
   decided(_request: unknown, code: OutcomeCode, seq: number, ts: number, epoch: number): void {
     const error: ErrorCode | null = outcomeErrors[code] ?? null;
-    if (error !== null && code !== outcomes.repeat) this.#reject(new Fault(error, errorCodes[error].meaning));
+    if (error !== null && code !== outcomes.repeat) this.#reject(new RefusedInLog(error, errorCodes[error].meaning));
     else this.#resolve({ code, seq, ts, epoch });
   }
 

@@ -20,7 +20,7 @@ import {
 } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
 import type { Caller } from "./caller.ts";
-import { type Decided, Decision } from "./decision.ts";
+import { type Decided, Decision, RefusedInLog } from "./decision.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { History, PageWanted, RecordRef } from "./history.ts";
 import { DamagedRun, HistoryDamaged } from "./history-damaged.ts";
@@ -52,6 +52,7 @@ export class Requests {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #node: NodeName;
+  readonly #hasOthers: boolean;
   readonly memberships: Memberships;
 
   constructor(options: {
@@ -62,6 +63,8 @@ export class Requests {
     clock: Clock;
     limits: Limits;
     node: NodeName;
+    /** There are other servers, which may know more than this one. */
+    hasOthers: boolean;
     knowsUser: (user: UserName) => boolean;
     mayBegin: (user: UserName, room: RoomName) => boolean;
   }) {
@@ -72,6 +75,7 @@ export class Requests {
     this.#clock = options.clock;
     this.#limits = options.limits;
     this.#node = options.node;
+    this.#hasOthers = options.hasOthers;
     this.memberships = new Memberships({
       state: options.driver.applier.state,
       limits: options.limits,
@@ -87,6 +91,30 @@ export class Requests {
   }
 
   handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
+    return this.#hasOthers ? this.certain(() => this.#handle(caller, frame)) : this.#handle(caller, frame);
+  }
+
+  /**
+   * Does something, and believes that a room is not there, or not for somebody, only when nothing was committed that this
+   * server has not applied. Rejects with `no_quorum` when nobody can tell.
+   */
+  async certain<T>(act: () => T | Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (cause) {
+      if (!this.mayBeStale(cause)) throw cause;
+    }
+    await this.#driver.read();
+    return act();
+  }
+
+  /** Whether this refusal rests on what is applied here, and others may know better. */
+  mayBeStale(cause: unknown): boolean {
+    if (!this.#hasOthers || !(cause instanceof Fault) || cause instanceof RefusedInLog) return false;
+    return cause.code === "not_found" || cause.code === "forbidden";
+  }
+
+  #handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
     switch (frame.t) {
       case "join":
         return this.memberships.join(caller, frame);

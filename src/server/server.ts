@@ -176,6 +176,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       clock,
       limits,
       node,
+      hasOthers: this.cluster !== null,
       knowsUser: (user) => this.knowsUser(user),
       mayBegin: (user, room) => this.mayBegin(user, room),
     });
@@ -336,7 +337,11 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   // Requests that stand alone
 
   /** Puts one message in order; answers `ok`, or rejects with the Fault to tell. */
-  async send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
+  send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
+    return this.requests.certain(() => this.#send(caller, frame));
+  }
+
+  async #send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
     const { to } = frame;
     const now = this.clock.now();
     const waitMs = this.rates.take(this.rates.of(caller.user, now), frame.body.length, now);
@@ -491,6 +496,11 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   }
 
   // The group
+
+  /** Settles once everything is applied that was committed before. */
+  caughtUp(): Promise<void> {
+    return this.driver.read();
+  }
 
   /** Who orders, as far as is known here; this server when nobody is: then nothing is answered that would say so. */
   get #leader(): NodeName {

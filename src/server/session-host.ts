@@ -49,6 +49,10 @@ export interface SessionHost {
   opened(session: Session): void;
   ended(session: Session, wasOpen: boolean): void;
   mayBegin(user: UserName, room: RoomName): boolean;
+  /** There are other servers, which may know more than this one. */
+  readonly cluster: object | null;
+  /** Settles once everything is applied here that was committed before; rejects with a Fault when nobody can tell. */
+  caughtUp(): Promise<void>;
   slowDropped(): void;
   readonly damageCounts: { detected: number };
 }

@@ -46,6 +46,8 @@ export class SessionSends implements Origin {
   /** Whether a send waits for all of them. */
   #isHeld = false;
   #rate: SendRate | null = null;
+  /** The send that is given next was refused by what is applied here, and then this server caught up; or why it could not. */
+  #caughtUp: true | { readonly cause: unknown } | null = null;
 
   constructor(session: Session, host: SessionHost) {
     this.#session = session;
@@ -102,7 +104,18 @@ export class SessionSends implements Origin {
       this.#session.answer(refusal(id, "overloaded", "too many sends of this connection wait", { retryAfterMs: 50 }));
       return true;
     }
-    if (!this.#mayPost(id, room, name)) return true;
+    const asked = this.#caughtUp;
+    this.#caughtUp = null;
+    const why = this.#refusalByState(room, name);
+    if (why !== null) {
+      if (this.#host.cluster !== null && asked === null) {
+        this.#catchUp();
+        return false;
+      }
+      const told = asked === null || asked === true ? refusal(id, "not_found", why) : refusalOf(id, asked.cause);
+      this.#session.answer(told);
+      return true;
+    }
     const { rates, source } = this.#host;
     const rate = (this.#rate ??= rates.of(this.#session.user, this.#session.heardAt));
     const waitMs = rates.take(rate, source.bodyLength, this.#session.heardAt);
@@ -173,19 +186,30 @@ export class SessionSends implements Origin {
 
   // What `apply` would refuse anyway is told at once, so that it costs no flush. A room that is being made by this
   // connection's own join is left to `apply`.
-  #mayPost(id: RequestId, room: Room | undefined, name: Uint8Array): boolean {
+  #refusalByState(room: Room | undefined, name: Uint8Array): string | null {
     const isDirect = name[0] === 0x40;
     if (room === undefined || !room.exists) {
-      if (isDirect && !this.#host.mayBegin(this.#session.user, textOf(name, 0, name.length) as RoomName)) {
-        this.#session.answer(refusal(id, "not_found", "nobody here has that name"));
-        return false;
-      }
-      if (isDirect || this.#session.hasRequests) return true;
-    } else if (room.mayReadBytes(this.#session.userBytes, 0, this.#session.userBytes.length)) {
-      return true;
+      const mayBegin = isDirect && this.#host.mayBegin(this.#session.user, textOf(name, 0, name.length) as RoomName);
+      if (isDirect) return mayBegin ? null : "nobody here has that name";
+      return this.#session.hasRequests ? null : "there is no such room";
     }
-    this.#session.answer(refusal(id, "not_found", "there is no such room"));
-    return false;
+    const { userBytes } = this.#session;
+    return room.mayReadBytes(userBytes, 0, userBytes.length) ? null : "there is no such room";
+  }
+
+  // What is not here may have been made on another server a moment ago: the send is taken again when this one knows.
+  #catchUp(): void {
+    this.#session.block();
+    this.#host.caughtUp().then(
+      () => {
+        this.#caughtUp = true;
+        this.#session.goOn();
+      },
+      (cause: unknown) => {
+        this.#caughtUp = { cause };
+        this.#session.goOn();
+      },
+    );
   }
 
   decided(

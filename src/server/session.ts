@@ -242,7 +242,7 @@ export class Session implements ClientSession, Caller {
         this.answer(refusal(undefined, "bad_request", "hello was said already"));
         return;
       case "sub":
-        this.answering(frame.id, () => this.#readingRooms().subscribe(frame));
+        this.#subscribe(frame);
         return;
       case "unsub":
         this.#reading?.unsubscribe(frame.room);
@@ -282,6 +282,26 @@ export class Session implements ClientSession, Caller {
       handle();
     } catch (cause) {
       this.answer(refusalOf(id, cause));
+    }
+  }
+
+  // A room that is not there may only not be known here yet.
+  #subscribe(frame: ClientFrameOf<"sub">): void {
+    const { requests } = this.#host;
+    const subscribe = (): void => {
+      if (this.#standing.state === "open") this.#readingRooms().subscribe(frame);
+    };
+    try {
+      subscribe();
+    } catch (cause) {
+      if (!requests.mayBeStale(cause)) {
+        this.answer(refusalOf(frame.id, cause));
+        return;
+      }
+      this.#host.caughtUp().then(
+        () => this.answering(frame.id, subscribe),
+        (why: unknown) => this.answer(refusalOf(frame.id, why)),
+      );
     }
   }
 

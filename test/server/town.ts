@@ -20,7 +20,7 @@ import { defaultLinkLimits } from "../../src/transport/link-limits.ts";
 import { defaultLivenessTiming } from "../../src/transport/liveness/liveness-timing.ts";
 import type { PeerAddress } from "../../src/transport/peer-stream.ts";
 
-const cluster = "00112233445566778899aabbccddeeff" as ClusterId;
+export const cluster = "00112233445566778899aabbccddeeff" as ClusterId;
 const peerPort = 7400;
 const clientPort = 7403;
 /** Long enough for any number of elections. */
@@ -38,7 +38,7 @@ export interface TownOptions {
 export class Resident {
   readonly name: string;
   readonly host: SimHost;
-  readonly disk: SimDisk;
+  disk: SimDisk;
   readonly isFounder: boolean;
   incarnation = 1;
   server: Server | null = null;
@@ -189,6 +189,13 @@ export class Town {
     resident.host.crash("powerLoss");
     resident.disk.powerLost("lost");
     resident.server = null;
+  }
+
+  /** Everything on its disk is gone, and the next start is another life. */
+  wipe(resident: Resident): void {
+    this.kill(resident);
+    resident.disk = new SimDisk(resident.host, seededRandom(this.#seed * 64 + 32 + resident.incarnation));
+    resident.incarnation++;
   }
 
   restart(resident: Resident): void {
