@@ -482,4 +482,7 @@ const sinceOf = ({ send }: OutboxEntry, timeline: Timeline | undefined): Seq =>
   send.line !== null && timeline?.line === send.line ? send.since : (0 as Seq);
 
 const errorOf = (frame: ServerFrameOf<"err">): ChatError =>
-  new ChatError(frame.code, frame.message, frame.retryable, frame.retryAfterMs ?? null);
+  new ChatError(frame.code, frame.message, frame.retryable, frame.retryAfterMs ?? null, damagedOf(frame));
+
+const damagedOf = ({ from, to }: ServerFrameOf<"err">): ChatError["damaged"] =>
+  from === undefined || to === undefined ? null : { from, to };

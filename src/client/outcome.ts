@@ -27,12 +27,21 @@ export class ChatError extends Error {
   /** The same may succeed later, here or on another server. */
   readonly retryable: boolean;
   readonly retryAfterMs: number | null;
+  /** Messages, both included, that are damaged on the server and were needed: reading goes on behind or before them. */
+  readonly damaged: { readonly from: Seq; readonly to: Seq } | null;
 
-  constructor(code: string, message: string, retryable = false, retryAfterMs: number | null = null) {
+  constructor(
+    code: string,
+    message: string,
+    retryable = false,
+    retryAfterMs: number | null = null,
+    damaged: { readonly from: Seq; readonly to: Seq } | null = null,
+  ) {
     super(message);
     this.code = code;
     this.retryable = retryable;
     this.retryAfterMs = retryAfterMs;
+    this.damaged = damaged;
   }
 }
 

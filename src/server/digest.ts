@@ -4,8 +4,8 @@ import { millis } from "../base/units.ts";
 import { DigestLink, linkBytes, linkMessages, noDigest } from "../rooms/digest-link.ts";
 import type { DigestStep } from "../rooms/kept-digests.ts";
 import type { Room } from "../rooms/room.ts";
-import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { History } from "./history.ts";
+import { HistoryDamaged } from "./history-damaged.ts";
 
 const pageBytes = 1 << 18;
 /** Rooms whose links are kept in memory. */
@@ -83,7 +83,7 @@ export class Digests {
         link = DigestLink.behind(whole);
       }
     } catch (cause) {
-      if (cause instanceof ChunkDamage) return null;
+      if (cause instanceof HistoryDamaged) return null;
       throw cause;
     }
     const joined = new Uint8Array(links.length * linkBytes);

@@ -21,6 +21,7 @@ import { emptySource, fillSource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
 import type { Caller } from "./caller.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
+import { DamagedReads } from "./damaged-reads.ts";
 import { type Decided, Decision } from "./decision.ts";
 import { Digests } from "./digest.ts";
 import { FanOut } from "./fan-out.ts";
@@ -89,9 +90,8 @@ export class Server implements SessionHost, CommitListener {
   #stopping: { reason: string } | null = null;
   #failed: Error | null = null;
   /** Counts for status and metrics. */
-  readonly counts = { slowDropped: 0 };
-  /** Damaged places found while running, and files moved aside. */
-  readonly damageCounts = { detected: 0, quarantined: 0 };
+  readonly counts = { slowDropped: 0, movedAside: 0 };
+  readonly damagedReads: DamagedReads;
 
   constructor(recovered: Recovered, settings: ServerSettings) {
     const { clock, random, limits, log, node, state, journal, chunks, engine, logClock, disk, owner, chunkBuilder } =
@@ -108,7 +108,8 @@ export class Server implements SessionHost, CommitListener {
     this.source = emptySource(this.scratch);
     this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
     this.memory = new MemoryLog({ limits, from: state.appliedIndex, isShared: chunkBuilder !== undefined });
-    this.history = new History({ memory: this.memory, chunks });
+    this.damagedReads = new DamagedReads({ clock, log });
+    this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads });
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.rates = new SendRates(limits);
@@ -160,7 +161,10 @@ export class Server implements SessionHost, CommitListener {
       chunkBytes: limits.chunkBytes,
       builder: chunkBuilder,
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
-      onStranger: (stranger) => this.log.warn("chunk.aside", { ...stranger }),
+      onStranger: (stranger) => {
+        this.counts.movedAside++;
+        this.log.warn("chunk.aside", { ...stranger });
+      },
     });
     this.trimmer = new Trimmer({ requests: this.requests, digests: this.digests, log });
     this.upkeep = new Upkeep({

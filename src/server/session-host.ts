@@ -50,5 +50,4 @@ export interface SessionHost {
   ended(session: Session, wasOpen: boolean): void;
   mayBegin(user: UserName, room: RoomName): boolean;
   slowDropped(): void;
-  readonly damageCounts: { detected: number };
 }

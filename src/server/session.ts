@@ -10,7 +10,6 @@ import type { ClientFrame, ClientFrameOf, RequestId, ServerFrame } from "../prot
 import { isSend, sendCode } from "../protocol/send-bytes.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import type { Room } from "../rooms/room.ts";
-import type { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import { type Caller, refusal, refusalOf } from "./caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "./client-link.ts";
 import type { LiveRoom } from "./live-room.ts";
@@ -348,13 +347,6 @@ export class Session implements ClientSession, Caller {
     const { room } = subscription.live;
     this.gap(room, subscription.next, Math.max(subscription.next - 1, room.head), reason);
     this.#reading?.unsubscribe(room.name);
-  }
-
-  /** A part of a room's history is damaged on this disk. */
-  damaged(room: Room, from: number, to: number, cause: ChunkDamage): void {
-    this.#host.log.error("history.damaged", { room: room.name, from, to, cause });
-    this.#host.damageCounts.detected++;
-    this.gap(room, from, to, "damaged");
   }
 
   /** A page of history could not be read. What is there must not be called missing: the client comes again. */
