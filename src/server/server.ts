@@ -304,7 +304,18 @@ export class Server implements SessionHost, CommitListener {
     for (;;) {
       fillSource(this.source, this.scratch, frame);
       const decision = new Decision();
-      const taken = this.orderer.post(decision, 0, utf8(name), room, caller.userBytes, this.source, false, false);
+      const checkedMax = Number.MAX_SAFE_INTEGER;
+      const taken = this.orderer.post(
+        decision,
+        0,
+        utf8(name),
+        room,
+        caller.userBytes,
+        this.source,
+        false,
+        false,
+        checkedMax,
+      );
       if (taken.type === "refused") {
         throw new Fault(taken.code, taken.message, { definite: true, ...after(taken.retryAfterMs) });
       }
@@ -390,8 +401,8 @@ export class Server implements SessionHost, CommitListener {
     this.#freed.clear();
     for (const live of freed) {
       const { waiting } = live;
-      live.waiting = [];
-      for (const again of waiting) again();
+      live.waiting = null;
+      for (const again of waiting ?? []) again();
     }
   }
 
