@@ -142,8 +142,15 @@ export class Digests {
   }
 }
 
-const gone = (room: Room, needed: number): Fault =>
-  new Fault("gone", `messages before ${room.first} were removed, and this digest needs ${needed}`);
+function gone(room: Room, needed: number): Fault {
+  const { first, digests } = room;
+  // Removed when they could not be read, or said while their room was being deleted.
+  if (digests.through + 1 < first) {
+    const lost = `${digests.through + 1} to ${first - 1}`;
+    return new Fault("gone", `messages ${lost} were removed without their digests: from there on this room has none`);
+  }
+  return new Fault("gone", `messages before ${first} were removed, and this digest needs ${needed}`);
+}
 
 function hexOf(bytes: Uint8Array): string {
   let text = "";
