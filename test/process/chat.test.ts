@@ -125,7 +125,8 @@ describe("one server", async () => {
   test("the owner of a room lets people in and out, and sees who is in", async () => {
     const lines = ["/join crew", "/invite bob", "/members", "/remove @bob", "/members", "/remove bob"];
     const said = await run(["chat", ...as("alice")], { input: `${lines.join("\n")}\n` });
-    expect(said.code).toBe(0);
+    // All but the last was done.
+    expect(said.code).toBe(4);
     const told = said.errors.split("\n").filter((line) => line.includes("crew") || line.includes("not_found"));
     expect(told.map((line) => line.replace(/^· /, ""))).toEqual([
       "bob is a member of #crew",
@@ -137,6 +138,25 @@ describe("one server", async () => {
     // Who is no more than a member lets nobody in.
     const refused = await run(["chat", ...as("bob")], { input: "/join crew\n/invite eve\n" });
     expect(refused.errors).toContain("(forbidden)");
+    expect(refused.errors.trimEnd().split("\n").at(-1)).toContain("1 command refused");
+    expect(refused.code).toBe(4);
+  });
+
+  test("a refused command ends a pipe with 4, what was said is stored all the same; one that is done ends it with 0", async () => {
+    expect((await run(["chat", ...as("alice")], { input: "/join yard\n/invite bob\n/who\n/rooms\n" })).code).toBe(0);
+    const input = "/join yard\n/remove alice\nstill said\n/leave\n/leave\n";
+    const said = await run(["chat", ...as("bob")], { input });
+    expect(said.code).toBe(4);
+    expect(said.errors).toContain("(forbidden)");
+    // The second /leave leaves lobby, where he began.
+    expect(said.errors.trimEnd().split("\n").at(-1)).toContain("1 command refused");
+    expect((await run(["tail", "yard", ...as("alice")])).output).toContain("still said");
+  });
+
+  test("what is said in no room is not lost in silence", async () => {
+    const said = await run(["chat", ...as("bob")], { input: "/leave\nto nobody\n" });
+    expect(said.errors).toContain("you are in no room");
+    expect(said.code).toBe(4);
   });
 
   test("a line that is no command is not said, and the exit code tells", async () => {

@@ -38,6 +38,8 @@ interface Followed {
 export class ChatSession {
   /** What was asked and is not answered. */
   unansweredCount = 0;
+  /** Commands that were not done, or that nobody answered, so that it is not known; each was told when it happened. */
+  readonly failed = { refused: 0, unknown: 0 };
   readonly #chat: Chat;
   readonly #screen: Screen;
   readonly #colours: Colours;
@@ -110,7 +112,7 @@ export class ChatSession {
       case "nothing":
         return;
       case "say":
-        if (this.#current === null) this.#note("you are in no room; /join one first");
+        if (this.#current === null) this.#nowhere();
         else this.#say(this.#current, input.text);
         return;
       case "join":
@@ -254,7 +256,7 @@ export class ChatSession {
   #leave(): void {
     const followed = this.#current;
     if (followed === null) {
-      this.#note("you are in no room");
+      this.#nowhere();
       return;
     }
     followed.left = true;
@@ -409,8 +411,13 @@ export class ChatSession {
   /** The same about the room that one is in now. */
   #askRoom(ask: (room: Room) => Promise<void>): void {
     const room = this.#current?.room;
-    if (room === undefined) this.#note("you are in no room; /join one first");
+    if (room === undefined) this.#nowhere();
     else this.#ask(() => ask(room));
+  }
+
+  #nowhere(): void {
+    this.failed.refused++;
+    this.#note("you are in no room; /join one first");
   }
 
   #attempt(act: () => void): void {
@@ -426,6 +433,8 @@ export class ChatSession {
     // We are leaving: what was still being asked for is no failure.
     const { state } = this.#chat;
     if (state.name === "closed" && state.reason === "closed") return;
+    if (cause.code === "unavailable" && cause.damaged === null) this.failed.unknown++;
+    else this.failed.refused++;
     this.#note(`${what === null ? "" : `${what}: `}${cause.message} (${cause.code})`);
   }
 }
