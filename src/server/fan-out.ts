@@ -144,6 +144,8 @@ export class FanOut {
     const to = live.ring.savePoint;
     live.isDirty = false;
     live.announced = to;
+    // Most rooms are read by nobody right now.
+    if (live.subscriptions.length === 0 && !live.room.isDirect) return;
     const shared: (Uint8Array[] | undefined)[] = [];
     // Where pushes wait, what waits may have left memory by now: it is read from its chunk then.
     const isInMemory = from >= live.memoryFirst;

@@ -352,7 +352,7 @@ class Sink implements ApplySink {
     const live = batch.rooms[position] ?? null;
     if (live !== null) {
       live.ring.decided();
-      if (live.waiting.length > 0) this.#listener.freed(live);
+      if (live.waiting !== null) this.#listener.freed(live);
     }
     const origin = batch.origins[position]!;
     if (origin === null) return;

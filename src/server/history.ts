@@ -203,10 +203,4 @@ export class MemoryIds {
     const seq = this.#seqs.get(`${from.length} ${latin1(from)}${latin1(cid)}`);
     return seq === undefined || seq < first ? null : seq;
   }
-
-  /** Part of memory was let go. */
-  clear(): void {
-    this.#seqs.clear();
-    this.#through = 0;
-  }
 }
