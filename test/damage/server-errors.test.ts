@@ -1,11 +1,11 @@
-import { writeFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { callsOf } from "./server-crash-sweep.ts";
 import { seedOfSources } from "../seed-of-sources.ts";
 import { ProcessEnded, ServerLife } from "./server-life.ts";
 import { type Act, acts, beginnings, lateEvening } from "./server-story.ts";
+import { leaveCounts } from "./sweep-counts.ts";
 
 /** Which error meets which call: another choice for other sources, said when it fails. */
 const seed = Number(process.env["SYNOD_SEED"] ?? seedOfSources());
@@ -32,15 +32,11 @@ const memberships = [
 ] as const;
 
 const counts = { seed, calls: 0, errors: 0, failed: 0 };
+leaveCounts(counts);
 let lives: ServerLife[] = [];
 
 beforeAll(async () => {
   lives = await beginnings();
-});
-
-afterAll(() => {
-  const file = process.env["SYNOD_COUNTS"];
-  if (file !== undefined) writeFileSync(file, JSON.stringify(counts));
 });
 
 /**
