@@ -1,6 +1,6 @@
 import { seededRandom } from "../../src/base/random.ts";
-import type { CrashMode } from "../../src/sim/sim-file-system.ts";
-import { crashModes } from "../../src/sim/sim-file-system.ts";
+import type { CrashMode } from "../../src/sim/crash-modes.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
 import type { ServerLife } from "./server-life.ts";
 import type { Act } from "./server-story.ts";
 

@@ -1,11 +1,11 @@
-import { writeFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { crashModes } from "../../src/sim/sim-file-system.ts";
+import { beforeAll, expect, test } from "vitest";
+import { crashModes } from "../../src/sim/crash-modes.ts";
 import { seedOfSources } from "../seed-of-sources.ts";
 import type { CrashCase } from "./server-crash-sweep.ts";
 import { callsOf, modeOf, survives, told } from "./server-crash-sweep.ts";
 import type { ServerLife } from "./server-life.ts";
 import { acts, beginnings } from "./server-story.ts";
+import { leaveCounts } from "./sweep-counts.ts";
 
 /** Which kind of crash meets which call, and which calls meet all kinds: another choice for other sources, said when it fails. */
 const seed = Number(process.env["SYNOD_SEED"] ?? seedOfSources());
@@ -15,15 +15,11 @@ const isWhole = process.env["SYNOD_SWEEP"] === "whole";
 const oneIn = isWhole ? 1 : 5;
 
 const counts = { seed, calls: 0, crashes: 0, recoveries: 0, failed: 0 };
+leaveCounts(counts);
 let lives: ServerLife[] = [];
 
 beforeAll(async () => {
   lives = await beginnings();
-});
-
-afterAll(() => {
-  const file = process.env["SYNOD_COUNTS"];
-  if (file !== undefined) writeFileSync(file, JSON.stringify(counts));
 });
 
 async function meets(number: number, one: CrashCase): Promise<boolean> {
