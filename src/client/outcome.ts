@@ -1,5 +1,6 @@
 import type { Cid, Line, NodeName, RoomName, Seq, Term } from "../base/ids.ts";
 import type { Timestamp } from "../base/units.ts";
+import type { ServerFrameOf } from "../protocol/schema.ts";
 
 /** The message is flushed on a quorum, at this place, for good. */
 export interface Stored {
@@ -44,6 +45,13 @@ export class ChatError extends Error {
     this.damaged = damaged;
   }
 }
+
+/** What an `err` frame says. */
+export const chatErrorOf = (frame: ServerFrameOf<"err">): ChatError =>
+  new ChatError(frame.code, frame.message, frame.retryable, frame.retryAfterMs ?? null, damagedOf(frame));
+
+const damagedOf = ({ from, to }: ServerFrameOf<"err">): ChatError["damaged"] =>
+  from === undefined || to === undefined ? null : { from, to };
 
 /** The message is not stored and will not be: every attempt ended definite. Sending it again takes a new cid. */
 export class SendRefused extends Error {
