@@ -4,8 +4,10 @@ import type { PowerLossMode } from "./crash-modes.ts";
 import {
   apply,
   contentOf,
+  cut,
   emptyContent,
   emptyTree,
+  fingerprintOf,
   folderOf,
   type Inode,
   pathOf,
@@ -15,6 +17,7 @@ import {
   sectorBytes,
   share,
   type Tree,
+  twinOf,
   unshare,
   type WriteOperation,
 } from "./disk-image.ts";
@@ -170,7 +173,7 @@ export class CachedDisk {
   truncate(file: string, size: number): void {
     const inode = this.#inode(file);
     this.#usedBytes -= Math.max(0, inode.cache.size - size);
-    for (const content of [inode.cache, inode.platter]) content.size = Math.min(content.size, size);
+    for (const content of [inode.cache, inode.platter]) cut(content, size);
   }
 
   plant(file: string, bytes: Uint8Array): void {
@@ -213,6 +216,23 @@ export class CachedDisk {
       copy.#plantInode(path, { cache: share(platter), platter: share(platter) });
     }
     return copy;
+  }
+
+  /** A disk in the very same state, and which of its inodes stands for which. */
+  fork(): { fork: CachedDisk; inodes: ReadonlyMap<Inode, Inode> } {
+    const { twin, inodes } = twinOf({ cache: this.#cache, platter: this.#platter, pending: this.#pending });
+    const fork = new CachedDisk();
+    fork.#cache = twin.cache;
+    fork.#platter = twin.platter;
+    fork.#pending = [...twin.pending];
+    fork.#usedBytes = this.#usedBytes;
+    return { fork, inodes };
+  }
+
+  /** The same for two disks that no process can tell apart, whatever crashes come: see `fingerprintOf`. */
+  fingerprint(): string {
+    const image = { cache: this.#cache, platter: this.#platter, pending: this.#pending };
+    return `${this.#usedBytes}\n${fingerprintOf(image)}`;
   }
 
   #plantFolder(folder: string): void {

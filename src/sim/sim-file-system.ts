@@ -22,6 +22,8 @@ export class SimFileSystem implements FileSystem {
   calls = 0;
   /** Told before each call, with its number. */
   onCall: ((call: CallNote) => void) | null = null;
+  /** Told at each call, when it is done, what every kind of crash in it would leave. It may `stop` the process. */
+  onCrashPoint: ((point: CrashPointNote) => void) | null = null;
   /** While true, syncs and durable writes settle and make nothing durable. */
   lies = false;
   /** Bytes that all files together may take. */
@@ -251,7 +253,7 @@ export class SimFileSystem implements FileSystem {
             fail: (operation) => {
               if (durable) this.#disk.drop([operation], this.#random);
             },
-            half: () => this.#disk.write(inode, position, bytes.subarray(0, bytes.length >>> 1)),
+            half: { inode, position, bytes: bytes.subarray(0, bytes.length >>> 1) },
           },
         ).then((operation) => operation.bytes.length),
       sync: () =>
@@ -282,6 +284,13 @@ export class SimFileSystem implements FileSystem {
   heal(): void {
     this.#errors = [];
     this.#crashPoint = null;
+  }
+
+  /** The process dies now: the call that is under way, and any other, never settles. Then call `crash`. */
+  stop(): void {
+    this.#running = false;
+    for (const tell of this.#tellStopped) tell();
+    this.#tellStopped = [];
   }
 
   /** False from the crash point on, until `crash` makes room for a new process. */
@@ -348,6 +357,23 @@ export class SimFileSystem implements FileSystem {
     return copy;
   }
 
+  /** Another server's disk in the very same state, with all that is not yet durable. */
+  fork(): SimFileSystem {
+    return this.#with(this.#disk.fork().fork);
+  }
+
+  #with(disk: CachedDisk): SimFileSystem {
+    const other = new SimFileSystem({ keepsNames: this.#keepsNames, quotaBytes: this.quotaBytes });
+    other.calls = this.calls;
+    other.#disk = disk;
+    return other;
+  }
+
+  /** The same for two disks that no process can tell apart, whatever crashes come. */
+  fingerprint(): string {
+    return this.#disk.fingerprint();
+  }
+
   /** How many operations power loss would put at risk now. */
   get unsynced(): number {
     return this.#disk.unsynced;
@@ -371,6 +397,7 @@ export class SimFileSystem implements FileSystem {
       this.#die(mode, act, more);
       return never();
     }
+    if (this.onCrashPoint !== null) return this.#toldCall(this.onCrashPoint, { number, act, more });
     const error = this.#errors.find((one) => one.at === number || (one.persistent && number > one.at));
     const short = error?.code === "short";
     let result: T;
@@ -390,22 +417,56 @@ export class SimFileSystem implements FileSystem {
     });
   }
 
+  /** A call without faults that settles at once, and what every kind of crash in it leaves. */
+  #toldCall<T>(
+    tell: (point: CrashPointNote) => void,
+    { number, act, more }: { number: number; act: (short: boolean) => T; more: CallParts<T> },
+  ): Promise<T> {
+    assert(this.#clock === null && this.#errors.length === 0 && !this.lies, "nothing else happens to calls told of");
+    const before = this.fork();
+    const half = this.#disk.fork();
+    const inode = more.half === undefined ? undefined : half.inodes.get(more.half.inode);
+    if (inode !== undefined) half.fork.write(inode, more.half!.position, more.half!.bytes);
+    // A call that cannot be made has no effect.
+    let during = before;
+    let outcome: Promise<T>;
+    try {
+      const result = act(false);
+      during = this.fork();
+      more.settle?.(result);
+      outcome = Promise.resolve(result);
+    } catch (cause) {
+      assert(cause instanceof Error, "only errors are thrown here");
+      outcome = Promise.reject(cause);
+    }
+    const after = this.fork();
+    tell({
+      number,
+      left: (mode) => {
+        if (mode === "before") return before.fork();
+        if (mode === "half") return this.#with(half.fork.fork().fork);
+        return mode === "after" ? after.fork() : during.fork();
+      },
+    });
+    if (this.#running) return outcome;
+    outcome.catch(nothing);
+    return never();
+  }
+
   #die<T>(mode: CrashMode, act: (short: boolean) => T, more: CallParts<T>): void {
     try {
-      if (mode === "half" && more.half !== undefined) more.half();
-      else if (mode === "after") more.settle?.(act(false));
-      else if (mode !== "before" && mode !== "half") act(false);
+      if (mode === "half" && more.half !== undefined) {
+        const { inode, position, bytes } = more.half;
+        this.#disk.write(inode, position, bytes);
+      } else if (mode !== "before" && mode !== "half") {
+        const result = act(false);
+        if (mode === "after") more.settle?.(result);
+      }
     } catch (cause) {
       // The call would have failed, and the process dies anyway.
       assert(cause instanceof Error && "code" in cause, "only system errors are thrown here");
     }
-    this.#stop();
-  }
-
-  #stop(): void {
-    this.#running = false;
-    for (const tell of this.#tellStopped) tell();
-    this.#tellStopped = [];
+    this.stop();
   }
 
   #later<T>(name: CallName, byteCount: number, life: number, settle: () => Promise<T>): Promise<T> {
@@ -464,12 +525,19 @@ export interface CallNote {
   readonly path: string;
 }
 
+export interface CrashPointNote {
+  readonly number: number;
+  /** A disk on which the process died in this call; what that kind of crash does to it is `crash`'s to do. */
+  readonly left: (mode: CrashMode) => SimFileSystem;
+}
+
 interface CallParts<T> {
   readonly life: number;
   readonly byteCount?: number;
   readonly settle?: (result: T) => void;
   readonly fail?: (result: T) => void;
-  readonly half?: () => void;
+  /** What is written when the process dies in the middle of it. */
+  readonly half?: { readonly inode: Inode; readonly position: number; readonly bytes: Uint8Array };
 }
 
 interface CrashPoint {
