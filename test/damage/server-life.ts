@@ -151,6 +151,13 @@ export class ServerLife {
     return fork;
   }
 
+  /** This moment of the world again, with another disk and before the next start. */
+  withDisk(fileSystem: SimFileSystem, seed: number): ServerLife {
+    const other = new ServerLife({ seed, wall: this.wall, limits: this.limits, fileSystem });
+    other.ledger = this.ledger.copy();
+    return other;
+  }
+
   /** The wall clock of the next life is this much later: the server was off. */
   pass(ms: number): void {
     this.#wall = this.wall + ms;
@@ -264,6 +271,12 @@ export class ServerLife {
     this.#notice();
     this.#generation++;
     this.fileSystem.crash(random, mode);
+  }
+
+  /** After the process died: all that clients were told has reached the ledger. */
+  async silence(): Promise<void> {
+    await quiet();
+    this.#notice();
   }
 
   #notice(): void {
