@@ -79,6 +79,8 @@ export class SessionSends implements Origin {
     }
     const source = this.#host.source;
     source.bytes = b;
+    source.roomStart = roomLength > 0 ? sendRoomStart(b, o) : 0;
+    source.roomLength = roomLength;
     source.cidStart = sendCidStart(b, o);
     source.cidLength = sendCidLength(b, o);
     source.kindStart = sendKindStart(b, o);
@@ -187,8 +189,8 @@ export class SessionSends implements Origin {
   // What `apply` would refuse anyway is told at once, so that it costs no flush. A room that is being made by this
   // connection's own join is left to `apply`.
   #mayPost(id: RequestId, room: Room | undefined, name: Uint8Array): boolean {
-    const isDirect = name[0] === 0x40;
     if (room === undefined || !room.exists) {
+      const isDirect = name[0] === 0x40;
       if (isDirect && !this.#host.mayBegin(this.#session.user, textOf(name, 0, name.length) as RoomName)) {
         this.#session.answer(refusal(id, "not_found", "nobody here has that name"));
         return false;
