@@ -432,7 +432,9 @@ export class Session implements ClientSession, Caller {
   checkAlive(now: number): void {
     const { limits } = this.#host;
     if (this.#standing.state === "greeting") {
-      if (now - this.#standing.openedAt > limits.helloWithinMs) this.end(4401, "no hello in time");
+      if (now - this.#standing.openedAt <= limits.helloWithinMs) return;
+      // It may as well be this server that is slow.
+      this.#refuse(refusal(undefined, "unauthorized", "no hello in time", { retryable: true }), 4401);
       return;
     }
     if (this.#standing.state !== "open") return;
