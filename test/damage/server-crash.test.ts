@@ -58,7 +58,8 @@ for (const [number, act] of acts.entries()) {
     }
     expect(report.failures).toEqual([]);
     expect(sweep.crashes).toBe(calls.length * crashModes.length);
-    expect(sweep.worlds).toBeGreaterThan(calls.length / 3);
+    // Neighbours that only read leave the same; a stretch of the calls may be all reading.
+    expect(sweep.worlds).toBeGreaterThan(calls.length / 10);
     expect(sweep.recoveryWorlds).toBeGreaterThan(sweep.worlds / 8);
   });
 }
