@@ -53,7 +53,8 @@ export class CrashSweep {
   readonly #act: Act;
   readonly #beginning: ServerLife;
   readonly #options: SweepOptions;
-  readonly #seen = new Set<string>();
+  /** How thoroughly each world was tried. */
+  readonly #tried = new Map<string, Thoroughness>();
 
   constructor(act: Act, beginning: ServerLife, options: SweepOptions) {
     this.#act = act;
@@ -67,14 +68,14 @@ export class CrashSweep {
     for (const world of await worldsAfterCrash(this.#act, this.#beginning, { at, seed })) {
       this.crashes++;
       const promises = digestOf(world.life.ledger.fingerprint());
-      if (!this.#isNew(promises, world.life, world.life.fileSystem)) continue;
+      if (!this.#isNew(thoroughness.withCrashes, promises, world.life)) continue;
       this.worlds++;
       const more: CrashedWorld[] = [];
       await this.#try(world, {
         modesIn: () => modesIn(++this.recoveryCalls),
         onCrashed: (one, fileSystem) => {
           this.recoveryCrashes++;
-          if (this.#isNew(promises, world.life, fileSystem))
+          if (this.#isNew(thoroughness.whole, promises, world.life, fileSystem))
             more.push({ one, life: world.life.withDisk(fileSystem, lifeSeed(seed, 2)) });
         },
       });
@@ -93,16 +94,17 @@ export class CrashSweep {
     await life.check();
     await life.resend();
     life.crash("lost");
-    if (!this.#isNew(digestOf(life.ledger.fingerprint()), life, life.fileSystem)) return;
+    if (!this.#isNew(thoroughness.read, digestOf(life.ledger.fingerprint()), life)) return;
     await life.start(this.#act.start);
     await life.check();
   }
 
-  #isNew(promises: string, { wall }: ServerLife, fileSystem: SimFileSystem): boolean {
+  /** Whether this world was not yet tried so thoroughly; from now on it counts as tried. */
+  #isNew(wanted: Thoroughness, promises: string, { wall, fileSystem: own }: ServerLife, fileSystem = own): boolean {
     const key = digestOf(`${promises} ${wall} ${fileSystem.fingerprint()}`);
-    const isNew = !this.#seen.has(key);
-    this.#seen.add(key);
-    return isNew;
+    if ((this.#tried.get(key) ?? -1) >= wanted) return false;
+    this.#tried.set(key, wanted);
+    return true;
   }
 
   async #try({ one, life }: CrashedWorld, inRecovery: RecoveryCrashes | null): Promise<void> {
@@ -115,6 +117,10 @@ export class CrashSweep {
     }
   }
 }
+
+/** The server started and everything was read; sends and a power loss behind that; crashes in the start as well. */
+const thoroughness = { read: 0, whole: 1, withCrashes: 2 } as const;
+type Thoroughness = (typeof thoroughness)[keyof typeof thoroughness];
 
 interface RecoveryCrashes {
   /** Asked in each call of the recovery. */
