@@ -1,13 +1,15 @@
 /**
- * `npm run campaign -- error-sweep`: every error at every call of a whole server's story, once and from there on. The
- * short form of the same sweep is part of `npm test` (test/damage/server-errors.test.ts).
+ * `npm run campaign -- error-sweep [--part=1/4] [--seed=1]`: every error at every call of a whole server's story, once and
+ * from there on. The short form of the same sweep is part of `npm test` (test/damage/server-errors.test.ts).
  */
 import { sweep } from "./crash-sweep.mjs";
 
 /**
  * @param {Record<string, string>} args
- * @returns {{ counts: Record<string, number> }}
+ * @returns {Promise<{ counts: Record<string, number | string> }>}
  */
-export function run({ seed = "1" }) {
-  return sweep("test/damage/server-errors.test.ts", seed);
+export async function run({ seed = "1", part = "1/1" }) {
+  const settings = { SYNOD_SEED: seed, SYNOD_PART: part };
+  const { counts } = await sweep("test/damage/server-errors.test.ts", settings);
+  return { counts: { part, ...counts } };
 }

@@ -2,32 +2,24 @@ import { unreachable } from "../base/assert.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { ClusterId, RoomName, Seq } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
-import { isDirect } from "../protocol/names.ts";
 import type { ClientFrame, ServerFrame, ServerFrameOf } from "../protocol/schema.ts";
 import type { Connection, ConnectionEffect, ConnectionEvent } from "./connection.ts";
 import type { Emitter } from "./emitter.ts";
 import type { ChatEvents, ChatState } from "./events.ts";
 import type { Outbox } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox-entry.ts";
-import { ChatError } from "./outcome.ts";
+import { FrameDispatcher } from "./frame-dispatcher.ts";
+import { ChatError, chatErrorOf } from "./outcome.ts";
 import { GreetingToken } from "./greeting-token.ts";
 import { OpenLink } from "./open-link.ts";
 import { ProtocolViolation } from "./ports.ts";
 import type { Dial, Encoding, Link, WireFormat } from "./ports.ts";
-import type { RoomMessage } from "./reader.ts";
 import type { Requests } from "./requests.ts";
+import { sendFrame } from "./send-frame.ts";
 import { shownState } from "./shown-state.ts";
-import type { Timeline } from "./timeline.ts";
 import { SleepWatch } from "./sleep-watch.ts";
 import { Timelines } from "./timelines.ts";
 
-/**
- * Joins the deciding parts to the outside: one link, one timer, and one write at the end of a turn.
- *
- * 1. What is to be written is gathered during a turn and goes out at its end: subscriptions, then requests, then sends.
- * 2. A link that is given up is silent at once: nothing it still reports is heard.
- * 3. After `close` nothing is left behind: no link, no timer, no listener, no waiting promise.
- */
 export interface DriverParts {
   readonly user: string;
   readonly token: (() => Promise<string>) | null;
@@ -61,8 +53,14 @@ const bufferedRetryMs = 20;
 const lookEveryMs = 10_000;
 /** Every request is answered within this, says the protocol; a link that does not is given up. */
 const answerWithinMs = 10_000 as Millis;
-/** Failures in a row after which another server may do better. */
-const failuresBeforeMove = 2;
+
+/**
+ * Joins the deciding parts to the outside: one link, one timer, and one write at the end of a turn.
+ *
+ * 1. What is to be written is gathered during a turn and goes out at its end: subscriptions, then requests, then sends.
+ * 2. A link that is given up is silent at once: nothing it still reports is heard.
+ * 3. After `close` nothing is left behind: no link, no timer, no listener, no waiting promise.
+ */
 export class Driver {
   readonly #parts: DriverParts;
   readonly #clock: Clock;
@@ -72,6 +70,7 @@ export class Driver {
   readonly #events: Emitter<ChatEvents>;
   readonly #token: GreetingToken;
   readonly #sleep = new SleepWatch();
+  readonly #dispatcher: FrameDispatcher;
   readonly timelines = new Timelines(() => this.wake());
   #attempt: Attempt | null = null;
   #welcome: ServerFrameOf<"welcome"> | null = null;
@@ -90,6 +89,16 @@ export class Driver {
     this.#requests = parts.requests;
     this.#events = parts.events;
     this.#token = new GreetingToken(parts.token);
+    this.#dispatcher = new FrameDispatcher({
+      ...parts,
+      timelines: this.timelines,
+      violated: (what) => this.#violated(what),
+      drained: () => {
+        // With nowhere else to go, what is on its way is still answered here.
+        if (this.#connection.hasOther()) this.#loseLink("drain");
+      },
+      move: (why) => this.step({ type: "move", ...why }),
+    });
   }
 
   get state(): ChatState {
@@ -260,52 +269,10 @@ export class Driver {
   #frame(frame: ServerFrame): void {
     if (this.#connection.state.name === "connecting") {
       if (frame.t === "welcome") this.#welcomed(frame);
-      else if (frame.t === "err") this.#refusedFor(errorOf(frame));
+      else if (frame.t === "err") this.#refusedFor(chatErrorOf(frame));
       return;
     }
-    switch (frame.t) {
-      case "msg":
-        if (frame.seq !== null) this.#message(frame as RoomMessage);
-        return;
-      case "ok":
-        this.#ok(frame);
-        return;
-      case "err":
-        this.#err(frame);
-        return;
-      case "gap":
-        if (this.timelines.known(frame.room)?.gap(frame) === false) this.#violated("a gap out of place");
-        if (frame.reason === "reset") this.#events.emit("reset", { room: frame.room });
-        this.timelines.touch(frame.room);
-        return;
-      case "room":
-        this.timelines.known(frame.room)?.learn(frame.line, frame.head);
-        if (isDirect(frame.room)) this.#parts.directRoom(frame);
-        this.#events.emit("room", frame);
-        return;
-      case "read":
-      case "typing":
-      case "presence":
-        this.#events.emit(frame.t, frame);
-        return;
-      case "drain":
-        // With nowhere else to go, what is on its way is still answered here.
-        if (this.#connection.hasOther()) this.#loseLink("drain");
-        return;
-      case "settled":
-        // What a mesh showed as provisional has its place now: read on from the last settled one.
-        this.timelines.known(frame.room)?.again();
-        this.timelines.touch(frame.room);
-        return;
-      case "pong":
-        this.#requests.answered(Number(frame.id), frame);
-        return;
-      case "welcome":
-      case "caught-up":
-        return;
-      default:
-        return unreachable(frame);
-    }
+    this.#dispatcher.dispatch(frame);
   }
 
   #welcomed(welcome: ServerFrameOf<"welcome">): void {
@@ -320,59 +287,6 @@ export class Driver {
     const { heartbeatMs, servers } = welcome;
     this.step({ type: "welcome", now: this.#clock.now(), heartbeatMs, servers });
     this.#parts.welcomed(welcome);
-  }
-
-  #message(message: RoomMessage): void {
-    const timeline = this.timelines.known(message.room);
-    if (timeline !== undefined && timeline.readers.size > 0) {
-      if (!timeline.message(message)) this.#violated("a message out of place");
-      else if (timeline.stalled) this.timelines.touch(message.room);
-    } else if (isDirect(message.room)) this.#parts.directMessage(message.room, message.seq);
-  }
-
-  #ok(ok: Extract<ServerFrame, { t: "ok" }>): void {
-    const id = Number(ok.id);
-    if (ok.of === "send") {
-      const entry = this.#outbox.attempt(id);
-      if (entry === null) return;
-      if (ok.seq !== null) this.timelines.of(entry.send.room).wrote(ok.line, ok.seq);
-      this.#outbox.stored(entry, ok);
-      this.#parts.changed(entry);
-    } else if (ok.of === "sub") {
-      this.timelines.known(ok.room)?.subscribed(ok);
-      this.timelines.touch(ok.room);
-    } else {
-      const entry = ok.of === "lookup" ? this.#outbox.attempt(id) : null;
-      if (entry === null || ok.of !== "lookup") {
-        this.#requests.answered(id, ok);
-        return;
-      }
-      // Behind that place it would have been stored, and part of what stood there is not kept any more.
-      const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.timelines.known(ok.room)) + 1;
-      this.#outbox.lookedUp(entry, ok, isPartGone);
-      this.#parts.changed(entry);
-    }
-  }
-
-  #err(frame: ServerFrameOf<"err">): void {
-    const error = errorOf(frame);
-    if (frame.id === undefined) {
-      this.#events.emit("error", { code: error.code, message: error.message });
-      return;
-    }
-    const id = Number(frame.id);
-    const now = this.#clock.now();
-    const entry = this.#outbox.attempt(id);
-    let failures: number | null = null;
-    if (entry !== null) {
-      failures = this.#outbox.failed(entry, { ...frame, retryAfterMs: frame.retryAfterMs ?? null }, now);
-      this.#parts.changed(entry);
-    } else {
-      failures = this.#requests.failed(id, error, frame.retryable, now) ?? this.timelines.failed(id, error, now);
-    }
-    if (frame.retryable && failures !== null && failures >= failuresBeforeMove) {
-      this.step({ type: "move", now, reason: error.code, hint: frame.hint ?? null });
-    }
   }
 
   #pump(): void {
@@ -406,7 +320,15 @@ export class Driver {
     this.#attempt?.open?.write(frames, this.#welcome?.limits.frameBytesMax ?? 0, (frame, message) => {
       // As the server would answer it.
       if (!("id" in frame)) this.#loseLink(message);
-      else this.#err({ t: "err", id: frame.id, code: "bad_request", message, definite: true, retryable: false });
+      else
+        this.#dispatcher.failed({
+          t: "err",
+          id: frame.id,
+          code: "bad_request",
+          message,
+          definite: true,
+          retryable: false,
+        });
     });
   }
 
@@ -457,29 +379,3 @@ export class Driver {
     this.#events.emit("state", this.#state);
   }
 }
-
-function sendFrame(entry: OutboxEntry, timeline: Timeline | undefined): ClientFrame {
-  const { send } = entry;
-  const { cid, room } = send;
-  if (entry.step === "lookup") return { t: "lookup", id: entry.request, room, cid };
-  const place = send.to === null ? { room } : { to: send.to };
-  return {
-    t: "send",
-    id: entry.request,
-    ...place,
-    cid,
-    kind: send.kind ?? undefined,
-    ref: send.ref ?? undefined,
-    // A head of another line says nothing about this one: then the server must look through all of it.
-    since: sinceOf(entry, timeline),
-    prev: entry.prev ?? undefined,
-    body: send.body,
-  };
-}
-
-/** A head of another line says nothing about this one: then the message may stand anywhere. */
-const sinceOf = ({ send }: OutboxEntry, timeline: Timeline | undefined): Seq =>
-  send.line !== null && timeline?.line === send.line ? send.since : (0 as Seq);
-
-const errorOf = (frame: ServerFrameOf<"err">): ChatError =>
-  new ChatError(frame.code, frame.message, frame.retryable, frame.retryAfterMs ?? null);

@@ -1,5 +1,6 @@
 import type { Cid, Line, NodeName, RoomName, Seq, Term } from "../base/ids.ts";
 import type { Timestamp } from "../base/units.ts";
+import type { ServerFrameOf } from "../protocol/schema.ts";
 
 /** The message is flushed on a quorum, at this place, for good. */
 export interface Stored {
@@ -27,14 +28,30 @@ export class ChatError extends Error {
   /** The same may succeed later, here or on another server. */
   readonly retryable: boolean;
   readonly retryAfterMs: number | null;
+  /** Messages, both included, that are damaged on the server and were needed: reading goes on behind or before them. */
+  readonly damaged: { readonly from: Seq; readonly to: Seq } | null;
 
-  constructor(code: string, message: string, retryable = false, retryAfterMs: number | null = null) {
+  constructor(
+    code: string,
+    message: string,
+    retryable = false,
+    retryAfterMs: number | null = null,
+    damaged: { readonly from: Seq; readonly to: Seq } | null = null,
+  ) {
     super(message);
     this.code = code;
     this.retryable = retryable;
     this.retryAfterMs = retryAfterMs;
+    this.damaged = damaged;
   }
 }
+
+/** What an `err` frame says. */
+export const chatErrorOf = (frame: ServerFrameOf<"err">): ChatError =>
+  new ChatError(frame.code, frame.message, frame.retryable, frame.retryAfterMs ?? null, damagedOf(frame));
+
+const damagedOf = ({ from, to }: ServerFrameOf<"err">): ChatError["damaged"] =>
+  from === undefined || to === undefined ? null : { from, to };
 
 /** The message is not stored and will not be: every attempt ended definite. Sending it again takes a new cid. */
 export class SendRefused extends Error {

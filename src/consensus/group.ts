@@ -12,7 +12,8 @@ import type { Message } from "./messages.ts";
 import { Peers } from "./peers.ts";
 import type { ReplicaId } from "./replica.ts";
 import { Following } from "./replication/following.ts";
-import { Leading, type ReplicationOptions } from "./replication/leading.ts";
+import { Leading } from "./replication/leading.ts";
+import type { ReplicationOptions } from "./replication/replication-options.ts";
 import { Log } from "./replication/log.ts";
 import { Repair } from "./replication/repair.ts";
 import { Reads, type ReadView } from "./reads.ts";
@@ -103,14 +104,19 @@ export class Group {
   /** Where each follower stands, as the leader sees it; nothing elsewhere. For people and tests. */
   get progress(): readonly { replica: ReplicaId; state: string; matched: LogIndex; next: LogIndex }[] {
     if (this.#leading === null) return [];
-    return [...this.#leading.followers].map(({ replica, state, matched, next }) => ({ replica, state, matched, next }));
+    return [...this.#leading.followers.all].map(({ replica, state, matched, next }) => ({
+      replica,
+      state,
+      matched,
+      next,
+    }));
   }
 
   /** When `tick` is due at the latest; Infinity when nothing is. Not later than now: at the end of this turn. */
   get dueAt(): number {
     return Math.min(
       this.#election.dueAt(this.#now),
-      this.#leading?.dueAt ?? Infinity,
+      this.#leading?.followers.dueAt ?? Infinity,
       this.#handover?.until ?? Infinity,
       this.#reads.dueAt,
       this.#repair.dueAt,
@@ -139,7 +145,7 @@ export class Group {
       }
       case "tick":
         this.#election.tick(now);
-        if (this.#election.leads) leading?.tick(now);
+        if (this.#election.leads) leading?.followers.tick(now);
         if (this.#handover !== null && now >= this.#handover.until) this.#handover = null;
         if (now >= this.#repair.dueAt) this.#repair.tick(now, this.#election.term);
         return;
@@ -189,7 +195,8 @@ export class Group {
         if (!this.#election.vouched(now, event)) this.#tellStale(event.leader);
         return;
       case "fetched":
-        if (!this.#repair.fetched(event.context, event.entries)) leading?.fetched(now, event.context, event.entries);
+        if (!this.#repair.fetched(event.context, event.entries))
+          leading?.followers.fetched(now, event.context, event.entries);
         return;
       case "compacted":
         this.#log.compact(event.through);
@@ -244,10 +251,10 @@ export class Group {
         election.observe(now, message.term);
         return;
       case "append-ack":
-        if (this.#leadsFor(now, message)) this.#leading?.acknowledged(now, message);
+        if (this.#leadsFor(now, message)) this.#leading?.followers.acknowledged(now, message);
         return;
       case "append-refused":
-        if (this.#leadsFor(now, message)) this.#leading?.refused(now, message);
+        if (this.#leadsFor(now, message)) this.#leading?.followers.refused(now, message);
         return;
       case "confirmed":
         if (this.#leadsFor(now, message)) this.#reads.confirmed(message, this.#readView(now));
@@ -282,7 +289,7 @@ export class Group {
     if (!this.#election.observe(now, message.term) || !this.#election.leads) return false;
     const wasReachable = this.#peers.isReachable(message.from);
     this.#peers.answered(message.from, now + this.#options.settings.electionTimeoutMs);
-    if (!wasReachable) this.#leading?.reachable(now, message.from);
+    if (!wasReachable) this.#leading?.followers.reachable(now, message.from);
     return true;
   }
 
@@ -306,7 +313,7 @@ export class Group {
       return;
     }
     const isReachable = this.#peers.isReachable(event.peer);
-    if (isReachable !== wasReachable) this.#leading?.reachable(now, event.peer);
+    if (isReachable !== wasReachable) this.#leading?.followers.reachable(now, event.peer);
     if (!isReachable && this.#handover?.to === event.peer) this.#handover = null;
   }
 
@@ -326,7 +333,7 @@ export class Group {
   /** Stops leading now, and tells the fittest follower to take over. */
   #resign(now: number): void {
     assert(this.#leading !== null, "only a leader resigns");
-    this.#leading.tellEverybody(now);
+    this.#leading.followers.tellEverybody(now);
     const successor = bestSuccessor(this.#leading, this.#configuration, this.#peers);
     if (successor !== null) this.#sendTimeoutNow(successor);
     this.#election.stepDown(now);
@@ -393,7 +400,7 @@ export class Group {
       }
     }
     const isAuthoritative = this.#election.isAuthoritative(now);
-    if (this.#leading !== null) this.#leading.isAuthoritative = isAuthoritative;
+    if (this.#leading !== null) this.#leading.followers.isAuthoritative = isAuthoritative;
     if (!this.#reads.isIdle) this.#reads.advance(now, this.#readView(now));
     this.#tellStanding(isAuthoritative);
   }

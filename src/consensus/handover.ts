@@ -22,7 +22,7 @@ export class Handover {
 
   /** Whether the other is to be told now. Answers true once. */
   isReady(leading: Leading, lastIndex: LogIndex): boolean {
-    if (this.#isTold || leading.progressOf(this.to)?.matched !== lastIndex) return false;
+    if (this.#isTold || leading.followers.progressOf(this.to)?.matched !== lastIndex) return false;
     this.#isTold = true;
     return true;
   }
@@ -37,7 +37,7 @@ export function isFitToLead(replica: ReplicaId, configuration: Configuration, pe
 export function bestSuccessor(leading: Leading, configuration: Configuration, peers: Peers): ReplicaId | null {
   let best: ReplicaId | null = null;
   let matched = -1;
-  for (const progress of leading.followers) {
+  for (const progress of leading.followers.all) {
     if (progress.matched <= matched || !isFitToLead(progress.replica, configuration, peers)) continue;
     best = progress.replica;
     matched = progress.matched;

@@ -35,6 +35,7 @@ export interface HttpDoorOptions {
   readonly server: RequestPort;
   readonly streams: EventStreams;
   readonly clock: Clock;
+  /** From the operating system: it makes message ids. */
   readonly random: Random;
   readonly limits: Limits;
   readonly log: Log;

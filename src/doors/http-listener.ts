@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
 import type { Socket } from "node:net";
+import { refuseBadHttp, refuseRequest, requestFault } from "./http-refusal.ts";
 import { closedOf, keepAliveAfterMs, listening, refusedAtOnceMax } from "./tcp-listener.ts";
 
 /** How long HTTP clients may take. A browser on a bad link needs a second or two; whoever needs more holds us up. */
@@ -47,13 +48,20 @@ export class HttpListener {
       connectionsCheckingInterval: times.checkEveryMs,
       keepAliveTimeout: times.idleMs,
       maxHeaderSize: headerBytesMax,
-      requireHostHeader: true,
+      // Refused by us, with a code.
+      requireHostHeader: false,
       insecureHTTPParser: false,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: keepAliveAfterMs,
     };
-    this.server = createServer(settings, options.handle);
+    const { handle } = options;
+    this.server = createServer(settings, (incoming, outgoing) => {
+      const fault = requestFault(incoming);
+      if (fault === null) handle(incoming, outgoing);
+      else refuseRequest(outgoing, fault);
+    });
+    refuseBadHttp(this.server);
     this.server.maxHeadersCount = headersMax;
     this.server.timeout = times.stalledMs;
     this.server.maxConnections = options.connectionsMax + refusedAtOnceMax;

@@ -14,7 +14,7 @@ export function requestPortOf(server: Server): RequestPort {
     connect: (link) => server.connect(link),
     identify: (claim) => server.identify(claim),
     requests: server.requests,
-    send: (caller, frame) => server.send(caller, frame),
+    send: (caller, frame) => server.singleSends.send(caller, frame),
     get ready() {
       return server.ready;
     },

@@ -1,27 +1,9 @@
-import type { Clock } from "../base/clock.ts";
-import type { Limits } from "../base/limits.ts";
-import type { Random } from "../base/random.ts";
-import type { Log } from "../server/log.ts";
 import { EventStreams } from "./event-stream.ts";
-import { httpDoor } from "./http-door.ts";
+import { httpDoor, type HttpDoorOptions } from "./http-door.ts";
 import { defaultHttpTimes, HttpListener, type HttpTimes } from "./http-listener.ts";
-import type { Page } from "./page.ts";
-import type { RequestPort } from "./server-port.ts";
-import type { Trust } from "./trust.ts";
 import { WebSocketDoor } from "./websocket-door.ts";
 
-export interface PublicDoorOptions {
-  readonly server: RequestPort;
-  readonly clock: Clock;
-  /** From the operating system: it makes message ids. */
-  readonly random: Random;
-  readonly limits: Limits;
-  readonly log: Log;
-  readonly trust: Trust;
-  /** null: there is no page here. */
-  readonly page: Page | null;
-  /** Documents by their path, such as "/openapi.json", as JSON text. */
-  readonly documents: ReadonlyMap<string, string>;
+export interface PublicDoorOptions extends Omit<HttpDoorOptions, "streams"> {
   /** @defaultValue `defaultHttpTimes` */
   readonly times?: HttpTimes;
 }

@@ -71,7 +71,7 @@ export class TcpDoor {
 /** One client's byte stream. Held small: there are as many as there are clients. */
 class TcpLink implements ClientLink, StreamReceiver {
   readonly door = "tcp";
-  /** Settled by the first byte that comes; before it nothing but an end is written. */
+  /** Settled by the first byte that comes; before it, who sends none is told so as a line. */
   format: WireFormat = "json-lines";
   readonly #door: TcpDoor;
   readonly #stream: ByteStream;
@@ -80,6 +80,7 @@ class TcpLink implements ClientLink, StreamReceiver {
   /** What the splitter was given last, while it may hold a rest of it. */
   #chunk: Uint8Array = nothing;
   #greeted = false;
+  #inputEnded = false;
   #pausedBySession = false;
   #pausedByOutput = false;
   #feeding = false;
@@ -130,6 +131,7 @@ class TcpLink implements ClientLink, StreamReceiver {
 
   // Whoever has said its last may wait for the answers, as long as answers may take.
   ended(): void {
+    this.#inputEnded = true;
     if (this.#state !== "open" || this.#session === null) {
       if (this.#state === "open") this.close();
       return;
@@ -174,6 +176,10 @@ class TcpLink implements ClientLink, StreamReceiver {
 
   close(): void {
     if (!this.#writes) return;
+    // Of what was begun and not ended there is nothing else to say.
+    if (this.#state === "open" && this.#inputEnded && (this.#splitter?.heldBytes ?? 0) > 0) {
+      this.#say(new Fault("bad_request", "the stream ended within a frame"));
+    }
     this.#state = "ending";
     this.#leave();
     this.#stream.end();
@@ -271,10 +277,14 @@ class TcpLink implements ClientLink, StreamReceiver {
   }
 
   #refuse(fault: Fault): void {
+    this.#say(fault);
+    this.close();
+  }
+
+  #say(fault: Fault): void {
     const frame = refusalOf(undefined, fault);
     const isBinary = this.format === "binary-stream";
     this.write([isBinary ? encodeBinary("server", frame) : utf8(`${encodeJson("server", frame)}\n`)]);
-    this.close();
   }
 
   #leave(): void {

@@ -1,4 +1,4 @@
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { type Server as HandshakeServer, WebSocket, WebSocketServer } from "ws";
 import { AssertionFailure } from "../base/assert.ts";
@@ -11,7 +11,7 @@ import { subprotocols } from "../protocol/schema.ts";
 import { refusalOf } from "../server/caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "../server/client-link.ts";
 import type { Log } from "../server/log.ts";
-import { problemHeaders, problemOf } from "./problem.ts";
+import { refuseConnection } from "./http-refusal.ts";
 import type { ConnectionPort } from "./server-port.ts";
 import { addressOf, writePieces } from "./socket-stream.ts";
 import { distrustOf, type Trust } from "./trust.ts";
@@ -64,6 +64,9 @@ export class WebSocketDoor {
       WebSocket: LinkedWebSocket,
     } as const;
     this.#handshake = new WebSocketServer(settings);
+    this.#handshake.on("wsClientError", (cause, socket) => {
+      refuseConnection(socket as Socket, new Fault("bad_request", `this is no handshake: ${cause.message}`));
+    });
   }
 
   get connectionCount(): number {
@@ -76,18 +79,18 @@ export class WebSocketDoor {
     socket.on("error", destroyThis);
     const fault = this.#distrust(request);
     if (fault !== null) {
-      refuseUpgrade(socket, fault);
+      refuseConnection(socket, fault);
       return;
     }
     const link = new WebSocketLink(this, socket, formatOf(request)!);
     const session = this.server.connect(link);
     if (session instanceof Fault) {
-      refuseUpgrade(socket, session);
+      refuseConnection(socket, session);
       return;
     }
     this.#links.add(link);
     this.#handshake.handleUpgrade(request, socket, head, (websocket) => link.open(websocket, session));
-    // A handshake that is not one was answered by `ws`.
+    // A handshake that is not one has its answer.
     if (!link.isOpen) {
       this.#links.delete(link);
       session.closed();
@@ -331,12 +334,3 @@ function formatOf(request: IncomingMessage): WireFormat | null {
 /** The first that both sides speak, in the client's order. */
 const chosenOf = (offered: readonly string[]): string | undefined =>
   offered.find((name) => name === subprotocols.json || name === subprotocols.binary);
-
-function refuseUpgrade(socket: Socket, fault: Fault): void {
-  const problem = problemOf(fault);
-  const body = JSON.stringify(problem);
-  const headers = { ...problemHeaders(fault), "content-length": String(Buffer.byteLength(body)), connection: "close" };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ""}\r\n${lines.join("")}\r\n${body}`);
-  socket.destroySoon();
-}

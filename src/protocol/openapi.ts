@@ -72,6 +72,8 @@ function schemas(): Readonly<Record<string, JsonSchema>> {
         retryable: fieldSchema(serverFrames.err.fields.retryable),
         retryAfterMs: fieldSchema(serverFrames.err.fields.retryAfterMs),
         hint: fieldSchema(serverFrames.err.fields.hint),
+        from: fieldSchema(serverFrames.err.fields.from),
+        to: fieldSchema(serverFrames.err.fields.to),
       },
       required: ["title", "status", "code", "definite", "retryable"],
     },

@@ -437,6 +437,8 @@ export const serverFrames = {
       hint: { ...url, optional: true, doc: "a server that may do better" },
       copies: { ...count, optional: true, doc: "with `copies`: how many servers have it" },
       want: { ...count, optional: true, doc: "with `copies`: how many were wanted" },
+      from: { ...seq, min: 1, optional: true, doc: "damaged history: the first message that can't be given" },
+      to: { ...seq, min: 1, optional: true, doc: "damaged history: the last one that can't be given" },
     },
     doc: "The request with this id failed; without an id, the frame could not be told apart or the connection ends.",
   },

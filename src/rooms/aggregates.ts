@@ -28,8 +28,6 @@ export class Aggregates implements RoomContext, Cutting {
   line: Line;
   cut: StateCut | null = null;
   #lineNumber = 0;
-  /** Messages come in runs for one room: the last one found is tried first. */
-  #lastRoom: Room | undefined;
 
   constructor(cluster: ClusterId, bounds: Bounds, hashSeed: number) {
     this.cluster = cluster;
@@ -48,16 +46,8 @@ export class Aggregates implements RoomContext, Cutting {
 
   /** The room of this name, also when it was deleted. */
   findRoom(b: Uint8Array, start: number, length: number): Room | undefined {
-    const last = this.#lastRoom;
-    if (last !== undefined && last.nameBytes.length === length) {
-      const name = last.nameBytes;
-      let i = 0;
-      while (i < length && name[i] === b[start + i]) i++;
-      if (i === length) return last;
-    }
-    const found = this.rooms.find(b, start, length, this.hash.of(b, start, length));
-    if (found !== undefined) this.#lastRoom = found;
-    return found;
+    const last = this.rooms.findLast(b, start, length);
+    return last ?? this.rooms.find(b, start, length, this.hash.of(b, start, length));
   }
 
   findUser(b: Uint8Array, start: number, length: number): User | undefined {

@@ -38,9 +38,7 @@ export class DigestLink {
 
   /** A link behind the link `before`. */
   static behind(before: Uint8Array): DigestLink {
-    const hash = new Sha256();
-    hash.add(before, 0, before.length);
-    return new DigestLink(hash);
+    return new DigestLink(new Sha256().update(before));
   }
 
   /** The link that `save` put aside. */
@@ -63,7 +61,7 @@ export class DigestLink {
 
   /** The link. Nothing may be added after. */
   end(): Uint8Array {
-    return this.#hash.end();
+    return this.#hash.digest();
   }
 
   /** What `resume` goes on from. */

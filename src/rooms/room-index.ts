@@ -16,6 +16,10 @@ export class RoomIndex {
   #mask = 63;
   #names: Uint8Array = new Uint8Array(1024);
   #namesEnd = 0;
+  /** The one found last: its place + 1, and where its name stands. */
+  #last = 0;
+  #lastName = 0;
+  #lastLength = 0;
 
   get size(): number {
     return this.#rooms.length;
@@ -32,8 +36,25 @@ export class RoomIndex {
       const name = table[i * 4 + 2]!;
       let same = 0;
       while (same < length && names[name + same] === b[start + same]) same++;
-      if (same === length) return this.#rooms[place - 1];
+      if (same < length) continue;
+      this.#last = place;
+      this.#lastName = name;
+      this.#lastLength = length;
+      return this.#rooms[place - 1];
     }
+  }
+
+  /**
+   * The room found last, if it is the one of this name: messages come in runs for one room. It is not the room that is
+   * asked for its name, because where they do not come in runs that was a wait for memory in vain, for every message.
+   */
+  findLast(b: Uint8Array, start: number, length: number): Room | undefined {
+    if (this.#last === 0 || this.#lastLength !== length) return undefined;
+    const names = this.#names;
+    const name = this.#lastName;
+    let same = 0;
+    while (same < length && names[name + same] === b[start + same]) same++;
+    return same === length ? this.#rooms[this.#last - 1] : undefined;
   }
 
   /** Adds a room whose name is not here. */

@@ -51,6 +51,9 @@ export class Room implements Named {
   readonly nameHash: number;
   /** The how-manieth room of its group it is, from 0. */
   readonly place: number;
+  // What every message asks for stands together from here on: among many rooms each line of memory is waited for.
+  /** Where its name's comma stands when it is a direct room; else -1. */
+  readonly #comma: number;
   /** False once deleted: then only the numbering is left, and a new room of this name goes on behind `head`. */
   exists = true;
   isPrivate = false;
@@ -58,6 +61,10 @@ export class Room implements Named {
   first = 1;
   floor = 0;
   lastTs = 0;
+  /** First seq of this room in the open chunk; 0 = none. */
+  openFirst = 0;
+  /** Bytes of this room in the open chunk. */
+  openBytes = 0;
   retention: Retention = noRetention;
   readonly members: NameTable<Member> = new NameTable<Member>();
   /** Read marks of those who read an open room without being members. */
@@ -65,17 +72,11 @@ export class Room implements Named {
   readonly runs = new Runs();
   /** Digests of what is no longer kept. */
   digests: KeptDigests = noKeptDigests;
-  /** First seq of this room in the open chunk; 0 = none. */
-  openFirst = 0;
-  /** Bytes of this room in the open chunk. */
-  openBytes = 0;
   /** The number of the last notice. */
   noticeNumber = 0;
   /** Not acknowledged notices by user: a later one to the same user takes the place of the former. */
   readonly outbox = new Map<string, Notice>();
   readonly #context: RoomContext;
-  /** A direct room's two names, as they stand in its own name; both the same for a room with oneself. */
-  readonly #comma: number;
 
   #slot: Slot | null = null;
 

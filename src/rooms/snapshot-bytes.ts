@@ -11,8 +11,8 @@ export class SnapshotWriter {
   #page: Uint8Array;
   #end = 0;
 
-  constructor(firstPageBytes: number = pageBytes) {
-    this.#page = new Uint8Array(firstPageBytes);
+  constructor() {
+    this.#page = new Uint8Array(pageBytes);
   }
 
   /** Bytes written so far. */
@@ -54,15 +54,23 @@ export class SnapshotWriter {
     this.#end += value.length;
   }
 
+  /** Copies everything into `bytes`, from `at` on, and begins anew. */
+  moveInto(bytes: Uint8Array, at: number): void {
+    let end = at;
+    for (const page of this.#full) {
+      bytes.set(page, end);
+      end += page.length;
+    }
+    this.#full.length = 0;
+    this.#fullBytes = 0;
+    bytes.set(this.#page.subarray(0, this.#end), end);
+    this.#end = 0;
+  }
+
   /** Everything, in the order of writing. Nothing may be written after. */
   pages(): Uint8Array[] {
     return [...this.#full, this.#page.subarray(0, this.#end)];
   }
-  /** The same in one piece. */
-  bytes(): Uint8Array {
-    return joined(this.pages());
-  }
-
   #room(count: number): void {
     if (this.#end + count <= this.#page.length) return;
     this.#full.push(this.#page.subarray(0, this.#end));

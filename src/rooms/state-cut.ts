@@ -52,8 +52,8 @@ export class StateCut {
   #room = 0;
   #user = 0;
   #id: number;
-  readonly #earlyRooms = new Map<Room, Uint8Array>();
-  readonly #earlyUsers = new Map<User, Uint8Array>();
+  readonly #earlyRooms: EarlyParts;
+  readonly #earlyUsers: EarlyParts;
   readonly #hash = createHash("sha256");
   #pages: Uint8Array[] | null = null;
   #hashed = 0;
@@ -65,6 +65,8 @@ export class StateCut {
     this.#step = step;
     this.#rooms = parts.all.rooms.size;
     this.#users = parts.all.users.size;
+    this.#earlyRooms = new EarlyParts(this.#rooms);
+    this.#earlyUsers = new EarlyParts(this.#users);
     this.#id = window.oldest;
     this.#idsEnd = window.next;
     this.#ids.u32(window.size);
@@ -95,18 +97,18 @@ export class StateCut {
 
   /** This room is about to change. */
   roomChanges(room: Room): void {
-    if (room.place < this.#room || room.place >= this.#rooms || this.#earlyRooms.has(room)) return;
-    const own = new SnapshotWriter(256);
-    writeRoom(own, room);
-    this.#earlyRooms.set(room, own.bytes());
+    const { place } = room;
+    if (place < this.#room || place >= this.#rooms || this.#earlyRooms.has(place)) return;
+    writeRoom(this.#earlyRooms.writer, room);
+    this.#earlyRooms.put(place);
   }
 
   /** This user is about to change. */
   userChanges(user: User): void {
-    if (user.place < this.#user || user.place >= this.#users || this.#earlyUsers.has(user)) return;
-    const own = new SnapshotWriter(256);
-    writeUser(own, user);
-    this.#earlyUsers.set(user, own.bytes());
+    const { place } = user;
+    if (place < this.#user || place >= this.#users || this.#earlyUsers.has(place)) return;
+    writeUser(this.#earlyUsers.writer, user);
+    this.#earlyUsers.put(place);
   }
 
   /** The oldest id is about to leave the window, and to raise its room's floor. */
@@ -119,10 +121,8 @@ export class StateCut {
     const { rooms } = this.#parts.all;
     const until = this.#out.length + this.#step.bytes;
     while (this.#room < this.#rooms && this.#out.length < until) {
-      const room = rooms.at(this.#room++);
-      const early = this.#earlyRooms.get(room);
-      if (early === undefined) writeRoom(this.#out, room);
-      else this.#out.raw(early);
+      const place = this.#room++;
+      if (!this.#earlyRooms.move(place, this.#out)) writeRoom(this.#out, rooms.at(place));
     }
     if (this.#room < this.#rooms) return;
     this.#earlyRooms.clear();
@@ -133,10 +133,8 @@ export class StateCut {
     const { users } = this.#parts.all;
     const until = this.#out.length + this.#step.bytes;
     while (this.#user < this.#users && this.#out.length < until) {
-      const user = users.at(this.#user++);
-      const early = this.#earlyUsers.get(user);
-      if (early === undefined) writeUser(this.#out, user);
-      else this.#out.raw(early);
+      const place = this.#user++;
+      if (!this.#earlyUsers.move(place, this.#out)) writeUser(this.#out, users.at(place));
     }
     if (this.#user === this.#users) this.#earlyUsers.clear();
   }
@@ -158,6 +156,62 @@ export class StateCut {
     this.#isFinished = true;
     // Whoever changes something has nothing to ask any more.
     if (this.#parts.all.cut === this) this.#parts.all.cut = null;
+  }
+}
+
+/** Bytes of early parts that lie together. */
+const earlyPageBytes = 64 * 1024;
+
+/**
+ * What had to be written before its turn, by its place. Ten thousand rooms may change before theirs comes, in between
+ * messages: they are written behind one another, and nothing is made for each of them.
+ */
+class EarlyParts {
+  /** Where the next one is written, before it is put aside. */
+  readonly writer = new SnapshotWriter();
+  readonly #places: number;
+  /** Three numbers for each place: page + 1 (0: not here), offset in it, length. Made for the first one. */
+  #where: Uint32Array = new Uint32Array(0);
+  readonly #pages: Uint8Array[] = [];
+  #used = 0;
+
+  constructor(places: number) {
+    this.#places = places;
+  }
+
+  has(place: number): boolean {
+    return this.#where.length > 0 && this.#where[place * 3] !== 0;
+  }
+
+  /** Puts aside what the writer has. */
+  put(place: number): void {
+    if (this.#where.length === 0) this.#where = new Uint32Array(this.#places * 3);
+    const { length } = this.writer;
+    let page = this.#pages.at(-1);
+    if (page === undefined || this.#used + length > page.length) {
+      page = new Uint8Array(Math.max(earlyPageBytes, length));
+      this.#pages.push(page);
+      this.#used = 0;
+    }
+    this.writer.moveInto(page, this.#used);
+    this.#where[place * 3] = this.#pages.length;
+    this.#where[place * 3 + 1] = this.#used;
+    this.#where[place * 3 + 2] = length;
+    this.#used += length;
+  }
+
+  /** Writes what was put aside; false when nothing was. */
+  move(place: number, out: SnapshotWriter): boolean {
+    if (!this.has(place)) return false;
+    const page = this.#pages[this.#where[place * 3]! - 1]!;
+    const offset = this.#where[place * 3 + 1]!;
+    out.raw(page.subarray(offset, offset + this.#where[place * 3 + 2]!));
+    return true;
+  }
+
+  clear(): void {
+    this.#pages.length = 0;
+    this.#where = new Uint32Array(0);
   }
 }
 

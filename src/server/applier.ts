@@ -224,7 +224,7 @@ class Sink implements ApplySink {
   free(live: LiveRoom | null): void {
     if (live === null) return;
     live.ring.decided();
-    if (live.waiting.length > 0) this.#listener.freed(live);
+    if (live.waiting !== null) this.#listener.freed(live);
   }
 
   outcome(position: number, code: OutcomeCode, seq: number, ts: number, epoch: number): void {

@@ -35,6 +35,9 @@ export const undecidedMessages: Readonly<Record<UndecidedCode, string>> = {
 /** A post as it lies in a client's frame: texts and body are ranges of `bytes`. One object is used again and again. */
 export interface PostSource {
   bytes: Uint8Array;
+  /** The room's name; length 0 where the frame does not have it. */
+  roomStart: number;
+  roomLength: number;
   cidStart: number;
   cidLength: number;
   kindStart: number;
@@ -51,6 +54,8 @@ export interface PostSource {
 export function emptySource(bytes: Uint8Array): PostSource {
   return {
     bytes,
+    roomStart: 0,
+    roomLength: 0,
     cidStart: 0,
     cidLength: 0,
     kindStart: 0,
@@ -67,6 +72,7 @@ export function emptySource(bytes: Uint8Array): PostSource {
 /** Writes the texts of a decoded `send` into `scratch`, one behind the other, and points `source` at them. */
 export function fillSource(source: PostSource, scratch: Uint8Array, frame: ClientFrameOf<"send">): void {
   source.bytes = scratch;
+  source.roomLength = 0;
   source.cidStart = 0;
   let end = putUtf8(scratch, 0, frame.cid);
   source.cidLength = end;
@@ -125,10 +131,12 @@ export class Batch {
 
   /**
    * Writes a post behind what is there, without counting it yet, and answers its offset: `keep` counts it, and writing
-   * the next one over it drops it. `kind` text is length 0.
+   * the next one over it drops it. `kind` text is length 0. `room` is read only where the source has no name of a room.
    */
   writePost(room: Uint8Array, from: Uint8Array, source: PostSource): number {
-    const textBytes = room.length + from.length + source.cidLength + source.kindLength + source.prevLength;
+    const isRoomInSource = source.roomLength > 0;
+    const roomLength = isRoomInSource ? source.roomLength : room.length;
+    const textBytes = roomLength + from.length + source.cidLength + source.kindLength + source.prevLength;
     const length = recordHeaderBytes + textBytes + source.bodyLength;
     this.#ensure(length);
     const b = this.bytes;
@@ -140,13 +148,15 @@ export class Batch {
     putU48(b, o + 24, source.ref);
     putU48(b, o + 30, source.checked);
     b.fill(0, o + 36, o + 50);
-    b[o + 42] = room.length;
+    b[o + 42] = roomLength;
     b[o + 43] = from.length;
     b[o + 44] = source.cidLength;
     b[o + 45] = source.kindLength;
     b[o + 46] = source.prevLength;
     putU32(b, o + 50, source.bodyLength);
-    let end = copy(b, o + recordHeaderBytes, room, 0, room.length);
+    let end = isRoomInSource
+      ? copy(b, o + recordHeaderBytes, source.bytes, source.roomStart, roomLength)
+      : copy(b, o + recordHeaderBytes, room, 0, roomLength);
     end = copy(b, end, from, 0, from.length);
     const { bytes, cidStart, bodyStart, bodyLength } = source;
     const restLength = source.cidLength + source.kindLength + source.prevLength + bodyLength;

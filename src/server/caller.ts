@@ -1,7 +1,7 @@
 import { type ErrorCode, errorCodes, Fault } from "../base/error-codes.ts";
-import type { UserName } from "../base/ids.ts";
+import { seq, type UserName } from "../base/ids.ts";
 import type { RequestId, ServerFrame } from "../protocol/schema.ts";
-import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
+import { HistoryDamaged, type SeqRange } from "./history-damaged.ts";
 
 /** Who asks for something and is answered: a session, or one HTTP request. */
 export interface Caller {
@@ -15,7 +15,13 @@ export function refusal(
   id: RequestId | undefined,
   code: ErrorCode,
   message: string,
-  more: { definite?: boolean; retryable?: boolean; retryAfterMs?: number | null; hint?: string } = {},
+  more: {
+    definite?: boolean;
+    retryable?: boolean;
+    retryAfterMs?: number | null;
+    hint?: string;
+    damaged?: SeqRange | undefined;
+  } = {},
 ): ServerFrame {
   const meaning = errorCodes[code];
   return {
@@ -27,14 +33,14 @@ export function refusal(
     retryable: more.retryable ?? meaning.retryable,
     ...(more.retryAfterMs === undefined || more.retryAfterMs === null ? {} : { retryAfterMs: more.retryAfterMs }),
     ...(more.hint === undefined ? {} : { hint: more.hint }),
+    ...(more.damaged === undefined ? {} : { from: seq(more.damaged.from), to: seq(more.damaged.to) }),
   };
 }
 
 /** The `err` frame for something that was thrown: a Fault says what it is, anything else is ours to look into. */
 export function refusalOf(id: RequestId | undefined, cause: unknown): ServerFrame {
-  // What is damaged on the disk can't be given; the log says where, and the operator mends it.
-  if (cause instanceof ChunkDamage) return refusal(id, "unavailable", "the history that this needs is damaged here");
   if (!(cause instanceof Fault)) throw cause;
   const { code, message, definite, retryable, retryAfterMs } = cause;
-  return refusal(id, code, message, { definite, retryable, retryAfterMs });
+  const damaged = cause instanceof HistoryDamaged ? cause : undefined;
+  return refusal(id, code, message, { definite, retryable, retryAfterMs, damaged });
 }

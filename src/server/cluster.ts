@@ -6,6 +6,7 @@ import { nodeOf, type ReplicaId } from "../consensus/replica.ts";
 import type { Standing } from "../topology/engine.ts";
 import { nextChanges } from "../topology/membership-plan.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
+import { CatchUp, defaultCatchUpSettings } from "./catch-up/catch-up.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { Vouch } from "./peer-frames.ts";
@@ -19,6 +20,8 @@ export interface ClusterHost {
   readonly proposals: Proposals;
   /** Why commands of another server can't be taken now; null when they can. */
   refusalForOthers(): ErrorCode | null;
+  /** A snapshot of another server is durable here: only a start from the disk can go on with it. */
+  snapshotTaken(index: LogIndex): void;
 }
 
 /** How often a leader looks whether somebody is to be added or made a voter. */
@@ -30,6 +33,7 @@ const reconcileEveryMs = 250;
  */
 export class Cluster implements PeerListener {
   readonly peers: Peers;
+  readonly catchUp: CatchUp;
   readonly #host: ClusterHost;
   readonly #self: ReplicaId;
   readonly #group: GroupId;
@@ -43,7 +47,7 @@ export class Cluster implements PeerListener {
   #isChanging = false;
 
   constructor(host: ClusterHost, recovered: Recovered, ground: PeerGround) {
-    const { clock, random, log, limits, node, owner, state, self } = recovered;
+    const { clock, random, log, limits, node, owner, state, self, disk, chunks } = recovered;
     this.#host = host;
     this.#self = self;
     this.#group = state.group;
@@ -54,6 +58,17 @@ export class Cluster implements PeerListener {
     this.#listed = new Set([...ground.addresses.keys()].filter((name) => name !== node));
     const { group } = state;
     this.peers = new Peers({ node, owner, group, clock, random, log, limits, ground, listener: this });
+    this.catchUp = new CatchUp({
+      disk,
+      owner,
+      chunks,
+      state,
+      clock,
+      log,
+      ...defaultCatchUpSettings,
+      send: (to, kind, payload) => this.peers.bulk(to, kind, payload),
+      onSnapshot: (index) => this.#host.snapshotTaken(index),
+    });
   }
 
   start(): void {
@@ -66,6 +81,7 @@ export class Cluster implements PeerListener {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
+    await this.catchUp.stop();
     await this.peers.stop();
   }
 
@@ -127,6 +143,19 @@ export class Cluster implements PeerListener {
 
   linkLost(peer: NodeName): void {
     this.#host.proposals.linkLost(peer);
+    this.catchUp.linkLost(peer);
+  }
+
+  bulk(from: NodeName, kind: number, payload: Uint8Array): boolean {
+    return this.catchUp.take(from, kind, payload);
+  }
+
+  bulkWayOpened(peer: NodeName): void {
+    this.catchUp.room(peer);
+  }
+
+  linkedWith(peers: readonly NodeName[]): void {
+    this.catchUp.linked(peers);
   }
 
   syncAgeMs(): Millis {

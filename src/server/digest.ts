@@ -4,8 +4,8 @@ import { millis } from "../base/units.ts";
 import { DigestLink, linkBytes, linkMessages, noDigest } from "../rooms/digest-link.ts";
 import type { DigestStep } from "../rooms/kept-digests.ts";
 import type { Room } from "../rooms/room.ts";
-import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { History } from "./history.ts";
+import { HistoryDamaged } from "./history-damaged.ts";
 
 const pageBytes = 1 << 18;
 /** Rooms whose links are kept in memory. */
@@ -83,7 +83,7 @@ export class Digests {
         link = DigestLink.behind(whole);
       }
     } catch (cause) {
-      if (cause instanceof ChunkDamage) return null;
+      if (cause instanceof HistoryDamaged) return null;
       throw cause;
     }
     const joined = new Uint8Array(links.length * linkBytes);
@@ -142,8 +142,15 @@ export class Digests {
   }
 }
 
-const gone = (room: Room, needed: number): Fault =>
-  new Fault("gone", `messages before ${room.first} were removed, and this digest needs ${needed}`);
+function gone(room: Room, needed: number): Fault {
+  const { first, digests } = room;
+  // Removed when they could not be read, or said while their room was being deleted.
+  if (digests.through + 1 < first) {
+    const lost = `${digests.through + 1} to ${first - 1}`;
+    return new Fault("gone", `messages ${lost} were removed without their digests: from there on this room has none`);
+  }
+  return new Fault("gone", `messages before ${first} were removed, and this digest needs ${needed}`);
+}
 
 function hexOf(bytes: Uint8Array): string {
   let text = "";

@@ -4,11 +4,11 @@ import { Fault } from "../base/error-codes.ts";
 import { millis } from "../base/units.ts";
 import { messageRanges } from "../protocol/message-bytes.ts";
 import type { RoomName, UserName } from "../base/ids.ts";
-import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import { recordLength } from "../rooms/message-record.ts";
 import { type WireFormat, wireFormats } from "./client-link.ts";
 import { type FrameWriter, rangesOf } from "./frame-writer.ts";
 import type { History, RecordRef } from "./history.ts";
+import { HistoryDamaged } from "./history-damaged.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Session } from "./session.ts";
 import type { Subscription } from "./subscription.ts";
@@ -144,6 +144,8 @@ export class FanOut {
     const to = live.ring.savePoint;
     live.isDirty = false;
     live.announced = to;
+    // Most rooms are read by nobody right now.
+    if (live.subscriptions.length === 0 && !live.room.isDirect) return;
     const shared: (Uint8Array[] | undefined)[] = [];
     // Where pushes wait, what waits may have left memory by now: it is read from its chunk then.
     const isInMemory = from >= live.memoryFirst;
@@ -271,18 +273,14 @@ export class FanOut {
       .catch((cause: unknown) => {
         subscription.reading = false;
         // What is damaged is told, and what comes behind it is given.
-        if (cause instanceof ChunkDamage && subscription.state !== "ended") this.#skipRun(subscription, cause);
+        if (cause instanceof HistoryDamaged && subscription.state !== "ended") this.#skip(subscription, cause);
         else session.readingFailed(subscription, cause);
       });
   }
 
-  // The rest of the run that a damaged chunk holds of this room can't be given.
-  #skipRun(subscription: Subscription, damage: ChunkDamage): void {
-    const { session, live, next } = subscription;
-    const { runs } = live.room;
-    const run = runs.find(next);
-    const to = run < runs.length ? Math.max(next, runs.lastSeq(run)) : next;
-    session.damaged(live.room, next, to, damage);
+  // From where the reader is: what a page has before the damage was given first, and retention may have passed it since.
+  #skip(subscription: Subscription, { to }: HistoryDamaged): void {
+    subscription.session.gap(subscription.live.room, subscription.next, to, "damaged");
     subscription.next = to + 1;
     this.catchUp(subscription);
   }

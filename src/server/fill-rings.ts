@@ -1,4 +1,3 @@
-import type { LiveRoom } from "./live-room.ts";
 import type { Server } from "./server.ts";
 
 /** Messages and bytes read for one room, and rooms looked at, after a start. */
@@ -16,17 +15,11 @@ export async function fillRings(server: Server): Promise<void> {
   for (const room of rooms.slice(0, roomsMax)) {
     if (server.memory.ringBytes > server.limits.ringBytesMax / 2 || !server.isRunning) return;
     const live = server.memory.live(room);
-    const before = live.ring.savePoint - live.ring.held;
-    if (live.ring.held >= itemsMax || before < room.first) continue;
+    const before = live.memoryFirst - 1;
+    if (live.ring.savePoint - before >= itemsMax || before < room.first) continue;
     const wanted = { from: room.first, to: before, direction: "down", itemsMax, bytesMax } as const;
     const records = await server.history.page(room, wanted);
-    fill(live, before, records);
-    server.memory.adopt(live);
+    // While the page was read the room may have got new messages, but what lies before those in memory is the same.
+    if (live.memoryFirst - 1 === before) server.memory.adopt(live, before, records);
   }
-}
-
-// While the page was read the room may have got new messages, but what lies before the held ones is the same.
-function fill(live: LiveRoom, before: number, records: readonly { bytes: Uint8Array; offset: number }[]): void {
-  if (live.ring.savePoint - live.ring.held !== before) return;
-  for (const { bytes, offset } of records) if (!live.ring.saveBefore(bytes, offset)) return;
 }

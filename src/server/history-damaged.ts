@@ -1,30 +1,25 @@
 import { Fault } from "../base/error-codes.ts";
-import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
+import type { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 
-/** Which messages of a room a damaged or missing chunk can't give, as seen from the place where reading met it. */
-export class DamagedRun extends ChunkDamage {
+/** Messages of a room, by their seqs, both included. */
+export interface SeqRange {
   readonly from: number;
   readonly to: number;
-
-  constructor({ from, to }: { from: number; to: number }, { damage }: ChunkDamage) {
-    super(damage);
-    this.from = from;
-    this.to = to;
-  }
 }
 
 /**
- * What who asked is told of it. `gone` would say that somebody removed these messages; they may come back with a backup,
- * and not by waiting.
+ * A damaged or missing chunk holds messages that are needed. `gone` would say that somebody removed them; they may come
+ * back with a backup, and not by waiting. Whatever needed them was not done, so it is definite.
  */
 export class HistoryDamaged extends Fault {
+  /** The first message that can't be given, as seen from the place where reading met the damage. */
   readonly from: number;
+  /** The last of them. */
   readonly to: number;
 
-  constructor(run: DamagedRun) {
-    const { from, to } = run;
-    const message = `messages ${from} to ${to} of this room are damaged here; ask for those after ${to} or before ${from}`;
-    super("unavailable", message, { cause: run, retryable: false });
+  constructor({ from, to }: SeqRange, consequence: string, cause: ChunkDamage) {
+    const message = `messages ${from} to ${to} of this room are damaged here; ${consequence}`;
+    super("unavailable", message, { cause, definite: true, retryable: false });
     this.from = from;
     this.to = to;
   }

@@ -5,7 +5,8 @@ import type { Damage } from "../storage/damage.ts";
 import { fileName } from "../storage/disk.ts";
 import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
-import { DamagedRun } from "./history-damaged.ts";
+import type { DamagedReads } from "./damaged-reads.ts";
+import { HistoryDamaged } from "./history-damaged.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import { nowhere } from "./tail.ts";
@@ -28,17 +29,19 @@ export interface PageWanted {
 
 /**
  * Messages by their place: from memory where they are there, else from the day chunks. Answers only what the room still
- * keeps, in order and without holes; what is damaged is thrown as `ChunkDamage`, by `page` as `DamagedRun`.
+ * keeps, in order and without holes; for what is damaged it rejects with `HistoryDamaged`.
  */
 export class History {
   readonly #memory: MemoryLog;
   readonly #chunks: ChunkStore;
+  readonly #damagedReads: DamagedReads;
   /** Pages read from chunks, and ids looked for in chunks, for metrics. */
   readonly counts = { chunkPages: 0, chunkFinds: 0 };
 
-  constructor(options: { memory: MemoryLog; chunks: ChunkStore }) {
+  constructor(options: { memory: MemoryLog; chunks: ChunkStore; damagedReads: DamagedReads }) {
     this.#memory = options.memory;
     this.#chunks = options.chunks;
+    this.#damagedReads = options.damagedReads;
   }
 
   /** A page, in the direction asked for. Shorter than asked for only at a bound or at the end of the range. */
@@ -75,9 +78,12 @@ export class History {
       try {
         records = await this.#readChunk(chunk as ChunkNumber, room, { ...wanted, ...range, ...left });
       } catch (cause) {
+        if (!(cause instanceof ChunkDamage)) throw cause;
+        const damaged = pageDamaged(room, next, wanted.direction, cause);
+        this.#damagedReads.met(room, chunk, damaged);
         // What was found before the damage is whole; the damage is met again by who goes on from there.
-        if (cause instanceof ChunkDamage && found.length > 0) break;
-        throw cause instanceof ChunkDamage ? damagedRun(room, next, wanted.direction, cause) : cause;
+        if (found.length > 0) break;
+        throw damaged;
       }
       if (records.length === 0) break;
       const before = next;
@@ -121,12 +127,26 @@ export class History {
       // Its loss was accepted, and its ids went with it: clients were told by another line.
       if (!this.#chunks.has(runs.chunk(i) as ChunkNumber)) continue;
       this.counts.chunkFinds++;
-      const record = await this.#chunks.find(runs.chunk(i) as ChunkNumber, { room: room.nameBytes, from, cid });
+      const record = await this.#findInChunk(room, i, from, cid);
       if (record === null) continue;
       const ref = { seq: recordSeq(record, 0), bytes: record, offset: 0 };
       return ref.seq >= lowest && ref.seq <= last ? ref : null;
     }
     return null;
+  }
+
+  async #findInChunk(room: Room, run: number, from: Uint8Array, cid: Uint8Array): Promise<Uint8Array | null> {
+    const { runs } = room;
+    const chunk = runs.chunk(run);
+    const range = { from: Math.max(room.first, runs.firstSeq(run)), to: runs.lastSeq(run) };
+    try {
+      return await this.#chunks.find(chunk as ChunkNumber, { room: room.nameBytes, from, cid });
+    } catch (cause) {
+      if (!(cause instanceof ChunkDamage)) throw cause;
+      const damaged = new HistoryDamaged(range, "whether this id is among them can't be told", cause);
+      this.#damagedReads.met(room, chunk, damaged);
+      throw damaged;
+    }
   }
 
   #findInMemory(live: LiveRoom, from: Uint8Array, cid: Uint8Array): RecordRef | null {
@@ -137,13 +157,14 @@ export class History {
 }
 
 /** From the place where it was met to the end of what this chunk holds of the room. */
-function damagedRun(room: Room, place: number, direction: "up" | "down", cause: ChunkDamage): DamagedRun {
+function pageDamaged(room: Room, place: number, direction: "up" | "down", cause: ChunkDamage): HistoryDamaged {
   const { runs } = room;
   const run = runs.find(place);
   const isThere = run < runs.length;
   const first = isThere ? Math.min(place, Math.max(room.first, runs.firstSeq(run))) : place;
   const last = isThere ? Math.max(place, runs.lastSeq(run)) : place;
-  return new DamagedRun(direction === "up" ? { from: place, to: last } : { from: first, to: place }, cause);
+  const range = direction === "up" ? { from: place, to: last } : { from: first, to: place };
+  return new HistoryDamaged(range, `ask for those after ${range.to} or before ${range.from}`, cause);
 }
 
 /** A chunk that is gone, with the loss accepted: nothing more can be said of it than its number. */
@@ -181,11 +202,5 @@ export class MemoryIds {
     this.#through = live.ring.savePoint;
     const seq = this.#seqs.get(`${from.length} ${latin1(from)}${latin1(cid)}`);
     return seq === undefined || seq < first ? null : seq;
-  }
-
-  /** Part of memory was let go. */
-  clear(): void {
-    this.#seqs.clear();
-    this.#through = 0;
   }
 }

@@ -19,9 +19,9 @@ export class LiveRoom {
   announced: number;
   /** Set while messages wait to be announced. */
   isDirty = false;
-  /** Those who wait for a free slot of the ring, oldest first. */
-  waiting: (() => void)[] = [];
-  readonly ids = new MemoryIds();
+  /** Those who wait for a free slot of the ring, oldest first; null: nobody, as every message asks. */
+  waiting: (() => void)[] | null = null;
+  #ids: MemoryIds | null = null;
   /** When it was last used, in turns of the memory's sweep: quiet rings go first when memory is short. */
   usedAt = 0;
 
@@ -33,13 +33,21 @@ export class LiveRoom {
 
   /** Points `place` at a message that is in memory; false when it is in a chunk only, or nowhere. */
   find(seq: number, place: Place): boolean {
-    return this.ring.find(seq, place) || this.tail.find(seq, place);
+    return this.tail.find(seq, place) || this.ring.find(seq, place);
   }
 
   /** The lowest seq from which on every message is in memory; head + 1 when none is. */
   get memoryFirst(): number {
-    const ringFirst = this.ring.savePoint - this.ring.held + 1;
-    const tailFirst = this.tail.first;
-    return tailFirst !== null && tailFirst < ringFirst ? tailFirst : ringFirst;
+    return (this.tail.first ?? this.ring.savePoint + 1) - this.ring.kept;
+  }
+
+  /** The ids of its messages in memory. Made when somebody asks: few rooms are asked. */
+  get ids(): MemoryIds {
+    return (this.#ids ??= new MemoryIds());
+  }
+
+  /** Part of memory was let go, so the ids are those of other messages now. */
+  forgetIds(): void {
+    this.#ids = null;
   }
 }

@@ -4,7 +4,10 @@ import type { LogIndex } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Room } from "../rooms/room.ts";
 import { LiveRoom } from "./live-room.ts";
-import { TailPart } from "./tail.ts";
+import { type Place, TailPart } from "./tail.ts";
+
+/** Rooms whose messages leave the tail in one step. */
+const roomsInStep = 32;
 
 /** An entry's payload in memory. */
 export interface Held {
@@ -17,7 +20,7 @@ interface Span {
   readonly part: TailPart;
   /** The last entry of the part; null while it still grows. */
   to: LogIndex | null;
-  readonly rooms: Set<LiveRoom>;
+  readonly rooms: LiveRoom[];
 }
 
 /**
@@ -31,7 +34,8 @@ export class MemoryLog {
   readonly #limits: Limits;
   readonly #isShared: boolean;
   readonly #spans: Span[] = [];
-  readonly #live = new Map<Room, LiveRoom>();
+  /** By the room's place. A list is looked into without asking the room for its hash: every message does it twice. */
+  readonly #live: (LiveRoom | undefined)[] = [];
   #lastRoom: Room | null = null;
   #lastLive: LiveRoom | null = null;
   #ringBytes = 0;
@@ -49,7 +53,7 @@ export class MemoryLog {
   begin(from: LogIndex): void {
     const last = this.#spans.at(-1);
     if (last !== undefined) last.to = from;
-    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, rooms: new Set() });
+    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, rooms: [] });
   }
 
   /** Bytes of the part that still grows. */
@@ -73,10 +77,9 @@ export class MemoryLog {
   /** Notes an accepted message whose record stands at `address` of `part`. */
   note(room: Room, seq: number, part: TailPart, address: number): LiveRoom {
     const live = this.live(room, seq - 1);
-    part.note(address);
-    live.ring.save(seq, part.bytesAt(address), part.offsetOf(address));
+    live.ring.save(seq);
     if (live.tail.note(part, seq, address)) {
-      this.#spanOf(part).rooms.add(live);
+      this.#spanOf(part).rooms.push(live);
       live.usedAt = this.#turn;
     }
     return live;
@@ -85,10 +88,11 @@ export class MemoryLog {
   /** What this server keeps about a room. Made on first use, when the room's newest message here is `head`. */
   live(room: Room, head: number = room.head): LiveRoom {
     if (room === this.#lastRoom) return this.#lastLive!;
-    let live = this.#live.get(room);
+    let live = this.known(room);
     if (live === undefined) {
       live = new LiveRoom(room, this.#limits.ringSlots, head);
-      this.#live.set(room, live);
+      while (this.#live.length < room.place) this.#live.push(undefined);
+      this.#live[room.place] = live;
     }
     this.#lastRoom = room;
     this.#lastLive = live;
@@ -97,11 +101,8 @@ export class MemoryLog {
 
   /** The same, or undefined when nothing is kept. */
   known(room: Room): LiveRoom | undefined {
-    return this.#live.get(room);
-  }
-
-  liveRooms(): IterableIterator<LiveRoom> {
-    return this.#live.values();
+    const live = this.#live[room.place];
+    return live?.room === room ? live : undefined;
   }
 
   /** The parts that hold the entries up to `to`, oldest first. They must be finished. */
@@ -115,26 +116,38 @@ export class MemoryLog {
     return parts;
   }
 
-  /** Lets go of the parts up to `to`: their chunk is durable. Rings take copies of what they hold of them. */
-  release(to: number): void {
+  /** Lets go of the parts up to `to`: their chunk is durable. Rings take copies of what is newest of them. In small steps. */
+  *release(to: number): Generator<void, void> {
     while (this.#spans.length > 1 && this.#spans[0]!.to !== null && this.#spans[0]!.to <= to) {
-      const span = this.#spans.shift()!;
-      for (const live of span.rooms) {
-        live.tail.drop(span.part);
-        live.ids.clear();
-        this.#ringBytes -= live.ring.ownBytes;
-        live.ring.detach();
-        this.#ringBytes += live.ring.ownBytes;
+      const { part, rooms } = this.#spans[0]!;
+      for (let i = 0; i < rooms.length; i++) {
+        this.#keep(rooms[i]!, part);
+        if (i % roomsInStep === roomsInStep - 1) yield;
       }
+      this.#spans.shift();
       this.#turn++;
     }
     this.#evict();
   }
 
-  /** A ring was filled from history: counts what it holds now, and makes room elsewhere if needed. */
-  adopt(live: LiveRoom): void {
+  #keep(live: LiveRoom, part: TailPart): void {
+    const { ring } = live;
+    const left = live.tail.drop(part, ring.slotsMax);
+    live.forgetIds();
+    if (left === null) return;
+    const { firstSeq, addresses } = left;
+    this.#ringBytes -= ring.ownBytes;
+    ring.keep(firstSeq, addresses.length, (index, place) => {
+      place.bytes = part.bytesAt(addresses[index]!);
+      place.offset = part.offsetOf(addresses[index]!);
+    });
+    this.#ringBytes += ring.ownBytes;
+  }
+
+  /** Copies messages of a room that were read from history, newest first, the first of them `lastSeq`, and makes room elsewhere if needed. */
+  adopt(live: LiveRoom, lastSeq: number, records: readonly Place[]): void {
     this.#ringBytes -= live.ring.ownBytes;
-    live.ring.detach();
+    live.ring.keepBefore(lastSeq, records);
     this.#ringBytes += live.ring.ownBytes;
     this.#evict();
   }
@@ -144,17 +157,18 @@ export class MemoryLog {
     return this.#ringBytes;
   }
 
-  // Quiet rooms first: a room whose ring goes is read from its chunks.
+  // Quiet rooms first, then the others: a room whose ring goes is read from its chunks.
   #evict(): void {
     if (this.#ringBytes <= this.#limits.ringBytesMax) return;
-    const quiet = [...this.#live.values()].filter((live) => live.tail.first === null);
-    quiet.sort((a, b) => a.usedAt - b.usedAt);
-    for (const live of quiet) {
+    const filled = this.#live.filter((live): live is LiveRoom => live !== undefined && live.ring.kept > 0);
+    filled.sort((a, b) => a.usedAt - b.usedAt);
+    for (const live of filled) {
       if (this.#ringBytes <= this.#limits.ringBytesMax * 0.75) break;
       this.#ringBytes -= live.ring.ownBytes;
       live.ring.empty();
-      if (live.subscriptions.length === 0 && live.waiting.length === 0 && live.ring.head === live.ring.savePoint) {
-        this.#live.delete(live.room);
+      const isQuiet = live.tail.first === null && live.ring.head === live.ring.savePoint;
+      if (isQuiet && live.subscriptions.length === 0 && live.waiting === null) {
+        this.#live[live.room.place] = undefined;
         if (this.#lastRoom === live.room) this.#lastRoom = null;
       }
     }

@@ -15,15 +15,13 @@ export type Operation =
 
 const nobody = new Uint8Array(0);
 
-function commandOf(operation: Exclude<Operation, { type: "trim" }>): Command {
+function commandOf(operation: Exclude<Operation, { type: "trim" | "delete" }>): Command {
   const room = utf8(operation.room);
   switch (operation.type) {
     case "retention": {
       const { ageMs, messages, bytes } = operation;
       return { type: commandTypes.retention, room, by: nobody, ageMs, messages, bytes };
     }
-    case "delete":
-      return { type: commandTypes.deleteRoom, room, by: nobody };
     case "kick":
       return { type: commandTypes.kick, room, user: utf8(operation.user), by: nobody };
     case "invite":
@@ -46,6 +44,7 @@ export async function operate(server: Server, operation: Operation): Promise<voi
   const room = server.state.room(operation.room);
   if (room?.exists !== true) throw new Fault("not_found", "there is no such room");
   if (operation.type === "trim") await server.trimmer.trim(room, operation.first);
+  else if (operation.type === "delete") await server.trimmer.delete(room);
   else await server.requests.command(commandOf(operation));
 }
 

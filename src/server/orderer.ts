@@ -33,8 +33,11 @@ import { RecheckChains } from "./recheck-chains.ts";
 /** Whether a post was taken: proposed at once, proposed once something was looked up, or not now. */
 export type Taken =
   | { type: "proposed" }
-  /** It is proposed when `done` settles; whoever cares for the order of sends waits with the next. */
-  | { type: "lookingUp"; done: Promise<unknown> }
+  /**
+   * It is proposed when `done` settles; whoever cares for the order of sends waits with the next. It settles with the seq
+   * up to which the id is known to be absent; null: it was not proposed, the origin has its answer.
+   */
+  | { type: "lookingUp"; done: Promise<number | null> }
   /** It could be stored before posts of the same origin that may come back undecided: give it again when none is waited for. */
   | { type: "alone" }
   /** The room's ring is full of messages that wait for the disk: ask again when `again` is called. */
@@ -73,10 +76,10 @@ export class Orderer {
     this.#memory = options.memory;
     this.#history = options.history;
     this.#limits = options.limits;
-    this.#chains = new RecheckChains((post) => {
+    this.#chains = new RecheckChains((post, checkedMax) => {
       const room = this.#state.room(textOf(post.record, 0));
       if (room === undefined) throw new Fault("not_found", "the room is gone");
-      return this.#lookUpAndPropose(post, 0, room, post.record, post.follows);
+      return this.#lookUpAndPropose(post, 0, room, post.record, post.follows, checkedMax);
     });
   }
 
@@ -114,7 +117,8 @@ export class Orderer {
    * Takes a post of `user` in a room. `room` is undefined for a room that the state does not have (yet): a direct room's
    * first message, or one whose creation is on its way. `follows` says that other posts of the same origin are not
    * decided yet, so that `prev` may be among them: then only `apply` can tell whether it is stored. `mayReturn` says that
-   * some of these were proposed without a look, so that they may come back when the window passes them.
+   * some of these were proposed without a look, so that they may come back when the window passes them. The id is claimed
+   * to be absent up to `checkedMax` at most: so far it is known to be of those this one may not pass.
    */
   post(
     origin: Origin,
@@ -125,6 +129,7 @@ export class Orderer {
     source: PostSource,
     follows: boolean,
     mayReturn: boolean,
+    checkedMax: number,
   ): Taken {
     const why = this.refusal();
     if (why !== null) return why;
@@ -143,12 +148,15 @@ export class Orderer {
     // The usual case costs no hash: the client knew a head above the floor, and `prev` is on its way or not given.
     const isPlain = source.ref === 0 && source.checked >= room.floor && (follows || source.prevLength === 0);
     const needed = isPlain ? null : this.#state.lookupNeeded(batch.bytes, offset);
-    if (mayReturn && ((needed !== null && needed.id !== null) || this.#chains.hold(origin, room))) return alone;
+    // The window is behind what those before may claim: they will come back, and this one would not.
+    const isAhead = needed !== null && needed.id !== null && (mayReturn || checkedMax < room.floor);
+    if (follows && (isAhead || this.#chains.hold(origin, room))) return alone;
     if (source.ref !== 0 || (needed !== null && (needed.id !== null || !follows))) {
       const record = batch.bytes.slice(offset, offset + recordLength(batch.bytes, offset));
-      return { type: "lookingUp", done: this.#lookUpAndPropose(origin, request, room, record, follows) };
+      const done = this.#lookUpAndPropose(origin, request, room, record, follows, checkedMax).then(notBehind);
+      return { type: "lookingUp", done };
     }
-    if (!live.ring.order()) return { type: "full", again: (task) => void live.waiting.push(task) };
+    if (!live.ring.order()) return { type: "full", again: (task) => void (live.waiting ??= []).push(task) };
     batch.keep(recordLength(batch.bytes, offset), origin, request, live);
     this.#proposals.gathered();
     return proposed;
@@ -179,15 +187,17 @@ export class Orderer {
     return room !== undefined && this.#chains.holdsPrev(origin, room, record, offset);
   }
 
-  // Settles with whether it was proposed; else the origin was told. Whoever is looked up may be stored meanwhile, or
-  // leave the window meanwhile: after each look the state is asked again.
+  // Settles with up to where the id is known to be absent, once it is proposed; null: the origin was told; "behind": those
+  // before it will come back, so it must wait for them. Whoever is looked up may be stored meanwhile, or leave the window
+  // meanwhile: after each look the state is asked again.
   async #lookUpAndPropose(
     origin: Origin,
     request: RequestId,
     room: Room,
     record: Uint8Array,
     follows: boolean,
-  ): Promise<boolean> {
+    checkedMax: number,
+  ): Promise<number | null | "behind"> {
     let parts = partsOf(record);
     if (recordRef(record, 0) !== 0) {
       const referred = await this.#history.message(room, recordRef(record, 0));
@@ -209,8 +219,9 @@ export class Orderer {
         const live = this.#memory.live(room);
         batch.keep(bytes.length, origin, request, live.ring.order() ? live : null);
         this.#proposals.gathered();
-        return true;
+        return parts.checked;
       }
+      if (needed.id !== null && checkedMax < needed.id.to) return "behind";
       parts = { ...parts };
       if (needed.id !== null) {
         const { from, to } = needed.id;
@@ -220,21 +231,27 @@ export class Orderer {
           const code = sameMessage(found.bytes, found.offset, bytes) ? outcomes.repeat : outcomes.conflict;
           const { bytes: first, offset } = found;
           origin.decided(request, code, found.seq, recordTs(first, offset), recordEpoch(first, offset), bytes, 0);
-          return false;
+          return null;
         }
       }
-      parts.checked = Math.max(parts.checked, needed.checked);
+      parts.checked = Math.max(parts.checked, Math.min(needed.checked, checkedMax));
       if (needed.prev !== null && !follows) {
         const { from, to } = needed.prev;
         const found = await this.#history.find(room, parts.from, parts.prev, from, to);
         if (found === null) {
           origin.decided(request, outcomes.order, 0, 0, 0, bytes, 0);
-          return false;
+          return null;
         }
         parts.prevSeq = found.seq;
       }
     }
   }
+}
+
+// It was looked up behind others that will come back, and must not pass them.
+function notBehind(proposed: number | null | "behind"): number | null {
+  if (proposed !== "behind") return proposed;
+  throw new Fault("overloaded", "too much was stored while this was looked up", { retryAfterMs: retryMs });
 }
 
 /** Whether a stored message and a new one with the same id say the same: kind, ref and body. */

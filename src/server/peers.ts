@@ -53,6 +53,12 @@ export interface PeerListener {
   forwarded(from: NodeName, number: number, commands: Uint8Array): void;
   accepted(from: NodeName, number: number, index: LogIndex, term: Term): void;
   refused(from: NodeName, number: number, code: ErrorCode): void;
+  /** On the bulk lane; a view. Answers whether it is known what it is. */
+  bulk(from: NodeName, kind: number, payload: Uint8Array): boolean;
+  /** The bulk lane to this server takes some again. */
+  bulkWayOpened(peer: NodeName): void;
+  /** Links stand with these and nobody else. */
+  linkedWith(peers: readonly NodeName[]): void;
   /** Something may be sent again that could not be. */
   wayOpened(peer: NodeName): void;
   /** What was on its way to this server, or from it, may be lost. */
@@ -182,6 +188,13 @@ export class Peers implements TransportOwner, Forwarding {
     this.#frame(to, peerFrameKinds.refused, encodeRefused(this.#group, number, code));
   }
 
+  /** What is large and not urgent. After `full`, `bulkWayOpened` is told. */
+  bulk(to: NodeName, kind: number, payload: Uint8Array): "taken" | "full" | "no-link" {
+    if (this.#isStopped) return "no-link";
+    const outcome = this.#transport.send(to, { lane: "bulk", kind, payload, tag: 0, subject: null });
+    return outcome === "full" || outcome === "no-link" ? outcome : "taken";
+  }
+
   #frame(to: NodeName, kind: number, payload: Uint8Array): boolean {
     if (this.#isStopped) return false;
     const outcome = this.#transport.send(to, { lane: "append", kind, payload, tag: 0, subject: null });
@@ -200,6 +213,7 @@ export class Peers implements TransportOwner, Forwarding {
         peer.cluster = cluster;
         peer.isLinked = true;
         this.#log.info("peer.linked", { peer: name, incarnation });
+        this.#linksChanged();
         this.#listener.wayOpened(name);
         return;
       }
@@ -207,12 +221,15 @@ export class Peers implements TransportOwner, Forwarding {
         this.#peer(news.remote.name).isLinked = false;
         this.#log.warn("peer.lost", { peer: news.remote.name, end: news.end });
         this.#listener.linkLost(news.remote.name);
+        this.#linksChanged();
         return;
       case "frame":
-        this.#take(news.from, news.kind, news.payload);
+        if (news.lane === "bulk") this.#takeBulk(news.from, news.kind, news.payload);
+        else this.#take(news.from, news.kind, news.payload);
         return;
       case "room":
-        this.#listener.wayOpened(news.peer);
+        if (news.lane === "bulk") this.#listener.bulkWayOpened(news.peer);
+        else this.#listener.wayOpened(news.peer);
         return;
       case "no-link":
         // A server that does not run is dialled again and again; that is told once, by its liveness.
@@ -282,6 +299,15 @@ export class Peers implements TransportOwner, Forwarding {
       this.#peers.set(node, peer);
     }
     return peer;
+  }
+
+  #linksChanged(): void {
+    const linked = [...this.#peers.values()].filter(({ isLinked, cluster }) => isLinked && cluster !== null);
+    this.#listener.linkedWith(linked.map(({ node }) => node));
+  }
+
+  #takeBulk(from: NodeName, kind: number, payload: Uint8Array): void {
+    if (!this.#listener.bulk(from, kind, payload)) this.#log.warn("peer.frame.unknown", { peer: from, kind });
   }
 
   #take(from: NodeName, kind: number, payload: Uint8Array): void {

@@ -16,13 +16,18 @@ export interface Rechecked extends Origin {
   readonly follows: boolean;
 }
 
-/** How a post is looked up and proposed again. Settles with whether it was proposed; else its origin was told. */
-export type ProposeAgain = (post: Rechecked) => Promise<boolean>;
+/**
+ * How a post is looked up and proposed again. Its id is claimed to be absent up to `checkedMax` at most. Settles with up to
+ * where it is, once it is proposed; null: its origin was told; "behind": the window has passed `checkedMax`, so that those
+ * before it will come back.
+ */
+export type ProposeAgain = (post: Rechecked, checkedMax: number) => Promise<number | null | "behind">;
 
 /**
  * Posts that came back undecided, one chain for each sender's connection and room.
  *
- * 1. they are looked up and proposed again in the order they came back, which is the order they were sent in
+ * 1. they are looked up and proposed again in the order they were sent in, also when some come back more than once; none
+ *    claims more than one before it that is not decided, so that it comes back with it
  * 2. a post whose `prev` is in the chain is not refused for it before that one is decided
  * 3. a chain is gone once all of it is decided; it is no longer than the sender's posts that are not answered
  */
@@ -37,7 +42,7 @@ export class RecheckChains {
   /** Takes a post that came back, for the first time or once more. */
   add(origin: Origin, request: RequestId, room: Room, record: Uint8Array): void {
     if (origin instanceof ChainedPost) {
-      origin.chain.queue(origin, this.#propose);
+      origin.chain.cameBack(origin);
       return;
     }
     let chains = this.#chains.get(origin);
@@ -47,12 +52,12 @@ export class RecheckChains {
     }
     let chain = chains.get(room);
     if (chain === undefined) {
-      chain = new Chain(() => this.#forget(origin, room));
+      chain = new Chain(this.#propose, () => this.#forget(origin, room));
       chains.set(room, chain);
     }
     const post = new ChainedPost({ chain, origin, request, record });
     chain.posts.push(post);
-    chain.queue(post, this.#propose);
+    chain.cameBack(post);
   }
 
   /** Whether posts of this origin in this room came back and are not decided. */
@@ -77,24 +82,69 @@ export class RecheckChains {
 class Chain {
   /** Not decided, in the order they were sent. */
   readonly posts: ChainedPost[] = [];
+  readonly #propose: ProposeAgain;
   readonly #ended: () => void;
-  #last: Promise<void> = Promise.resolve();
+  #isProposing = false;
+  /** Called when one comes back or is decided. */
+  #moved: (() => void) | null = null;
 
-  constructor(ended: () => void) {
+  constructor(propose: ProposeAgain, ended: () => void) {
+    this.#propose = propose;
     this.#ended = ended;
   }
 
-  queue(post: ChainedPost, propose: ProposeAgain): void {
-    post.isProposed = false;
-    this.#last = this.#last.then(async () => {
+  cameBack(post: ChainedPost): void {
+    post.checked = null;
+    this.#goOn();
+    if (this.#isProposing) return;
+    this.#isProposing = true;
+    void this.#proposeAll();
+  }
+
+  async #proposeAll(): Promise<void> {
+    // The entry it came back from is applied first.
+    await Promise.resolve();
+    for (;;) {
+      const post = this.posts.find(({ checked }) => checked === null);
+      if (post === undefined) break;
       try {
-        post.isProposed = await propose(post);
+        await this.#proposeOne(post);
       } catch (cause) {
         if (cause instanceof AssertionFailure) throw cause;
         // It was proposed once and can't be now: whether it will be stored is for the sender's next attempt to find out.
         post.undecided(0, "unavailable");
       }
+    }
+    this.#isProposing = false;
+  }
+
+  async #proposeOne(post: ChainedPost): Promise<void> {
+    let lowest = Number.MAX_SAFE_INTEGER;
+    // What names its `prev` is stored behind that, whatever is known of its id.
+    if (!post.hasPrev) for (const { checked } of this.posts) if (checked !== null) lowest = Math.min(lowest, checked);
+    const { follows } = post;
+    const proposed = await this.#propose(post, lowest);
+    // It also comes back with its `prev`.
+    if (typeof proposed === "number") post.checked = follows ? 0 : proposed;
+    // One before it will come back; or has by now, and goes first; or it is decided by now.
+    if (proposed === "behind" && this.#isFirst(post) && this.posts.some(({ checked }) => checked !== null)) {
+      await this.#move();
+    }
+  }
+
+  #isFirst(post: ChainedPost): boolean {
+    return this.posts.find(({ checked }) => checked === null) === post;
+  }
+
+  #move(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#moved = resolve;
     });
+  }
+
+  #goOn(): void {
+    this.#moved?.();
+    this.#moved = null;
   }
 
   find(cid: Uint8Array): ChainedPost | undefined {
@@ -104,6 +154,7 @@ class Chain {
   remove(post: ChainedPost): void {
     const at = this.posts.indexOf(post);
     if (at >= 0) this.posts.splice(at, 1);
+    this.#goOn();
     if (this.posts.length === 0) this.#ended();
   }
 }
@@ -111,7 +162,8 @@ class Chain {
 class ChainedPost implements Rechecked {
   readonly chain: Chain;
   readonly record: Uint8Array;
-  isProposed = false;
+  /** Up to where its id is known to be absent, while it is proposed. */
+  checked: number | null = null;
   readonly #origin: Origin;
   readonly #request: RequestId;
 
@@ -122,8 +174,13 @@ class ChainedPost implements Rechecked {
     this.#request = options.request;
   }
 
+  get hasPrev(): boolean {
+    return textLength(this.record, 0, prevText) > 0;
+  }
+
   get follows(): boolean {
-    return this.chain.find(textAt(this.record, 0, prevText))?.isProposed === true;
+    const prev = this.chain.find(textAt(this.record, 0, prevText));
+    return prev !== undefined && prev.checked !== null;
   }
 
   decided(

@@ -128,9 +128,11 @@ export async function recover(
       const needed = neededChunks(snapshot.state, behind(groups, group, from));
       missing = missingChunks(needed, chunks, group);
     }
-    missing = missing.filter(({ file }) => !accepted.has(acceptedLoss(file)));
+    // Others have what is missing here: it is had from them while this server runs.
+    missing = ground.peers === undefined ? missing.filter(({ file }) => !accepted.has(acceptedLoss(file))) : [];
     return missing.length === 0 || ground.acceptLoss;
   };
+  const isTaken = snapshot?.isTaken === true;
   const isStarted = (await disk.sizeOf(startedFile)) !== null;
   const open = (kept: LogIndex, acceptLoss: boolean): Promise<OpenedJournal> =>
     openJournal({
@@ -148,6 +150,7 @@ export async function recover(
         spareSegments: 2,
       },
       from: new Map([[group, kept]]),
+      ...(isTaken ? { taken: new Map([[group, { index: from, chain: snapshot.chain }]]) } : {}),
       acceptLoss,
       approve,
       expected: isStarted || snapshot !== null || chunks.list().length > 0,
@@ -155,7 +158,9 @@ export async function recover(
     });
   // The journal is kept back to the snapshot before the newest, also over a start: should the newest turn out damaged, it
   // costs a longer replay. Damage in what only the older one needs is no loss, and need not stop anybody.
-  const back = (await listSnapshots(disk, group)).find(({ index }) => index < from)?.index ?? from;
+  // Behind a snapshot of another server's there may be nothing that joins an older one.
+  const older = isTaken ? undefined : (await listSnapshots(disk, group)).find(({ index }) => index < from);
+  const back = older?.index ?? from;
   let opened = await open(back, false);
   if (opened.damage.length > 0 && back < from) opened = await open(from, false);
   const isLossy = opened.damage.length > 0 && ground.acceptLoss;

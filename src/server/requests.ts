@@ -23,7 +23,6 @@ import type { Caller } from "./caller.ts";
 import { type Decided, Decision, RefusedInLog } from "./decision.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { History, PageWanted, RecordRef } from "./history.ts";
-import { DamagedRun, HistoryDamaged } from "./history-damaged.ts";
 import { Memberships } from "./memberships.ts";
 import type { Orderer } from "./orderer.ts";
 import type { ReadMarks } from "./read-marks.ts";
@@ -172,9 +171,7 @@ export class Requests {
     if (frame.atLeast !== undefined && frame.atLeast > room.head) await this.reached(room, frame.atLeast);
     // The head that the page was read under: one of later would call messages missing that came meanwhile.
     const head = room.head;
-    const page = await this.historyPage(room, frame).catch((cause: unknown) => {
-      throw cause instanceof DamagedRun ? new HistoryDamaged(cause) : cause;
-    });
+    const page = await this.historyPage(room, frame);
     return {
       t: "ok",
       of: "hist",

@@ -253,7 +253,7 @@ export class Sealer {
       buildSnapshot(this.#owner, { group: this.#group, index, term, chunk, chain, state: cut.pages() }),
     );
     await publishSnapshot(this.#disk, image);
-    this.#memory.release(index);
+    await this.#sliced(this.#memory.release(index));
     if (this.#snapshotIndex > 0) journal.release(this.#group, this.#snapshotIndex as LogIndex);
     this.#onReleased();
     this.#snapshotIndex = index;
@@ -275,7 +275,7 @@ export class Sealer {
         await this.#chunks.publish(image);
       }
     }
-    this.#memory.release(sealed.to);
+    await this.#sliced(this.#memory.release(sealed.to));
   }
 
   // A number is no proof: an older journal that was copied over newer chunks, or a disk that lost what it had confirmed,

@@ -18,6 +18,11 @@ export interface ServerSettings {
   readonly openNames: boolean;
   /** Tells who somebody is; rejects with a Fault `unauthorized`. `user` is what they say, null when they say nothing. */
   authenticate(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity>;
+  /**
+   * What is on the disk now is another state than the one this server has: it has taken a snapshot from another. It is to
+   * be stopped and started anew from there, as after a crash. @defaultValue it stays as it is
+   */
+  onOvertaken?(): void;
   /** The journal failed: nothing more is acknowledged, and the process should end. */
   onFailed(cause: Error): void;
 }

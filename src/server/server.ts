@@ -1,21 +1,17 @@
 import type { Clock } from "../base/clock.ts";
 import { entryTypes } from "../base/entry.ts";
-import { type ErrorCode, Fault } from "../base/error-codes.ts";
-import { groupId, type Incarnation, type NodeName, type RoomName, seq, type UserName } from "../base/ids.ts";
+import type { ErrorCode, Fault } from "../base/error-codes.ts";
+import { groupId, type Incarnation, type NodeName, type RoomName, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import { type Millis, millis } from "../base/units.ts";
 import type { Change } from "../consensus/configuration-change.ts";
 import type { Snapshot } from "../consensus/messages.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
-import { directRoomOf, membersOf } from "../protocol/names.ts";
-import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
-import { utf8 } from "../protocol/utf8.ts";
+import { membersOf } from "../protocol/names.ts";
+import type { ServerFrame } from "../protocol/schema.ts";
 import type { RoomEvent } from "../rooms/apply-sink.ts";
-import { type Command, commandTypes, encodeCommand, noticeKinds } from "../rooms/commands.ts";
 import type { GroupState } from "../rooms/group-state.ts";
-import { outcomes } from "../rooms/outcome.ts";
-import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
 import { encodeSettings } from "../rooms/setting.ts";
 import { Scrub } from "../storage/scrub.ts";
@@ -24,13 +20,12 @@ import type { Standing } from "../topology/engine.ts";
 import type { PeerStream } from "../transport/peer-stream.ts";
 import { Admission } from "./admission.ts";
 import { Applier, type CommitListener } from "./applier.ts";
-import { emptySource, fillSource, type PostSource } from "./batch.ts";
+import { emptySource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
-import type { Caller } from "./caller.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
 import { differingSettings, isUnfounded } from "./committed-settings.ts";
-import { type Decided, Decision } from "./decision.ts";
+import { DamagedReads } from "./damaged-reads.ts";
 import { Digests } from "./digest.ts";
 import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
@@ -47,20 +42,19 @@ import { Proposals } from "./proposals.ts";
 import { ReadMarks } from "./read-marks.ts";
 import type { Recovered } from "./recovery.ts";
 import { Requests } from "./requests.ts";
+import { RoomNews } from "./room-news.ts";
 import { Sealer } from "./sealer.ts";
 import type { ServerSettings } from "./server-settings.ts";
 import { SendRates } from "./send-rates.ts";
 import { Session } from "./session.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
+import { SingleSends } from "./single-sends.ts";
 import { Trimmer } from "./trimmer.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** What was taken has so long to be decided while the server stops. */
 const decideWithinMs = 2_000;
 const decidePollMs = 5;
-
-/** In rooms with more members, a read mark is told to its owner only. */
-const markReadersMax = 100;
 
 /**
  * One server: its parts put together, its sessions, and what it does with what was committed. Made by `startServer`
@@ -81,6 +75,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   readonly fanOut: FanOut;
   readonly presence: Presence;
   readonly requests: Requests;
+  readonly singleSends: SingleSends;
   readonly sealer: Sealer;
   readonly upkeep: Upkeep;
   readonly online: Online;
@@ -99,8 +94,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   readonly #settings: ServerSettings;
   readonly #random: Random;
   readonly #sessions = new Set<Session>();
-  /** Commands that follow from what was applied; proposed at the end of the turn. */
-  #following: Command[] = [];
+  readonly #news: RoomNews;
   /** Rooms whose ring has a free slot that somebody waits for: they go on at the end of the turn. */
   readonly #freed = new Set<LiveRoom>();
   #stopping: { reason: string } | null = null;
@@ -108,9 +102,8 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   /** The last term in which this server led. */
   #ledTerm = 0;
   /** Counts for status and metrics. */
-  readonly counts = { slowDropped: 0 };
-  /** Damaged places found while running, and files moved aside. */
-  readonly damageCounts = { detected: 0, quarantined: 0 };
+  readonly counts = { slowDropped: 0, movedAside: 0 };
+  readonly damagedReads: DamagedReads;
 
   constructor(recovered: Recovered, settings: ServerSettings) {
     const { clock, random, limits, log, node, state, journal, chunks, engine, logClock, disk, owner, chunkBuilder } =
@@ -127,7 +120,8 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.source = emptySource(this.scratch);
     this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
     this.memory = new MemoryLog({ limits, from: state.appliedIndex, isShared: chunkBuilder !== undefined });
-    this.history = new History({ memory: this.memory, chunks });
+    this.damagedReads = new DamagedReads({ clock, log });
+    this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads });
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.rates = new SendRates(limits);
@@ -180,6 +174,25 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       knowsUser: (user) => this.knowsUser(user),
       mayBegin: (user, room) => this.mayBegin(user, room),
     });
+    this.singleSends = new SingleSends({
+      clock,
+      state,
+      node,
+      orderer: this.orderer,
+      rates: this.rates,
+      source: this.source,
+      scratch: this.scratch,
+      leader: () => this.#leader,
+      certain: (act) => this.requests.certain(act),
+      mayBegin: (user, room) => this.mayBegin(user, room),
+    });
+    this.#news = new RoomNews({
+      state,
+      memory: this.memory,
+      online: this.online,
+      orderer: this.orderer,
+      memberships: this.requests.memberships,
+    });
     this.sealer = new Sealer({
       clock,
       group: groupId(0),
@@ -194,7 +207,10 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       builder: chunkBuilder,
       onReleased: () => this.driver.compacted(journal.baseOf(state.group)),
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
-      onStranger: (stranger) => this.log.warn("chunk.aside", { ...stranger }),
+      onStranger: (stranger) => {
+        this.counts.movedAside++;
+        this.log.warn("chunk.aside", { ...stranger });
+      },
     });
     this.trimmer = new Trimmer({ requests: this.requests, digests: this.digests, log });
     this.upkeep = new Upkeep({
@@ -334,63 +350,6 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.counts.slowDropped++;
   }
 
-  // Requests that stand alone
-
-  /** Puts one message in order; answers `ok`, or rejects with the Fault to tell. */
-  send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
-    return this.requests.certain(() => this.#send(caller, frame));
-  }
-
-  async #send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
-    const { to } = frame;
-    const now = this.clock.now();
-    const waitMs = this.rates.take(this.rates.of(caller.user, now), frame.body.length, now);
-    if (waitMs > 0) throw new Fault("rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs });
-    const name = to === undefined ? frame.room! : directRoomOf(caller.user, to);
-    const existing = this.state.room(name);
-    const room = existing?.exists === true ? existing : undefined;
-    const isDirect = name.charCodeAt(0) === 0x40;
-    if (room === undefined && isDirect && !this.mayBegin(caller.user, name)) {
-      throw new Fault("not_found", "nobody here has that name");
-    }
-    if (room === undefined ? !isDirect : !room.mayRead(caller.user)) {
-      throw new Fault("not_found", "there is no such room");
-    }
-    for (;;) {
-      fillSource(this.source, this.scratch, frame);
-      const decision = new Decision();
-      const taken = this.orderer.post(decision, 0, utf8(name), room, caller.userBytes, this.source, false, false);
-      if (taken.type === "refused") {
-        throw new Fault(taken.code, taken.message, { definite: true, ...after(taken.retryAfterMs) });
-      }
-      if (taken.type === "full") {
-        await new Promise<void>((resolve) => {
-          taken.again(resolve);
-        });
-        continue;
-      }
-      if (taken.type === "lookingUp") await taken.done;
-      return this.#okOf(frame, await decision.done, name);
-    }
-  }
-
-  #okOf(frame: ClientFrameOf<"send">, decided: Decided, name: Room["name"]): ServerFrame {
-    return {
-      t: "ok",
-      of: "send",
-      id: frame.id,
-      room: name,
-      cid: frame.cid,
-      seq: seq(decided.seq),
-      ts: decided.ts as Extract<ServerFrame, { of: "send" }>["ts"],
-      epoch: decided.epoch as Extract<ServerFrame, { of: "send" }>["epoch"],
-      line: this.state.line,
-      leader: this.#leader,
-      node: this.node,
-      dup: decided.code === outcomes.repeat,
-    };
-  }
-
   // What was committed
 
   /** The journal has flushed: everything that follows from it happens in this turn. */
@@ -434,14 +393,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   }
 
   turnEnded(): void {
-    if (this.#following.length > 0) {
-      const following = this.#following;
-      this.#following = [];
-      // Only who leads proposes of its own accord. The next leader finds in the state what was not proposed.
-      if (this.driver.leads) {
-        for (const command of following) this.orderer.command(encodeCommand(command), null, 0);
-      }
-    }
+    this.#news.proposeFollowing(this.driver.leads);
     this.fanOut.turnEnded();
     if (this.#freed.size > 0) this.#letWaitingGoOn();
     if (this.memory.openBytes >= this.limits.chunkBytes) this.proposals.seal(sealReasons.full);
@@ -453,25 +405,25 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.#freed.clear();
     for (const live of freed) {
       const { waiting } = live;
-      live.waiting = [];
-      for (const again of waiting) again();
+      live.waiting = null;
+      for (const again of waiting ?? []) again();
     }
   }
 
   changed(event: RoomEvent): void {
     switch (event.type) {
       case "notice":
-        this.#tell(event.room, event.notice);
+        this.#news.notice(event.room, event.notice);
         return;
       case "told":
-        this.#told(event);
+        this.#news.told(event);
         return;
       case "read":
-        this.#readMoved(event.room, event.user, event.seq);
+        this.#news.readMoved(event.room, event.user, event.seq);
         return;
       case "left":
       case "deleted":
-        this.#endWhoMayNotRead(event.room, event.type === "left" ? "removed" : "deleted");
+        this.#news.mayNotRead(event.room, event.type === "left" ? "removed" : "deleted");
         return;
       case "sealed":
         this.sealer.sealed(event.sealed);
@@ -564,54 +516,9 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     return this.driver.transfer(to);
   }
 
-  /** What a room has to tell a user is proposed to the user's part of the state, until it is acknowledged. */
-  #tell(room: Room, notice: { number: number; kind: 1 | 2 | 3; user: UserName }): void {
-    this.requests.memberships.noticed(room, notice);
-    const { number, kind } = notice;
-    this.#following.push({ type: commandTypes.notice, room: room.nameBytes, user: utf8(notice.user), kind, number });
-  }
-
-  #told(event: Extract<RoomEvent, { type: "told" }>): void {
-    const { user, number } = event;
-    this.requests.memberships.told(user.name, event.room as RoomName, number);
-    const name = utf8(event.room);
-    this.#following.push({ type: commandTypes.noticeAcknowledged, room: name, user: user.nameBytes, number });
-    if (event.kind === noticeKinds.removed) return;
-    const room = this.state.room(event.room);
-    // Who is out again by now is told of nothing.
-    if (room === undefined || (!room.isDirect && room.member(user.name) === undefined)) return;
-    const { line, first } = room;
-    const head = seq(this.memory.known(room)?.announced ?? room.head);
-    for (const session of this.online.sessionsOf(user.name)) {
-      // Anybody may let somebody in and out as often as they like: who does not take it finds it in the list of rooms.
-      if (!room.isDirect && session.isSlow()) continue;
-      const read = seq(room.readMark(user.name));
-      session.answer({ t: "room", room: room.name, line, first: seq(first), head, read });
-    }
-  }
-
-  #readMoved(room: Room, user: UserName, upTo: number): void {
-    const frame: ServerFrame = { t: "read", room: room.name, user, seq: seq(upTo) };
-    const live = this.memory.known(room);
-    const isSmall = room.members.size <= markReadersMax && (live?.subscriptions.length ?? 0) <= markReadersMax;
-    const told = new Set<Session>();
-    if (isSmall) for (const { session } of live?.subscriptions ?? []) told.add(session);
-    for (const session of this.online.sessionsOf(user)) told.add(session);
-    for (const session of told) if (!session.isSlow()) session.answer(frame);
-  }
-
-  #endWhoMayNotRead(room: Room, reason: "removed" | "deleted"): void {
-    const live = this.memory.known(room);
-    if (live === undefined) return;
-    // Ending one takes it out of the list.
-    for (const subscription of Array.from(live.subscriptions)) {
-      if (!room.mayRead(subscription.session.user)) subscription.session.endSubscription(subscription, reason);
-    }
-  }
-
   /** Proposes again what was never acknowledged: after a start, and for a new leader. */
   tellAgain(): void {
-    for (const room of this.state.outboxes()) for (const notice of room.outbox.values()) this.#tell(room, notice);
+    this.#news.noticeAgain();
     this.turnEnded();
   }
 
@@ -660,6 +567,3 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     await cluster.stop();
   }
 }
-
-const after = (retryAfterMs: number | null): { retryAfterMs?: number } =>
-  retryAfterMs === null ? {} : { retryAfterMs };

@@ -54,5 +54,4 @@ export interface SessionHost {
   /** Settles once everything is applied here that was committed before; rejects with a Fault when nobody can tell. */
   caughtUp(): Promise<void>;
   slowDropped(): void;
-  readonly damageCounts: { detected: number };
 }

@@ -26,6 +26,7 @@ import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import { fillSource, type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
 import { refusal, refusalOf } from "./caller.ts";
+import { KnownAbsent } from "./known-absent.ts";
 import type { SendRate } from "./send-rates.ts";
 import type { Session } from "./session.ts";
 import type { SessionHost } from "./session-host.ts";
@@ -34,7 +35,8 @@ import type { SessionHost } from "./session-host.ts";
  * The sends of one connection, from the frame to the answer. Made with its first send.
  *
  * 1. sends are proposed in the order of their frames: one that must wait (a lookup, a full ring) holds back the others
- * 2. none is stored before an earlier one of the same room that came back undecided and is looked up
+ * 2. none is stored before an earlier one of the same room that came back undecided and is looked up, whatever heads the
+ *    two name; where the second names the first as `prev`, `apply` sees to it
  * 3. each is answered once, in the order of the log
  */
 export class SessionSends implements Origin {
@@ -43,6 +45,7 @@ export class SessionSends implements Origin {
   #inFlight = 0;
   /** Whether some of them were proposed without a look: these may come back undecided. */
   #mayReturn = false;
+  readonly #knownAbsent = new KnownAbsent();
   /** Whether a send waits for all of them. */
   #isHeld = false;
   #rate: SendRate | null = null;
@@ -78,6 +81,8 @@ export class SessionSends implements Origin {
     }
     const source = this.#host.source;
     source.bytes = b;
+    source.roomStart = roomLength > 0 ? sendRoomStart(b, o) : 0;
+    source.roomLength = roomLength;
     source.cidStart = sendCidStart(b, o);
     source.cidLength = sendCidLength(b, o);
     source.kindStart = sendKindStart(b, o);
@@ -126,20 +131,26 @@ export class SessionSends implements Origin {
       return true;
     }
     const existing = room?.exists === true ? room : undefined;
+    const checkedMax = source.prevLength === 0 ? this.#knownAbsent.of(room) : Number.MAX_SAFE_INTEGER;
+    if (source.checked > checkedMax) source.checked = checkedMax;
     const taken = this.#host.orderer.post(
       this,
       id,
       name,
       existing,
       this.#session.userBytes,
-      this.#host.source,
+      source,
       this.#inFlight > 0,
       this.#mayReturn,
+      checkedMax,
     );
+    // One that names its `prev` may also come back because that has left the window.
+    const hasPrev = source.prevLength > 0;
     switch (taken.type) {
       case "proposed":
         this.#inFlight++;
         this.#mayReturn = true;
+        this.#knownAbsent.add(room, hasPrev ? 0 : source.checked);
         return true;
       case "alone":
         this.#isHeld = true;
@@ -150,7 +161,10 @@ export class SessionSends implements Origin {
         this.#inFlight++;
         this.#session.block();
         taken.done.then(
-          () => this.#session.goOn(),
+          (checked) => {
+            if (checked !== null) this.#knownAbsent.add(room, hasPrev ? 0 : checked);
+            this.#session.goOn();
+          },
           (cause: unknown) => {
             this.#ended();
             this.#session.answer(refusalOf(id, cause));
@@ -178,6 +192,7 @@ export class SessionSends implements Origin {
     this.#inFlight--;
     if (this.#inFlight > 0) return;
     this.#mayReturn = false;
+    this.#knownAbsent.clear();
     if (!this.#isHeld) return;
     this.#isHeld = false;
     // Not in the middle of an entry that is applied.

@@ -10,7 +10,6 @@ import type { ClientFrame, ClientFrameOf, RequestId, ServerFrame } from "../prot
 import { isSend, sendCode } from "../protocol/send-bytes.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import type { Room } from "../rooms/room.ts";
-import type { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import { type Caller, refusal, refusalOf } from "./caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "./client-link.ts";
 import type { LiveRoom } from "./live-room.ts";
@@ -370,13 +369,6 @@ export class Session implements ClientSession, Caller {
     this.#reading?.unsubscribe(room.name);
   }
 
-  /** A part of a room's history is damaged on this disk. */
-  damaged(room: Room, from: number, to: number, cause: ChunkDamage): void {
-    this.#host.log.error("history.damaged", { room: room.name, from, to, cause });
-    this.#host.damageCounts.detected++;
-    this.gap(room, from, to, "damaged");
-  }
-
   /** A page of history could not be read. What is there must not be called missing: the client comes again. */
   readingFailed(subscription: Subscription, cause: unknown): void {
     if (subscription.state === "ended") return;
@@ -460,7 +452,9 @@ export class Session implements ClientSession, Caller {
   checkAlive(now: number): void {
     const { limits } = this.#host;
     if (this.#standing.state === "greeting") {
-      if (now - this.#standing.openedAt > limits.helloWithinMs) this.end(4401, "no hello in time");
+      if (now - this.#standing.openedAt <= limits.helloWithinMs) return;
+      // It may as well be this server that is slow.
+      this.#refuse(refusal(undefined, "unauthorized", "no hello in time", { retryable: true }), 4401);
       return;
     }
     if (this.#standing.state !== "open") return;

@@ -18,6 +18,8 @@ export class TailPart {
   #used = 0;
   #bytes = 0;
   #addresses = new Uint32Array(64);
+  /** For each accepted message, the number of its room's one before it in this part; `none` when there is none. */
+  #previous = new Int32Array(64);
   #count = 0;
 
   /** `isShared`: another thread will read it, so it lies in memory that threads can share. */
@@ -66,10 +68,33 @@ export class TailPart {
     return address & (arenaBytes - 1);
   }
 
-  /** Notes an accepted message. Called in log order. */
-  note(address: number): void {
-    if (this.#count === this.#addresses.length) this.#addresses = grown(this.#addresses);
-    this.#addresses[this.#count++] = address;
+  /**
+   * Notes an accepted message, and answers its number in this part, from 0 on. `previous` is that of its room's one before
+   * it here; `none` when it is the first. Called in log order.
+   */
+  note(address: number, previous: number): number {
+    const number = this.#count++;
+    if (number === this.#addresses.length) {
+      const addresses = new Uint32Array(number * 2);
+      addresses.set(this.#addresses);
+      this.#addresses = addresses;
+      const before = new Int32Array(number * 2);
+      before.set(this.#previous);
+      this.#previous = before;
+    }
+    this.#addresses[number] = address;
+    this.#previous[number] = previous;
+    return number;
+  }
+
+  /** The address of the message of this number. */
+  addressOf(number: number): number {
+    return this.#addresses[number]!;
+  }
+
+  /** The number of its room's message before it in this part; `none` when there is none. */
+  previousOf(number: number): number {
+    return this.#previous[number]!;
   }
 
   /** Where the accepted messages stand, in log order. The arenas are shared, the addresses copied. */
@@ -86,51 +111,119 @@ export interface Place {
 
 export const nowhere = (): Place => ({ bytes: new Uint8Array(0), offset: 0 });
 
-/** Where the unsealed messages of one room stand: a run of addresses per part of the tail, oldest first. */
+/** Instead of a message's number: there is none. */
+const none = -1;
+
+/**
+ * One room's messages in one part of the tail. The part links each message to the room's one before it, which is all
+ * that is written when a message comes: with ten thousand rooms every message is another room's, and whatever a room
+ * keeps is far from the processor. Where the messages stand is looked up when somebody asks, once for each of them.
+ */
+class RoomRun {
+  readonly part: TailPart;
+  readonly firstSeq: number;
+  count = 0;
+  #last = none;
+  #looked = 0;
+  #addresses: Uint32Array = noAddresses;
+
+  constructor(part: TailPart, firstSeq: number) {
+    this.part = part;
+    this.firstSeq = firstSeq;
+  }
+
+  note(address: number): void {
+    this.#last = this.part.note(address, this.#last);
+    this.count++;
+  }
+
+  /** The address of the run's message at `place`, from 0 on. */
+  addressAt(place: number): number {
+    if (place >= this.#looked) this.#look();
+    return this.#addresses[place]!;
+  }
+
+  /** The addresses of the newest messages, at most so many, oldest first. */
+  newest(countMax: number): Uint32Array {
+    const addresses = new Uint32Array(Math.min(this.count, countMax));
+    this.#walk(addresses, 0, addresses.length);
+    return addresses;
+  }
+
+  #look(): void {
+    if (this.#addresses.length < this.count) {
+      const addresses = new Uint32Array(Math.max(4, this.count, this.#addresses.length * 2));
+      addresses.set(this.#addresses.subarray(0, this.#looked));
+      this.#addresses = addresses;
+    }
+    this.#walk(this.#addresses, this.#looked, this.count);
+    this.#looked = this.count;
+  }
+
+  // From the newest back: the messages that come before `end` go to `begin` … `end` - 1.
+  #walk(into: Uint32Array, begin: number, end: number): void {
+    let number = this.#last;
+    for (let at = end - 1; at >= begin; at--) {
+      into[at] = this.part.addressOf(number);
+      number = this.part.previousOf(number);
+    }
+  }
+}
+
+/** Where the unsealed messages of one room stand: a run for each part of the tail that holds some. */
 export class RoomTail {
-  readonly #runs: { part: TailPart; firstSeq: number; addresses: Uint32Array; count: number }[] = [];
+  #newest: RoomRun | null = null;
+  /** The runs before it, oldest first; null: none. */
+  #older: RoomRun[] | null = null;
 
   /** Notes the room's next message. Seqs come one after another. Answers true for the room's first in this part. */
   note(part: TailPart, seq: number, address: number): boolean {
-    let run = this.#runs.at(-1);
-    const isFirst = run === undefined || run.part !== part;
-    if (run === undefined || isFirst) {
-      run = { part, firstSeq: seq, addresses: new Uint32Array(4), count: 0 };
-      this.#runs.push(run);
+    const run = this.#newest;
+    if (run !== null && run.part === part) {
+      assert(seq === run.firstSeq + run.count, "a hole in a room's tail");
+      run.note(address);
+      return false;
     }
-    assert(seq === run.firstSeq + run.count, "a hole in a room's tail");
-    if (run.count === run.addresses.length) run.addresses = grown(run.addresses);
-    run.addresses[run.count++] = address;
-    return isFirst;
+    if (run !== null) (this.#older ??= []).push(run);
+    const next = new RoomRun(part, seq);
+    next.note(address);
+    this.#newest = next;
+    return true;
   }
 
   /** Lowest seq found here, or null when the room has no unsealed message. */
   get first(): number | null {
-    return this.#runs[0]?.firstSeq ?? null;
+    return (this.#older?.[0] ?? this.#newest)?.firstSeq ?? null;
   }
 
   /** Points `place` at one message; answers false when it is not here. */
   find(seq: number, place: Place): boolean {
-    for (let i = this.#runs.length - 1; i >= 0; i--) {
-      const run = this.#runs[i]!;
-      if (seq < run.firstSeq) continue;
-      if (seq >= run.firstSeq + run.count) return false;
-      const address = run.addresses[seq - run.firstSeq]!;
-      place.bytes = run.part.bytesAt(address);
-      place.offset = run.part.offsetOf(address);
-      return true;
+    let run = this.#newest;
+    for (let older = (this.#older?.length ?? 0) - 1; run !== null && seq < run.firstSeq; older--) {
+      run = older < 0 ? null : this.#older![older]!;
     }
-    return false;
+    if (run === null || seq >= run.firstSeq + run.count) return false;
+    const address = run.addressAt(seq - run.firstSeq);
+    place.bytes = run.part.bytesAt(address);
+    place.offset = run.part.offsetOf(address);
+    return true;
   }
 
-  /** Forgets the messages of a part whose chunk is durable. */
-  drop(part: TailPart): void {
-    if (this.#runs[0]?.part === part) this.#runs.shift();
+  /**
+   * Forgets the messages of a part whose chunk is durable; it is the oldest that is left. Answers the newest of them, at
+   * most so many, oldest first, by their addresses; null when there were none.
+   */
+  drop(part: TailPart, countMax: number): { readonly firstSeq: number; readonly addresses: Uint32Array } | null {
+    const run = this.#older?.[0] ?? this.#newest;
+    if (run === null || run.part !== part) return null;
+    if (this.#older === null) this.#newest = null;
+    else {
+      this.#older.shift();
+      if (this.#older.length === 0) this.#older = null;
+    }
+    const addresses = run.newest(countMax);
+    return { firstSeq: run.firstSeq + run.count - addresses.length, addresses };
   }
 }
 
-function grown(from: Uint32Array): Uint32Array<ArrayBuffer> {
-  const into = new Uint32Array(from.length * 2);
-  into.set(from);
-  return into;
-}
+const noAddresses = new Uint32Array(0);

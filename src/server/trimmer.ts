@@ -6,6 +6,8 @@ import type { Digests } from "./digest.ts";
 import type { Log } from "./log.ts";
 import type { Requests } from "./requests.ts";
 
+/** Whoever does it does it in the name of the cluster. */
+const nobody = new Uint8Array(0);
 /** How often a trim is tried again that another one overtook. */
 const attemptsMax = 8;
 
@@ -67,6 +69,25 @@ export class Trimmer {
     const mine = this.#last.then(() => this.#trim(room, first));
     this.#last = mine.catch(() => undefined);
     return mine;
+  }
+
+  /**
+   * Removes a room with all of its messages; their digests stay, for the room that may come after it under this name.
+   * Settles when that is durable; rejects with a Fault, and then some of it may be removed.
+   */
+  delete(room: Room): Promise<void> {
+    const mine = this.#last.then(() => this.#delete(room));
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+
+  // In a room where people go on talking something may come between the last trim and the end: then there is no digest
+  // from there on, which is told to whoever asks. The room goes all the same.
+  async #delete(room: Room): Promise<void> {
+    for (let attempt = 0; attempt < attemptsMax && room.exists && room.first <= room.head; attempt++) {
+      await this.#trim(room, room.head + 1);
+    }
+    await this.#requests.command({ type: commandTypes.deleteRoom, room: room.nameBytes, by: nobody });
   }
 
   async #trim(room: Room, wanted: number): Promise<void> {

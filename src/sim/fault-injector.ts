@@ -1,6 +1,7 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { type Millis, millis, timestamp } from "../base/units.ts";
-import type { DiskOperation, Fault, FaultKind, PowerLossMode, Schedule } from "./faults.ts";
+import type { PowerLossMode } from "./crash-modes.ts";
+import type { DiskOperation, Fault, FaultKind, Schedule } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import type { LinkConditions } from "./link.ts";
 import type { Network } from "./network.ts";

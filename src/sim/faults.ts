@@ -1,11 +1,8 @@
 import { assert } from "../base/assert.ts";
 import { fraction, type Random } from "../base/random.ts";
+import { type PowerLossMode, powerLossModes } from "./crash-modes.ts";
 import { calmLink, type Chop, type LinkConditions } from "./link.ts";
 import { exponential } from "./pipe.ts";
-
-/** What power loss leaves of what was not synced; the words of the simulated disk. */
-export const powerLossModes = ["torn", "lost", "subset", "renames-undone", "names-lost"] as const;
-export type PowerLossMode = (typeof powerLossModes)[number];
 
 export type DiskOperation = "read" | "write" | "sync";
 

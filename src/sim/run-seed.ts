@@ -1,26 +1,22 @@
 import type { RoomName } from "../base/ids.ts";
-import type { Limits } from "../base/limits.ts";
-import { type Random, seededRandom } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import type { Log } from "../server/log.ts";
 import type { Server } from "../server/server.ts";
 import { DirectReader } from "./direct-reader.ts";
 import { FaultInjector, safetyThenLiveness } from "./fault-injector.ts";
-import { drawSchedule, drawSwarm, type FaultKind, faultKinds, type Schedule } from "./faults.ts";
+import type { FaultKind, Schedule } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import { Network } from "./network.ts";
 import { Oracle, type Verdict } from "./oracle.ts";
 import { type MarkName, RunMarks } from "./run-marks.ts";
+import { drawScenario, type Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { type Person, SdkClient } from "./sdk-client.ts";
 import { SimDisk } from "./sim-disk.ts";
-import { drawOperatorPlan, type OperatorPlan, SimOperator } from "./sim-operator.ts";
-import { restartAfter, SimServer, type SimServerOptions, serverPort } from "./sim-server.ts";
-import { drawMemberIntents } from "./member-intents.ts";
-import { drawTinyLimits } from "./tiny-limits.ts";
+import { SimOperator } from "./sim-operator.ts";
+import { restartAfter, SimServer, serverPort } from "./sim-server.ts";
 import { roomContents, sealedDifferences, verifyFindings, WhiteBox } from "./white-box.ts";
-import { drawWorkload, type Workload } from "./workload.ts";
 import { WorkloadPlayer } from "./workload-player.ts";
 
 export interface RunOptions {
@@ -48,14 +44,10 @@ export interface RunResult {
   readonly starts: number;
 }
 
-/** What can happen to one server alone. */
-const soloFaults: readonly FaultKind[] = faultKinds.filter((kind) => kind !== "partition");
-
 const silent: Log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const livenessMs = 60_000;
 const lookEveryMs = 4_000;
 const eventsMax = 20_000_000;
-const clientCount = 5;
 const violationsMax = 50;
 
 /**
@@ -82,15 +74,9 @@ class SeedRun {
   readonly #marks = new RunMarks();
   readonly #scheduler: Scheduler;
   readonly #network: Network;
-  readonly #random: Random;
-  readonly #serverRandom: Random;
-  readonly #clientRandom: Random;
   readonly #host: SimHost;
   readonly #disk: SimDisk;
-  readonly #limits: Limits;
-  readonly #settings: SimServerOptions["settings"];
-  readonly #workload: Workload;
-  readonly #plan: OperatorPlan;
+  readonly #scenario: Scenario;
   readonly #operator: SimOperator;
   readonly #whiteBox: WhiteBox;
   readonly #oracle: Oracle;
@@ -107,30 +93,20 @@ class SeedRun {
     this.#seed = options.seed;
     this.#forMs = options.forMs ?? 120_000;
     this.#log = options.log ?? silent;
-    // Each part of the world has chance of its own, so that a change to one leaves the others as they were.
-    const of = (part: number): Random => seededRandom(options.seed * 16 + part);
-    this.#scheduler = new Scheduler({ random: of(0) });
-    this.#network = new Network({ scheduler: this.#scheduler, random: of(1) });
-    this.#random = of(2);
-    this.#serverRandom = of(4);
-    this.#clientRandom = of(6);
+    this.#scenario = drawScenario(options.seed, this.#forMs);
+    const { random, limits, workload, operatorPlan: plan } = this.#scenario;
+    const { users } = workload;
+    this.#scheduler = new Scheduler({ random: random.scheduler });
+    this.#network = new Network({ scheduler: this.#scheduler, random: random.network });
+    this.#network.shape(this.#scenario.link);
     this.#host = this.#scheduler.host("n1");
-    this.#disk = new SimDisk(this.#host, of(3));
-    this.#limits = drawTinyLimits(this.#random);
-    this.#settings = drawSettings(this.#random);
-    const { bodyBytesMax } = this.#limits;
-    const forMs = this.#forMs;
-    const workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax });
-    const { rooms, users } = workload;
-    this.#plan = drawOperatorPlan(of(7), { rooms, users, forMs });
-    const { privateRooms } = this.#plan;
-    const comings = drawMemberIntents(of(8), { rooms: privateRooms, users, forMs });
-    this.#workload = { ...workload, intents: [...workload.intents, ...comings].sort((a, b) => a.at - b.at) };
+    this.#disk = new SimDisk(this.#host, random.disk);
     // The outbox tries for as long as it takes; a request that meets a server that is down ends by its own time-out.
+    const { privateRooms } = plan;
     this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null, privateRooms });
     const server = (): Server | null => (this.#host.alive ? this.#server : null);
     this.#operator = new SimOperator({
-      plan: this.#plan,
+      plan,
       scheduler: this.#scheduler,
       oracle: this.#oracle,
       users,
@@ -138,20 +114,18 @@ class SeedRun {
     });
     this.#whiteBox = new WhiteBox({
       disk: this.#disk,
-      limits: this.#limits,
+      limits,
       marks: this.#marks,
       violated: (what) => this.#violated(what),
     });
     this.#player = new WorkloadPlayer({
       scheduler: this.#scheduler,
       oracle: this.#oracle,
-      workload: this.#workload,
+      workload,
       client: (index) => this.#clients[index]!,
     });
     this.#people = new Map(users.map((user) => [user, { user, sent: new Set<string>(), marked: new Map() }]));
     if (this.#people.size < users.length) this.#marks.count("two devices of one user");
-    const swarm = drawSwarm(this.#random, soloFaults);
-    this.#network.shape(swarm.link);
     this.#injector = new FaultInjector({
       scheduler: this.#scheduler,
       network: this.#network,
@@ -160,8 +134,7 @@ class SeedRun {
       },
       disk: (host) => (host === this.#host ? this.#disk : null),
     });
-    const targets = { servers: ["n1"], clients: users.map((_, index) => `client${index}`) };
-    this.#schedule = options.schedule ?? drawSchedule(this.#random, { swarm, targets, forMs });
+    this.#schedule = options.schedule ?? this.#scenario.schedule;
   }
 
   async run(): Promise<RunResult> {
@@ -176,18 +149,19 @@ class SeedRun {
 
   async #play(): Promise<void> {
     this.#boot();
-    for (const index of this.#workload.users.keys()) {
+    const { workload } = this.#scenario;
+    for (const index of workload.users.keys()) {
       this.#clients.push(this.#makeClient(index, this.#scheduler.host(`client${index}`)));
     }
     // Rooms are made before anybody talks in them.
-    for (const room of this.#workload.rooms as readonly RoomName[]) {
+    for (const room of workload.rooms as readonly RoomName[]) {
       if (!room.startsWith("@")) this.#clients[0]!.client.join(room).catch(() => undefined);
     }
     this.#injector.inject(this.#schedule);
     this.#player.play();
     this.#operator.start();
     this.#lookLater();
-    if (this.#random.whole(2) === 0) {
+    if (this.#scenario.crashesClient) {
       this.#scheduler.after(millis(this.#forMs / 2), "client crash", () => this.#crashClient(1));
     }
     const tookMs = await safetyThenLiveness({
@@ -220,14 +194,15 @@ class SeedRun {
 
   #boot(): void {
     const host = this.#host;
+    const { limits, settings, random } = this.#scenario;
     this.#starts++;
     const started = new SimServer({
       host,
       network: this.#network,
       disk: this.#disk,
-      random: this.#serverRandom,
-      limits: this.#limits,
-      settings: this.#settings,
+      random: random.server,
+      limits,
+      settings,
       log: this.#log,
       onStarted: (server) => {
         this.#server = server;
@@ -249,15 +224,16 @@ class SeedRun {
   }
 
   #makeClient(index: number, host: SimHost): ClientSlot {
-    const person = this.#people.get(this.#workload.users[index]!)!;
+    const { workload, operatorPlan, random } = this.#scenario;
+    const person = this.#people.get(workload.users[index]!)!;
     const client = new SdkClient({
       person,
       host,
       network: this.#network,
       servers: [{ host: "n1", port: serverPort }],
-      random: this.#clientRandom,
-      isBinary: this.#clientRandom.whole(2) === 0,
-      privateRooms: this.#plan.privateRooms,
+      random: random.clients,
+      isBinary: random.clients.whole(2) === 0,
+      privateRooms: operatorPlan.privateRooms,
       marks: this.#marks,
       beforeNews: () => this.#operator.update(),
     });
@@ -292,7 +268,7 @@ class SeedRun {
   /** Direct rooms of which a client has not been given everything without asking for it. */
   #owedDirectly(): string[] {
     return this.#clients.flatMap(({ client, direct }, index) =>
-      this.#workload.rooms
+      this.#scenario.workload.rooms
         .filter((room) => room.startsWith("@") && room.slice(1).split(",").includes(client.user))
         .filter((room) => !direct.hasAll(room))
         .map((room) => `client ${index} lacks direct messages of ${room}`),
@@ -308,7 +284,7 @@ class SeedRun {
       return;
     }
     for (const room of server.state.rooms()) {
-      if (this.#plan.privateRooms.has(room.name)) continue;
+      if (this.#scenario.operatorPlan.privateRooms.has(room.name)) continue;
       for (const user of this.#people.keys()) {
         this.#oracle.finalMark({ user, room: room.name, seq: room.readMark(user) });
       }
@@ -322,7 +298,7 @@ class SeedRun {
     await this.#settled("a clean stop", server.stop(1_000));
     this.#whiteBox.look();
     const files = this.#disk.fileSystem.durableCopy();
-    for (const found of (await this.#settled("verify", verifyFindings(server, files, this.#limits))) ?? []) {
+    for (const found of (await this.#settled("verify", verifyFindings(server, files, this.#scenario.limits))) ?? []) {
       this.#violated(found);
     }
     const differences = await this.#settled("reading chunks", sealedDifferences(server, files));
@@ -385,14 +361,4 @@ class SeedRun {
       starts: this.#starts,
     };
   }
-}
-
-function drawSettings(random: Random): SimServerOptions["settings"] {
-  const pick = <T>(...values: readonly T[]): T => values[random.whole(values.length)]!;
-  return {
-    timeZone: pick("UTC", "Asia/Shanghai", "America/St_Johns"),
-    retentionDays: 0,
-    push: pick({ afterMs: 0, afterCount: 0 }, { afterMs: 0, afterCount: 0 }, { afterMs: 20, afterCount: 5 }),
-    flush: pick({ afterMs: 0, afterBytes: 0 }, { afterMs: 0, afterBytes: 0 }, { afterMs: 10, afterBytes: 2_048 }),
-  };
 }

@@ -1,8 +1,9 @@
 import type { Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import { type Disk, openDisk } from "../storage/disk.ts";
+import type { PowerLossMode } from "./crash-modes.ts";
 import type { DiskControl } from "./fault-injector.ts";
-import type { DiskOperation, PowerLossMode } from "./faults.ts";
+import type { DiskOperation } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import { type CallName, SimFileSystem } from "./sim-file-system.ts";
 

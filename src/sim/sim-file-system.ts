@@ -4,28 +4,15 @@ import type { Random } from "../base/random.ts";
 import { seededRandom } from "../base/random.ts";
 import type { Millis } from "../base/units.ts";
 import type { FileSystem, FolderItem, OpenFile, OpenMode } from "../storage/file-system.ts";
-import {
-  apply,
-  contentOf,
-  emptyContent,
-  emptyTree,
-  folderOf,
-  nameOf,
-  pathOf,
-  put,
-  reread,
-  sectorBytes,
-  share,
-  unshare,
-} from "./disk-image.ts";
-import type { Inode, Pending, Tree, WriteOperation } from "./disk-image.ts";
+import { CachedDisk } from "./cached-disk.ts";
+import { type CrashMode, isPowerLoss } from "./crash-modes.ts";
+import { folderOf, type Inode, nameOf } from "./disk-image.ts";
 
 /**
- * The file system of one simulated server, with a page cache that power loss takes away.
+ * The file system of one simulated server, on a disk with a page cache that power loss takes away: the calls of the port,
+ * each of which may fail, be cut short, or be the last.
  *
- * Two images: what the process sees (the cache), and what the platter has (durable). What was done and not yet synced
- * is an ordered list of pending operations between the two. `sync` moves a file's bytes, `syncFolder` a folder's names,
- * a durable write itself; nothing else moves anything, and a name never carries content with it.
+ * `sync` makes a file's bytes durable, `syncFolder` a folder's names, a durable write itself; nothing else does.
  *
  * Everything happens in the order of the calls and, where chance decides, from the seed. Without a clock each call
  * settles at once; with one, a call takes effect in the cache when it is made and on the platter when it settles.
@@ -35,6 +22,8 @@ export class SimFileSystem implements FileSystem {
   calls = 0;
   /** Told before each call, with its number. */
   onCall: ((call: CallNote) => void) | null = null;
+  /** Told at each call, when it is done, what every kind of crash in it would leave. It may `stop` the process. */
+  onCrashPoint: ((point: CrashPointNote) => void) | null = null;
   /** While true, syncs and durable writes settle and make nothing durable. */
   lies = false;
   /** Bytes that all files together may take. */
@@ -44,10 +33,7 @@ export class SimFileSystem implements FileSystem {
   readonly #keepsNames: boolean;
   readonly #clock: Clock | null;
   readonly #latency: (call: CallName, byteCount: number) => Millis;
-  #cache: Tree = emptyTree();
-  #platter: Tree = emptyTree();
-  #pending: Pending[] = [];
-  #usedBytes = 0;
+  #disk = new CachedDisk();
   #errors: InjectedError[] = [];
   #crashPoint: CrashPoint | null = null;
   /** Grows with every crash; what an older process still holds never answers again. */
@@ -120,12 +106,12 @@ export class SimFileSystem implements FileSystem {
       "list",
       folder,
       () => {
-        if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "list", folder);
+        if (!this.#disk.cache.folders.has(folder)) throw systemError("ENOENT", "list", folder);
         const items: FolderItem[] = [];
-        for (const path of this.#cache.names.keys()) {
+        for (const path of this.#disk.cache.names.keys()) {
           if (folderOf(path) === folder) items.push({ name: nameOf(path), folder: false });
         }
-        for (const path of this.#cache.folders) {
+        for (const path of this.#disk.cache.folders) {
           if (path !== "" && folderOf(path) === folder) items.push({ name: nameOf(path), folder: true });
         }
         return items;
@@ -139,9 +125,9 @@ export class SimFileSystem implements FileSystem {
       "makeFolder",
       folder,
       () => {
-        if (this.#cache.folders.has(folder)) throw systemError("EEXIST", "makeFolder", folder);
-        if (!this.#cache.folders.has(folderOf(folder))) throw systemError("ENOENT", "makeFolder", folder);
-        this.#do({ kind: "folder", path: folder });
+        if (this.#disk.cache.folders.has(folder)) throw systemError("EEXIST", "makeFolder", folder);
+        if (!this.#disk.cache.folders.has(folderOf(folder))) throw systemError("ENOENT", "makeFolder", folder);
+        this.#disk.makeFolder(folder);
       },
       { life },
     );
@@ -152,11 +138,11 @@ export class SimFileSystem implements FileSystem {
       "removeFolder",
       folder,
       () => {
-        if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "removeFolder", folder);
+        if (!this.#disk.cache.folders.has(folder)) throw systemError("ENOENT", "removeFolder", folder);
         const isIn = (path: string): boolean => folderOf(path) === folder;
-        const isEmpty = ![...this.#cache.names.keys()].some(isIn) && ![...this.#cache.folders].some(isIn);
+        const isEmpty = ![...this.#disk.cache.names.keys()].some(isIn) && ![...this.#disk.cache.folders].some(isIn);
         if (!isEmpty) throw systemError("ENOTEMPTY", "removeFolder", folder);
-        this.#do({ kind: "folder-gone", path: folder });
+        this.#disk.removeFolder(folder);
       },
       { life },
     );
@@ -167,16 +153,14 @@ export class SimFileSystem implements FileSystem {
       "syncFolder",
       folder,
       () => {
-        if (!this.#cache.folders.has(folder)) throw systemError("ENOENT", "syncFolder", folder);
-        return this.#pending.filter(
-          (operation) => operation.kind !== "write" && folderOf(pathOf(operation)) === folder,
-        );
+        if (!this.#disk.cache.folders.has(folder)) throw systemError("ENOENT", "syncFolder", folder);
+        return this.#disk.unsyncedNames(folder);
       },
       {
         life,
-        settle: (operations) => this.#makeDurable(operations),
+        settle: (operations) => this.#disk.makeDurable(operations),
         fail: (operations) => {
-          if (!this.#keepsNames) this.#dropPending(operations);
+          if (!this.#keepsNames) this.#disk.drop(operations, this.#random);
         },
       },
     ).then(nothing);
@@ -187,13 +171,11 @@ export class SimFileSystem implements FileSystem {
       "open",
       file,
       () => {
-        const existing = this.#cache.names.get(file);
+        const existing = this.#disk.cache.names.get(file);
         if (mode === "create") {
           if (existing !== undefined) throw systemError("EEXIST", "open", file);
-          if (!this.#cache.folders.has(folderOf(file))) throw systemError("ENOENT", "open", file);
-          const created: Inode = { cache: emptyContent(), platter: emptyContent() };
-          this.#do({ kind: "link", path: file, inode: created });
-          return this.#openFile(file, created, false, life);
+          if (!this.#disk.cache.folders.has(folderOf(file))) throw systemError("ENOENT", "open", file);
+          return this.#openFile(file, this.#disk.create(file), false, life);
         }
         if (existing === undefined) throw systemError("ENOENT", "open", file);
         return this.#openFile(file, existing, mode === "durable", life);
@@ -207,18 +189,9 @@ export class SimFileSystem implements FileSystem {
       "rename",
       `${from} -> ${to}`,
       () => {
-        const inode = this.#cache.names.get(from);
-        if (inode === undefined || !this.#cache.folders.has(folderOf(to))) throw systemError("ENOENT", "rename", from);
-        const replaced = this.#cache.names.get(to);
-        if (replaced !== undefined) this.#usedBytes -= replaced.cache.size;
-        if (folderOf(from) === folderOf(to)) {
-          this.#do({ kind: "rename", from, path: to, inode });
-        } else {
-          // Two folders, two syncs. Until the second the file may have both names; it never has none.
-          const added: Pending = { kind: "rename", from: null, path: to, inode };
-          this.#do(added);
-          this.#do({ kind: "unlink", path: from, after: added });
-        }
+        const { names, folders } = this.#disk.cache;
+        if (!names.has(from) || !folders.has(folderOf(to))) throw systemError("ENOENT", "rename", from);
+        this.#disk.rename(from, to);
       },
       { life },
     );
@@ -229,10 +202,8 @@ export class SimFileSystem implements FileSystem {
       "unlink",
       file,
       () => {
-        const inode = this.#cache.names.get(file);
-        if (inode === undefined) throw systemError("ENOENT", "unlink", file);
-        this.#usedBytes -= inode.cache.size;
-        this.#do({ kind: "unlink", path: file });
+        if (!this.#disk.cache.names.has(file)) throw systemError("ENOENT", "unlink", file);
+        this.#disk.unlink(file);
       },
       { life },
     );
@@ -244,7 +215,7 @@ export class SimFileSystem implements FileSystem {
       "",
       () => {
         const totalBytes = Math.min(this.quotaBytes, 2 ** 50);
-        return { freeBytes: Math.max(0, totalBytes - this.#usedBytes), totalBytes };
+        return { freeBytes: Math.max(0, totalBytes - this.#disk.usedBytes), totalBytes };
       },
       { life },
     );
@@ -271,32 +242,27 @@ export class SimFileSystem implements FileSystem {
           (short) => {
             const count = this.#countThatFits(inode, position, short ? Math.max(1, bytes.length >>> 1) : bytes.length);
             if (count === 0 && bytes.length > 0) throw systemError("ENOSPC", "write", path);
-            return this.#write(inode, position, bytes.subarray(0, count));
+            return this.#disk.write(inode, position, bytes.subarray(0, count));
           },
           {
             life,
             byteCount: bytes.length,
             settle: (operation) => {
-              if (durable) this.#makeDurable([operation]);
+              if (durable) this.#disk.makeDurable([operation]);
             },
             fail: (operation) => {
-              if (durable) this.#dropPending([operation]);
+              if (durable) this.#disk.drop([operation], this.#random);
             },
-            half: () => this.#write(inode, position, bytes.subarray(0, bytes.length >>> 1)),
+            half: { inode, position, bytes: bytes.subarray(0, bytes.length >>> 1) },
           },
         ).then((operation) => operation.bytes.length),
       sync: () =>
-        this.#call(
-          "sync",
-          path,
-          () => this.#pending.filter((operation) => operation.kind === "write" && operation.inode === inode),
-          {
-            life,
-            settle: (operations) => this.#makeDurable(operations),
-            // What the kernel does: the pages are marked clean, so the next sync finds nothing to do and succeeds.
-            fail: (operations) => this.#dropPending(operations),
-          },
-        ).then(nothing),
+        this.#call("sync", path, () => this.#disk.unsyncedWrites(inode), {
+          life,
+          settle: (operations) => this.#disk.makeDurable(operations),
+          // What the kernel does: the pages are marked clean, so the next sync finds nothing to do and succeeds.
+          fail: (operations) => this.#disk.drop(operations, this.#random),
+        }).then(nothing),
       size: () => this.#call("size", path, () => inode.cache.size, { life }),
       close: () => this.#call("close", path, () => undefined, { life }),
     };
@@ -320,6 +286,13 @@ export class SimFileSystem implements FileSystem {
     this.#crashPoint = null;
   }
 
+  /** The process dies now: the call that is under way, and any other, never settles. Then call `crash`. */
+  stop(): void {
+    this.#running = false;
+    for (const tell of this.#tellStopped) tell();
+    this.#tellStopped = [];
+  }
+
   /** False from the crash point on, until `crash` makes room for a new process. */
   get running(): boolean {
     return this.#running;
@@ -340,127 +313,70 @@ export class SimFileSystem implements FileSystem {
   crash(random: Random, mode: CrashMode): void {
     this.#life++;
     this.#running = true;
-    switch (mode) {
-      case "before":
-      case "after":
-      case "half":
-      case "cached":
-        // Only the process died: the page cache is still there, synced or not.
-        return;
-      case "torn": {
-        const lastWrite = this.#pending.findLastIndex((operation) => operation.kind === "write");
-        for (const [index, operation] of this.#pending.entries()) {
-          if (index === lastWrite) this.#applySectors(operation, random);
-          else apply(this.#platter, operation);
-        }
-        break;
-      }
-      case "lost":
-        break;
-      case "subset": {
-        const kept = this.#pending.filter(() => random.whole(2) === 0);
-        shuffle(kept, random);
-        for (const operation of kept) {
-          if (operation.kind === "write" && random.whole(3) === 0) this.#applySectors(operation, random);
-          else apply(this.#platter, operation);
-        }
-        break;
-      }
-      case "renames-undone":
-        for (const operation of this.#pending) if (operation.kind !== "rename") apply(this.#platter, operation);
-        break;
-      case "names-lost":
-        for (const operation of this.#pending) {
-          if (operation.kind === "write" || operation.kind === "unlink") apply(this.#platter, operation);
-        }
-        break;
-    }
-    this.#pending = [];
-    this.#cache = reread(this.#platter);
-    this.#platter = { folders: new Set(this.#cache.folders), names: new Map(this.#cache.names) };
-    this.#usedBytes = 0;
-    for (const inode of this.#cache.names.values()) this.#usedBytes += inode.cache.size;
+    if (isPowerLoss(mode)) this.#disk.losePower(random, mode);
   }
 
   /** Turns one bit of a file, in the cache and on the platter. */
   flip(file: string, offset: number, bit: number): void {
-    const inode = this.#inode(file);
-    assert(offset < inode.cache.size, `no byte ${offset} in ${file}`);
-    for (const content of [inode.cache, inode.platter]) {
-      unshare(content);
-      if (offset < content.size) content.bytes[offset] = content.bytes[offset]! ^ (1 << bit);
-    }
+    this.#disk.flip(file, offset, bit);
   }
 
   /** Cuts a file off, in the cache and on the platter. */
   truncate(file: string, size: number): void {
-    const inode = this.#inode(file);
-    this.#usedBytes -= Math.max(0, inode.cache.size - size);
-    for (const content of [inode.cache, inode.platter]) content.size = Math.min(content.size, size);
+    this.#disk.truncate(file, size);
   }
 
   /** Replaces the content of a file, or makes it, in the cache and on the platter: a restored or misplaced copy. */
   plant(file: string, bytes: Uint8Array): void {
-    for (let folder = folderOf(file); folder !== ""; folder = folderOf(folder)) {
-      this.#cache.folders.add(folder);
-      this.#platter.folders.add(folder);
-    }
-    const replaced = this.#cache.names.get(file);
-    if (replaced !== undefined) this.#usedBytes -= replaced.cache.size;
-    const inode: Inode = { cache: contentOf(bytes), platter: contentOf(bytes) };
-    this.#cache.names.set(file, inode);
-    this.#platter.names.set(file, inode);
-    this.#usedBytes += bytes.length;
+    this.#disk.plant(file, bytes);
   }
 
   /** Removes a file, in the cache and on the platter. */
   lose(file: string): void {
-    this.#usedBytes -= this.#inode(file).cache.size;
-    this.#cache.names.delete(file);
-    this.#platter.names.delete(file);
+    this.#disk.lose(file);
   }
 
   // For whoever looks on
 
   /** Every file as the process sees it, by name. Fresh bytes. */
   files(): Map<string, Uint8Array> {
-    const files = new Map<string, Uint8Array>();
-    for (const [path, inode] of [...this.#cache.names].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      files.set(path, inode.cache.bytes.slice(0, inode.cache.size));
-    }
-    return files;
+    return this.#disk.files();
   }
 
   /** Another server's disk with the same files, all of them durable. */
   copy(): SimFileSystem {
     const copy = new SimFileSystem({ random: this.#random, quotaBytes: this.quotaBytes });
-    for (const folder of this.#cache.folders) {
-      copy.#cache.folders.add(folder);
-      copy.#platter.folders.add(folder);
-    }
-    for (const [path, inode] of this.#cache.names) copy.plant(path, inode.cache.bytes.subarray(0, inode.cache.size));
+    copy.#disk = this.#disk.copy();
     return copy;
   }
 
   /** Another server's disk with what power loss would leave at this moment if nothing unsynced got through (`lost`). */
   durableCopy(): SimFileSystem {
-    const copy = new SimFileSystem({ random: seededRandom(1) });
-    for (const folder of this.#platter.folders) {
-      copy.#cache.folders.add(folder);
-      copy.#platter.folders.add(folder);
-    }
-    for (const [path, { platter }] of this.#platter.names) {
-      const inode: Inode = { cache: share(platter), platter: share(platter) };
-      copy.#cache.names.set(path, inode);
-      copy.#platter.names.set(path, inode);
-      copy.#usedBytes += platter.size;
-    }
+    const copy = new SimFileSystem();
+    copy.#disk = this.#disk.durableCopy();
     return copy;
+  }
+
+  /** Another server's disk in the very same state, with all that is not yet durable. */
+  fork(): SimFileSystem {
+    return this.#with(this.#disk.fork().fork);
+  }
+
+  #with(disk: CachedDisk): SimFileSystem {
+    const other = new SimFileSystem({ keepsNames: this.#keepsNames, quotaBytes: this.quotaBytes });
+    other.calls = this.calls;
+    other.#disk = disk;
+    return other;
+  }
+
+  /** The same for two disks that no process can tell apart, whatever crashes come. */
+  fingerprint(): string {
+    return this.#disk.fingerprint();
   }
 
   /** How many operations power loss would put at risk now. */
   get unsynced(): number {
-    return this.#pending.length;
+    return this.#disk.unsynced;
   }
 
   // One call
@@ -481,6 +397,7 @@ export class SimFileSystem implements FileSystem {
       this.#die(mode, act, more);
       return never();
     }
+    if (this.onCrashPoint !== null) return this.#toldCall(this.onCrashPoint, { number, act, more });
     const error = this.#errors.find((one) => one.at === number || (one.persistent && number > one.at));
     const short = error?.code === "short";
     let result: T;
@@ -500,22 +417,56 @@ export class SimFileSystem implements FileSystem {
     });
   }
 
+  /** A call without faults that settles at once, and what every kind of crash in it leaves. */
+  #toldCall<T>(
+    tell: (point: CrashPointNote) => void,
+    { number, act, more }: { number: number; act: (short: boolean) => T; more: CallParts<T> },
+  ): Promise<T> {
+    assert(this.#clock === null && this.#errors.length === 0 && !this.lies, "nothing else happens to calls told of");
+    const before = this.fork();
+    const half = this.#disk.fork();
+    const inode = more.half === undefined ? undefined : half.inodes.get(more.half.inode);
+    if (inode !== undefined) half.fork.write(inode, more.half!.position, more.half!.bytes);
+    // A call that cannot be made has no effect.
+    let during = before;
+    let outcome: Promise<T>;
+    try {
+      const result = act(false);
+      during = this.fork();
+      more.settle?.(result);
+      outcome = Promise.resolve(result);
+    } catch (cause) {
+      assert(cause instanceof Error, "only errors are thrown here");
+      outcome = Promise.reject(cause);
+    }
+    const after = this.fork();
+    tell({
+      number,
+      left: (mode) => {
+        if (mode === "before") return before.fork();
+        if (mode === "half") return this.#with(half.fork.fork().fork);
+        return mode === "after" ? after.fork() : during.fork();
+      },
+    });
+    if (this.#running) return outcome;
+    outcome.catch(nothing);
+    return never();
+  }
+
   #die<T>(mode: CrashMode, act: (short: boolean) => T, more: CallParts<T>): void {
     try {
-      if (mode === "half" && more.half !== undefined) more.half();
-      else if (mode === "after") more.settle?.(act(false));
-      else if (mode !== "before" && mode !== "half") act(false);
+      if (mode === "half" && more.half !== undefined) {
+        const { inode, position, bytes } = more.half;
+        this.#disk.write(inode, position, bytes);
+      } else if (mode !== "before" && mode !== "half") {
+        const result = act(false);
+        if (mode === "after") more.settle?.(result);
+      }
     } catch (cause) {
       // The call would have failed, and the process dies anyway.
       assert(cause instanceof Error && "code" in cause, "only system errors are thrown here");
     }
-    this.#stop();
-  }
-
-  #stop(): void {
-    this.#running = false;
-    for (const tell of this.#tellStopped) tell();
-    this.#tellStopped = [];
+    this.stop();
   }
 
   #later<T>(name: CallName, byteCount: number, life: number, settle: () => Promise<T>): Promise<T> {
@@ -529,73 +480,10 @@ export class SimFileSystem implements FileSystem {
     });
   }
 
-  #inode(file: string): Inode {
-    const inode = this.#cache.names.get(file);
-    assert(inode !== undefined, `no such file in the simulated disk: ${file}`);
-    return inode;
-  }
-
   #countThatFits(inode: Inode, position: number, count: number): number {
     const grows = Math.max(0, position + count - inode.cache.size);
-    const lacking = Math.max(0, grows - Math.max(0, this.quotaBytes - this.#usedBytes));
+    const lacking = Math.max(0, grows - Math.max(0, this.quotaBytes - this.#disk.usedBytes));
     return Math.max(0, count - lacking);
-  }
-
-  #write(inode: Inode, offset: number, bytes: Uint8Array): WriteOperation {
-    const before = inode.cache.size;
-    const operation: WriteOperation = { kind: "write", inode, offset, bytes: bytes.slice() };
-    put(inode.cache, offset, operation.bytes);
-    this.#usedBytes += inode.cache.size - before;
-    this.#pending.push(operation);
-    return operation;
-  }
-
-  #do(operation: Exclude<Pending, WriteOperation>): void {
-    apply(this.#cache, operation);
-    this.#pending.push(operation);
-  }
-
-  #makeDurable(operations: readonly Pending[]): void {
-    for (const operation of operations) {
-      apply(this.#platter, operation);
-      if (operation.kind === "write") this.#supersede(operation);
-    }
-    this.#forget(operations);
-  }
-
-  /** What an older write put in the same place is not in the cache any more, so it cannot reach the platter later. */
-  #supersede(newer: WriteOperation): void {
-    for (const older of this.#pending) {
-      if (older === newer) return;
-      if (older.kind !== "write" || older.inode !== newer.inode) continue;
-      const from = Math.max(older.offset, newer.offset);
-      const to = Math.min(older.offset + older.bytes.length, newer.offset + newer.bytes.length);
-      if (from < to) older.bytes.set(newer.bytes.subarray(from - newer.offset, to - newer.offset), from - older.offset);
-    }
-  }
-
-  /** After a failed sync: some of it reached the platter, and the rest never will, whoever syncs again. */
-  #dropPending(operations: readonly Pending[]): void {
-    for (const operation of operations) {
-      if (operation.kind === "write") this.#applySectors(operation, this.#random);
-    }
-    this.#forget(operations);
-  }
-
-  #forget(operations: readonly Pending[]): void {
-    const gone = new Set(operations);
-    this.#pending = this.#pending.filter((operation) => !gone.has(operation));
-  }
-
-  /** A write of which each sector is there or is not. */
-  #applySectors(operation: Pending, random: Random): void {
-    assert(operation.kind === "write", "only writes have sectors");
-    const { inode, offset, bytes } = operation;
-    for (let at = 0; at < bytes.length; ) {
-      const end = Math.min(bytes.length, at + sectorBytes - ((offset + at) % sectorBytes));
-      if (random.whole(2) === 0) put(inode.platter, offset + at, bytes.subarray(at, end));
-      at = end;
-    }
   }
 }
 
@@ -614,33 +502,6 @@ export interface SimFileSystemOptions {
   /** @defaultValue unlimited */
   quotaBytes?: number;
 }
-
-/**
- * What a crash leaves. The first four end only the process, and its page cache lives on, still unsynced:
- * - `before`, `after`: the call did not happen at all, or whole;
- * - `half`: of a write the first half of the bytes;
- * - `cached`: all of it is in the cache, and nothing of it on the platter, though a durable write was asked for.
- *
- * The others are power loss, during the call, which had begun:
- * - `torn`: everything unsynced happens to be there, but the last write only in some of its 512-byte sectors;
- * - `lost`: nothing unsynced is there;
- * - `subset`: any part of what was unsynced, applied in any order;
- * - `renames-undone`: everything but the unsynced renames;
- * - `names-lost`: everything but the unsynced new names.
- */
-export const crashModes = [
-  "before",
-  "after",
-  "half",
-  "cached",
-  "torn",
-  "lost",
-  "subset",
-  "renames-undone",
-  "names-lost",
-] as const;
-
-export type CrashMode = (typeof crashModes)[number];
 
 export type CallName =
   | "list"
@@ -664,12 +525,19 @@ export interface CallNote {
   readonly path: string;
 }
 
+export interface CrashPointNote {
+  readonly number: number;
+  /** A disk on which the process died in this call; what that kind of crash does to it is `crash`'s to do. */
+  readonly left: (mode: CrashMode) => SimFileSystem;
+}
+
 interface CallParts<T> {
   readonly life: number;
   readonly byteCount?: number;
   readonly settle?: (result: T) => void;
   readonly fail?: (result: T) => void;
-  readonly half?: () => void;
+  /** What is written when the process dies in the middle of it. */
+  readonly half?: { readonly inode: Inode; readonly position: number; readonly bytes: Uint8Array };
 }
 
 interface CrashPoint {
@@ -681,13 +549,6 @@ interface InjectedError {
   readonly at: number;
   readonly code: string;
   readonly persistent: boolean;
-}
-
-function shuffle(list: unknown[], random: Random): void {
-  for (let i = list.length - 1; i > 0; i--) {
-    const j = random.whole(i + 1);
-    [list[i], list[j]] = [list[j], list[i]];
-  }
 }
 
 function never<T>(): Promise<T> {

@@ -1,5 +1,6 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { millis } from "../base/units.ts";
+import { CatchUps } from "./catch-ups.ts";
 import type { SimHost } from "./host.ts";
 import type { Oracle } from "./oracle.ts";
 import type { SubscriptionId } from "./subscriptions.ts";
@@ -22,15 +23,6 @@ interface Following {
   readonly end: () => void;
 }
 
-interface CatchUp {
-  readonly id: SubscriptionId;
-  readonly room: string;
-  readonly end: () => void;
-  position: number;
-  /** The last head that was called caught up; -1 before the first. */
-  caughtUp: number;
-}
-
 /**
  * Plays a workload on clients and tells the oracle everything they did and were given. Each intent is a turn of the
  * client's own host: a paused client does it later, one that is down not at all.
@@ -48,7 +40,7 @@ export class WorkloadPlayer {
   readonly #stored = new Map<string, number>();
   /** What a message referred to when it was first sent: a repeat says the same. */
   readonly #refs = new Map<string, number>();
-  #catchUps: CatchUp[] = [];
+  readonly #catchUps: CatchUps;
   /** Sends without an outcome, by client. */
   readonly #openSends = new Map<number, number>();
   /** Rooms that somebody sent to. */
@@ -59,6 +51,7 @@ export class WorkloadPlayer {
     this.#oracle = options.oracle;
     this.#workload = options.workload;
     this.#client = options.client;
+    this.#catchUps = new CatchUps(options.oracle);
   }
 
   /** Sends whose outcome is not known yet. */
@@ -103,40 +96,13 @@ export class WorkloadPlayer {
       if (members === null) this.#change(reader, { way: "join", room, user: client.user }, (one) => one.join(room));
       this.#unfollow(`${reader}\n${room}`);
       const id = this.#oracle.subscribed({ client: this.#name(reader), room, after: 0, user: client.user });
-      const catchUp: CatchUp = { id, room, position: 0, caughtUp: -1, end: () => subscription.end() };
-      const sink = this.#sink(reader, room, id);
-      const subscription = client.subscribe(
-        { room, after: 0 },
-        {
-          ...sink,
-          message: (message) => {
-            catchUp.position = Math.max(catchUp.position, message.seq);
-            sink.message(message);
-          },
-          gap: (gap) => {
-            catchUp.position = Math.max(catchUp.position, gap.to);
-            sink.gap(gap);
-          },
-          caughtUp: (seq) => {
-            catchUp.caughtUp = Math.max(catchUp.caughtUp, seq);
-            sink.caughtUp(seq);
-          },
-        },
-      );
-      this.#catchUps.push(catchUp);
+      this.#catchUps.begin({ id, room, client, sink: this.#sink(reader, room, id) });
     }
   }
 
   /** Whether no send is open, and every catch-up was called complete and reached what was acknowledged. */
   get isCaughtUp(): boolean {
-    return (
-      this.openSends === 0 &&
-      this.#catchUps.length > 0 &&
-      this.#catchUps.every(
-        ({ room, position, caughtUp }) =>
-          caughtUp >= 0 && position >= Math.max(caughtUp, this.#oracle.acknowledgedFloor(room)),
-      )
-    );
+    return this.openSends === 0 && this.#catchUps.areDone;
   }
 
   /** What `isCaughtUp` still waits for, for people. */
@@ -144,25 +110,12 @@ export class WorkloadPlayer {
     const open = [...this.#openSends]
       .filter(([, count]) => count > 0)
       .map(([index, count]) => `client ${index} waits for ${count} sends`);
-    const behind = this.#catchUps
-      .filter(
-        ({ room, position, caughtUp }) =>
-          caughtUp < 0 || position < Math.max(caughtUp, this.#oracle.acknowledgedFloor(room)),
-      )
-      .map(
-        ({ room, position, caughtUp, id }) =>
-          `reader ${String(id)} of ${room} is at ${position} of ${this.#oracle.acknowledgedFloor(room)} (caught up at ${caughtUp})`,
-      );
-    return [...open, ...behind];
+    return [...open, ...this.#catchUps.unfinished()];
   }
 
   /** Tells the oracle that the catch-ups are over, whether or not they reached the end, and ends everything. */
   endCatchUp(): void {
-    for (const { id, end } of this.#catchUps) {
-      end();
-      this.#oracle.finishedReading(id);
-    }
-    this.#catchUps = [];
+    this.#catchUps.end();
     for (const key of this.#following.keys()) this.#unfollow(key);
   }
 

@@ -21,8 +21,15 @@ export class ChatServer {
   #adminPort = 0;
   #log = "";
 
-  static async start(): Promise<ChatServer> {
-    const server = new ChatServer();
+  readonly #words: readonly string[];
+
+  private constructor(words: readonly string[]) {
+    this.#words = words;
+  }
+
+  /** `words`: settings besides those of where it is. */
+  static async start(words: readonly string[] = []): Promise<ChatServer> {
+    const server = new ChatServer(words);
     await server.start();
     return server;
   }
@@ -38,7 +45,7 @@ export class ChatServer {
   /** Settles once it listens: on the ports it had before, if it ran before. */
   async start(): Promise<void> {
     rmSync(join(this.directory, "ports.json"), { force: true });
-    const words = ["serve", "--data", this.directory, "--admin-port", "0"];
+    const words = ["serve", "--data", this.directory, "--admin-port", "0", ...this.#words];
     const ports = ["--port", String(this.#port), "--tcp-port", String(this.#tcpPort)];
     const child = spawn(process.execPath, [join(root, "dist/apps/cli/main.js"), ...words, ...ports], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -96,6 +103,13 @@ export class ChatServer {
     });
     child.kill(signal);
     await ended;
+  }
+
+  /** What somebody does over HTTP, such as from another device. */
+  async request(user: string, method: string, path: string, fields: object = {}): Promise<void> {
+    const headers = { "synod-user": user, "content-type": "application/json" };
+    const response = await fetch(`${this.url}v1/${path}`, { method, headers, body: JSON.stringify(fields) });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
   }
 
   /** What an operator does with a room. */

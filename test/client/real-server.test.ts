@@ -8,7 +8,8 @@ import type { TimelineItem } from "../../src/client/reader.ts";
 import { nodeClock } from "../../src/platform/node/node-clock.ts";
 import { utf8 } from "../../src/protocol/utf8.ts";
 import type { Server } from "../../src/server/server.ts";
-import { startTestServer } from "../server/server-world.ts";
+import type { SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import { startTestServer, type WorldOptions } from "../server/server-world.ts";
 
 /** Links straight into a server, without sockets; `cut` breaks them all. */
 class DirectDial implements Dial {
@@ -72,13 +73,17 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
 });
 
-async function town(): Promise<{ chat: (user: string) => Chat; dial: DirectDial }> {
-  const { server } = await startTestServer();
+type Town = { chat: (user: string) => Chat; dial: DirectDial; server: Server; fileSystem: SimFileSystem };
+
+async function town(options: WorldOptions = {}): Promise<Town> {
+  const { server, fileSystem } = await startTestServer(options);
   ends.push(() => server.stop(0));
   const dial = new DirectDial(server);
   let seed = 1;
   return {
     dial,
+    server,
+    fileSystem,
     chat: (user) => {
       const chat = connect("test:", {
         user,
@@ -167,4 +172,21 @@ test("[SDK30] [SDK31] beside the server's own core: direct messages for who was 
   const read = await reading;
   expect(read.filter((body) => body !== "me too")).toEqual(["while you were away", "now", "after the break"]);
   expect(read).toContain("me too");
+});
+
+test("beside the server's own core: an error of damaged history says which messages it is, and reading goes past them", async () => {
+  const limits = { chunkBytes: 4_096, unsealedBytesMax: 1 << 20, idWindowEntries: 16, ringSlots: 8 };
+  const { chat, server, fileSystem } = await town({ limits });
+  const room = chat("alice").room("lobby");
+  await Promise.all(Array.from({ length: 120 }, (_, i) => room.send(`m${i + 1} ${"x".repeat(100)}`)));
+  await server.sealer.idle();
+  const { runs } = server.state.room("lobby")!;
+  const damaged = { from: runs.firstSeq(1), to: runs.lastSeq(1) };
+  const chunks = [...fileSystem.files().keys()].filter((file) => file.endsWith(".chunk")).sort();
+  fileSystem.flip(chunks[1]!, 400, 3);
+  const page = room.history({ after: damaged.from - 1 });
+  await expect(page).rejects.toMatchObject({ name: "ChatError", code: "unavailable", retryable: false, damaged });
+  const behind = await room.history({ after: damaged.to, limit: 1 });
+  expect(behind.items[0]).toMatchObject({ seq: damaged.to + 1 });
+  await expect(chat("alice").room("nowhere").history()).rejects.toMatchObject({ code: "not_found", damaged: null });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
-import { crashModes } from "../../src/sim/sim-file-system.ts";
-import type { CrashMode } from "../../src/sim/sim-file-system.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
+import type { CrashMode } from "../../src/sim/crash-modes.ts";
 import { JournalWorld } from "../storage/journal-world.ts";
 import { journalStory } from "./journal-story.ts";
 

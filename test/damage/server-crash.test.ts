@@ -1,80 +1,97 @@
-import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { crashModes } from "../../src/sim/sim-file-system.ts";
+import { type CrashMode, crashModes } from "../../src/sim/crash-modes.ts";
 import { seedOfSources } from "../seed-of-sources.ts";
-import type { CrashCase } from "./server-crash-sweep.ts";
-import { callsOf, modeOf, survives, told } from "./server-crash-sweep.ts";
+import { callsOf, CrashSweep, startWithCrashes, worldAfter, worldsAfterCrash } from "./server-crash-sweep.ts";
 import type { ServerLife } from "./server-life.ts";
 import { acts, beginnings } from "./server-story.ts";
+import { SweepReport } from "./sweep-report.ts";
 
-/** Which kind of crash meets which call, and which calls meet all kinds: another choice for other sources, said when it fails. */
+/** Which calls of recoveries are looked at: another choice for other sources, said when it fails. */
 const seed = Number(process.env["SYNOD_SEED"] ?? seedOfSources());
-/** Every call in every way, and every call of every recovery: for hours when nobody waits (`npm run campaign -- crash-sweep`). */
+/** Crashes in every call of every recovery: for when nobody waits (`npm run campaign -- crash-sweep`). */
 const isWhole = process.env["SYNOD_SWEEP"] === "whole";
-/** Of how many crash points one is looked at more closely. */
-const oneIn = isWhole ? 1 : 5;
+/** The whole sweep: so many kinds of crash in each call of a recovery, in turns. */
+const recoveryModes = Number(process.env["SYNOD_RECOVERY_MODES"] ?? crashModes.length);
+/** Else: every kind of crash in one of so many calls of recoveries. */
+const oneIn = 250;
 
-const counts = { seed, calls: 0, crashes: 0, recoveries: 0, failed: 0 };
+function modesIn(call: number): readonly CrashMode[] {
+  if (!isWhole) return (call + seed) % oneIn === 0 ? crashModes : [];
+  return Array.from({ length: recoveryModes }, (_, i) => crashModes[(call * recoveryModes + i) % crashModes.length]!);
+}
+
+const counts = { seed, calls: 0, crashes: 0, worlds: 0, recoveryCalls: 0, recoveryCrashes: 0, recoveryWorlds: 0 };
+const report = new SweepReport(counts);
+// A stack costs more than the system error it belongs to.
+Error.stackTraceLimit = isWhole ? 0 : 10;
 let lives: ServerLife[] = [];
+let callCounts: number[] = [];
 
 beforeAll(async () => {
   lives = await beginnings();
+  callCounts = await Promise.all(acts.map((act, number) => callsOf(act, lives[number]!)));
+  report.total = callCounts.reduce((sum, calls) => sum + report.part.of(calls).length, 0);
 });
 
 afterAll(() => {
-  const file = process.env["SYNOD_COUNTS"];
-  if (file !== undefined) writeFileSync(file, JSON.stringify(counts));
+  report.end();
 });
 
-async function meets(number: number, one: CrashCase): Promise<boolean> {
-  const act = acts[number]!;
-  try {
-    return await told(act, one, survives(act, lives[number]!, one));
-  } catch (cause) {
-    counts.failed++;
-    if (!isWhole) throw new Error(`SYNOD_SEED=${seed}: ${String(cause)}`, { cause });
-    process.stderr.write(`${String(cause)}\n`);
-    return true;
-  }
-}
-
 for (const [number, act] of acts.entries()) {
-  test(`whatever call of "${act.name}" is the last, nothing that anybody was told is lost`, async () => {
-    const calls = await callsOf(act, lives[number]!);
-    for (let at = 1; at <= calls; at++) {
-      await meets(number, { at, mode: modeOf(at + seed) });
-      counts.crashes++;
-    }
-    counts.calls += calls;
-    expect(calls).toBeGreaterThan(200);
-  });
-
-  test(`a crash of any kind in "${act.name}" is like any other`, async () => {
-    const calls = await callsOf(act, lives[number]!);
-    let crashes = 0;
-    for (let at = 1 + (seed % oneIn); at <= calls; at += oneIn) {
-      for (const mode of crashModes) {
-        if (mode === modeOf(at + seed)) continue;
-        await meets(number, { at, mode });
-        crashes++;
+  test(`whatever call of "${act.name}" is the last, or of the recovery behind it, nothing that anybody was told is lost`, async () => {
+    expect(callCounts[number]).toBeGreaterThan(200);
+    const calls = report.part.of(callCounts[number]!);
+    const sweep = new CrashSweep(act, lives[number]!, {
+      seed,
+      modesIn,
+      onFailed: (text) => report.failed(`SYNOD_SEED=${seed}: ${text}`),
+    });
+    const before = { ...counts };
+    for (const at of calls) {
+      await sweep.crashIn(at);
+      counts.calls++;
+      for (const name of ["crashes", "worlds", "recoveryCalls", "recoveryCrashes", "recoveryWorlds"] as const) {
+        counts[name] = before[name] + sweep[name];
       }
+      report.done++;
+      report.tell();
     }
-    counts.crashes += crashes;
-    expect(crashes).toBeGreaterThan((calls / oneIn - 1) * (crashModes.length - 1));
-  });
-
-  test(`a crash in the recovery after a crash in "${act.name}" is a crash like any other`, async () => {
-    const calls = await callsOf(act, lives[number]!);
-    let recoveries = 0;
-    for (let at = 1 + (seed % oneIn), round = seed; at <= calls; at += oneIn, round++) {
-      const mode = modeOf(round);
-      // A recovery makes some thirty to sixty calls; the next crash point meets the next of them.
-      for (let call = isWhole ? 1 : 1 + (round % 30); ; call += isWhole ? 1 : 30) {
-        if (!(await meets(number, { at, mode, again: { call, mode: modeOf(round + call) } }))) break;
-        recoveries++;
-      }
-    }
-    counts.recoveries += recoveries;
-    expect(recoveries).toBeGreaterThan(calls / oneIn / 2);
+    expect(report.failures).toEqual([]);
+    expect(sweep.crashes).toBe(calls.length * crashModes.length);
+    // Neighbours that only read leave the same; a stretch of the calls may be all reading.
+    expect(sweep.worlds).toBeGreaterThan(calls.length / 10);
+    expect(sweep.recoveryWorlds).toBeGreaterThan(sweep.worlds / 8);
   });
 }
+
+test("a crash looked at beside others leaves the world that it leaves alone", async () => {
+  const fingerprint = ({ ledger, wall, fileSystem }: ServerLife): string =>
+    `${ledger.fingerprint()} ${wall} ${fileSystem.fingerprint()}`;
+  let compared = 0;
+  for (const [number, act] of acts.entries()) {
+    const beginning = lives[number]!;
+    for (let at = 1 + (seed % 97); at <= callCounts[number]!; at += 97) {
+      for (const world of await worldsAfterCrash(act, beginning, { at, seed })) {
+        const alone = await worldAfter(act, beginning, { one: world.one, seed });
+        expect({ one: world.one, left: fingerprint(alone.life) }).toEqual({
+          one: world.one,
+          left: fingerprint(world.life),
+        });
+        compared++;
+        if (world.one.mode !== crashModes[at % crashModes.length]) continue;
+        const again: { one: typeof world.one; life: ServerLife }[] = [];
+        let calls = 0;
+        await startWithCrashes(act, world, {
+          modesIn: () => (++calls % 29 === at % 29 ? crashModes : []),
+          onCrashed: (one, fileSystem) => again.push({ one, life: world.life.withDisk(fileSystem, seed) }),
+        });
+        for (const { one, life } of again) {
+          const alone = await worldAfter(act, beginning, { one, seed });
+          expect({ one, left: fingerprint(alone.life) }).toEqual({ one, left: fingerprint(life) });
+          compared++;
+        }
+      }
+    }
+  }
+  expect(compared).toBeGreaterThan(300);
+});

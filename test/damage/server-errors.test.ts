@@ -1,4 +1,3 @@
-import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
 import { seededRandom } from "../../src/base/random.ts";
@@ -6,6 +5,7 @@ import { callsOf } from "./server-crash-sweep.ts";
 import { seedOfSources } from "../seed-of-sources.ts";
 import { ProcessEnded, ServerLife } from "./server-life.ts";
 import { type Act, acts, beginnings, lateEvening } from "./server-story.ts";
+import { SweepReport } from "./sweep-report.ts";
 
 /** Which error meets which call: another choice for other sources, said when it fails. */
 const seed = Number(process.env["SYNOD_SEED"] ?? seedOfSources());
@@ -31,16 +31,19 @@ const memberships = [
   ["alice", "den"],
 ] as const;
 
-const counts = { seed, calls: 0, errors: 0, failed: 0 };
+const counts = { seed, calls: 0, errors: 0 };
+const report = new SweepReport(counts);
 let lives: ServerLife[] = [];
+let callCounts: number[] = [];
 
 beforeAll(async () => {
   lives = await beginnings();
+  callCounts = await Promise.all(acts.map((act, number) => callsOf(act, lives[number]!)));
+  report.total = callCounts.reduce((sum, calls) => sum + report.part.of(calls).length, 0);
 });
 
 afterAll(() => {
-  const file = process.env["SYNOD_COUNTS"];
-  if (file !== undefined) writeFileSync(file, JSON.stringify(counts));
+  report.end();
 });
 
 /**
@@ -76,24 +79,23 @@ async function meets(number: number, one: ErrorCase): Promise<void> {
   try {
     await survives(act, lives[number]!, one);
   } catch (cause) {
-    counts.failed++;
-    const text = `SYNOD_SEED=${seed}: act "${act.name}", error ${JSON.stringify(one)}: ${String(cause)}`;
-    if (!isWhole) throw new Error(text, { cause });
-    process.stderr.write(`${text}\n`);
+    report.failed(`SYNOD_SEED=${seed}: act "${act.name}", error ${JSON.stringify(one)}: ${String(cause)}`);
   }
 }
 
 for (const [number, act] of acts.entries()) {
   test(`whatever call of "${act.name}" fails, nothing that anybody was told is lost`, async () => {
-    const calls = await callsOf(act, lives[number]!);
-    for (let at = 1; at <= calls; at++) {
+    expect(callCounts[number]).toBeGreaterThan(200);
+    for (const at of report.part.of(callCounts[number]!)) {
       for (const [i, kind] of kinds.entries()) {
         const isChosen = i === (at + seed) % kinds.length || at % oneIn === seed % oneIn;
         if (isChosen) await meets(number, { at, ...kind });
       }
+      counts.calls++;
+      report.done++;
+      report.tell();
     }
-    counts.calls += calls;
-    expect(calls).toBeGreaterThan(200);
+    expect(report.failures).toEqual([]);
   });
 }
 

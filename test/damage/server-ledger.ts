@@ -34,8 +34,11 @@ export class Ledger {
   mayTrim = false;
   /** Codes of refusals, counted. */
   readonly refusals = new Map<string, number>();
-  #sent: Sent[] = [];
+  /** In the order in which it was first sent. */
+  readonly #sent = new Map<string, Sent>();
   readonly #known = new Map<string, Map<number, Known>>();
+  /** The seq of each message of which one is known. */
+  readonly #seqs = new Map<string, number>();
   /** Messages of which every attempt was refused for certain. */
   readonly #definite = new Set<string>();
   /** Where rooms begin, as last read. */
@@ -46,7 +49,8 @@ export class Ledger {
     const copy = new Ledger();
     copy.strict = this.strict;
     copy.mayTrim = this.mayTrim;
-    copy.#sent = [...this.#sent];
+    for (const [key, sent] of this.#sent) copy.#sent.set(key, sent);
+    for (const [key, seq] of this.#seqs) copy.#seqs.set(key, seq);
     for (const [room, known] of this.#known) copy.#known.set(room, new Map(known));
     for (const key of this.#definite) copy.#definite.add(key);
     for (const [room, first] of this.#firsts) copy.#firsts.set(room, first);
@@ -54,16 +58,33 @@ export class Ledger {
     return copy;
   }
 
+  /** All that a later check depends on. */
+  fingerprint(): string {
+    const known = [...this.#known].map(([room, messages]) => [room, [...messages.values()]]);
+    const belongs = [...this.#belongs].map(([user, rooms]) => [user, [...rooms]]);
+    const { strict, mayTrim } = this;
+    return JSON.stringify([
+      strict,
+      mayTrim,
+      [...this.#sent.values()],
+      known,
+      [...this.#definite],
+      [...this.#firsts],
+      belongs,
+    ]);
+  }
+
   sending(from: string, message: { room?: string; to?: string; cid: string; body: string; prev?: string }): Sent {
     const { to, cid, body, prev } = message;
     const room = message.room ?? `@${[from, to!].sort().join(",")}`;
-    const before = this.#sent.find((one) => keyOf(one) === keyOf({ room, from, cid }));
+    const key = keyOf({ room, from, cid });
+    const before = this.#sent.get(key);
     if (before !== undefined) {
-      this.#definite.delete(keyOf(before));
+      this.#definite.delete(key);
       return before;
     }
     const sent: Sent = { from, room, to, cid, body, prev };
-    this.#sent.push(sent);
+    this.#sent.set(key, sent);
     return sent;
   }
 
@@ -122,7 +143,7 @@ export class Ledger {
   notice(frames: readonly ServerFrame[]): void {
     for (const frame of frames) {
       if (frame.t !== "msg") continue;
-      const sent = this.#sent.find((one) => keyOf(one) === keyOf(frame));
+      const sent = this.#sent.get(keyOf(frame));
       hold(sent?.body === frame.body, () => `pushed and never sent: ${JSON.stringify(frame)}`);
       const { seq, from, cid, ts, epoch } = frame;
       if (seq !== null) this.#know(frame.room, { seq, from, cid, ts, epoch });
@@ -134,16 +155,16 @@ export class Ledger {
     this.#known.set(room, known);
     const before = known.get(seq);
     const now = { seq, from, cid, ts, epoch };
-    if (before === undefined) known.set(seq, now);
-    else hold(isSame(before, now), () => `message ${seq} of ${room} was ${text(before)} and is ${text(now)}`);
-    hold(!this.#definite.has(keyOf({ room, from, cid })), () => `${cid} was refused for certain, and is stored`);
+    const key = keyOf({ room, from, cid });
+    if (before === undefined) {
+      known.set(seq, now);
+      if (!this.#seqs.has(key)) this.#seqs.set(key, seq);
+    } else hold(isSame(before, now), () => `message ${seq} of ${room} was ${text(before)} and is ${text(now)}`);
+    hold(!this.#definite.has(key), () => `${cid} was refused for certain, and is stored`);
   }
 
   #seqOf(sent: Sent): number | undefined {
-    for (const { seq, from, cid } of this.#known.get(sent.room)?.values() ?? []) {
-      if (from === sent.from && cid === sent.cid) return seq;
-    }
-    return undefined;
+    return this.#seqs.get(keyOf(sent));
   }
 
   /** A room as its reader finds it. */
@@ -156,21 +177,21 @@ export class Ledger {
     for (const { seq, cid } of this.#known.get(room)?.values() ?? []) {
       hold(head >= seq, () => `message ${seq} of ${room}, ${cid}, was promised, and ${room} ends at ${head}`);
     }
-    const sent = new Map(this.#sent.map((one, order) => [keyOf(one), { ...one, order }]));
+    const left = new Map([...this.#sent].map(([key, sent], order) => [key, { sent, order }]));
     const lastOf = new Map<string, number>();
     let lastTs = 0;
     for (const [i, item] of items.entries()) {
       const { seq, from, cid, ts, body } = item;
       const key = keyOf({ room, from, cid });
-      const origin = sent.get(key);
+      const { sent: origin, order } = left.get(key) ?? {};
       // Dense, in order, what was sent, and each once.
       hold(seq === first + i, () => `${room} has ${seq} in the place of ${first + i}`);
       hold(origin?.body === body, () => `message ${seq} of ${room}, ${cid} of ${from}, was not sent: ${body}`);
-      sent.delete(key);
+      left.delete(key);
       if (origin!.prev !== undefined || this.strict) {
         const last = lastOf.get(from) ?? -1;
-        hold(origin!.order > last, () => `${cid} of ${from} is out of its order in ${room}`);
-        lastOf.set(from, origin!.order);
+        hold(order! > last, () => `${cid} of ${from} is out of its order in ${room}`);
+        lastOf.set(from, order!);
       }
       hold(ts >= lastTs, () => `time goes back at message ${seq} of ${room}`);
       lastTs = ts;
@@ -183,7 +204,7 @@ export class Ledger {
     const known = this.#known.get(room)?.get(seq);
     const isRight = !isSameLine || (known !== undefined && isSame(known, item));
     hold(item.seq === seq && isRight, () => `${room} ${seq}: ${text(item)}`);
-    const sent = this.#sent.find((one) => keyOf(one) === keyOf({ ...item, room }));
+    const sent = this.#sent.get(keyOf({ ...item, room }));
     hold(sent?.body === item.body, () => `message ${seq} of ${room} has other words: ${item.body}`);
   }
 
@@ -199,7 +220,7 @@ export class Ledger {
   }
 
   roomNames(): string[] {
-    return [...new Set(this.#sent.map(({ room }) => room))];
+    return [...new Set([...this.#sent.values()].map(({ room }) => room))];
   }
 
   users(): string[] {
@@ -211,13 +232,13 @@ export class Ledger {
   }
 
   senders(): string[] {
-    return [...new Set(this.#sent.map(({ from }) => from))];
+    return [...new Set([...this.#sent.values()].map(({ from }) => from))];
   }
 
   /** What may be sent again: an id guards for as long as its message is kept. */
   guardedOf(user: string): Sent[] {
     const isKept = (sent: Sent): boolean => (this.#seqOf(sent) ?? Infinity) >= (this.#firsts.get(sent.room) ?? 1);
-    return this.#sent.filter((sent) => sent.from === user && isKept(sent));
+    return [...this.#sent.values()].filter((sent) => sent.from === user && isKept(sent));
   }
 }
 

@@ -5,7 +5,8 @@ import { type Random, seededRandom } from "../../src/base/random.ts";
 import { type Millis, millis, type Timestamp, timestamp } from "../../src/base/units.ts";
 import type { Server } from "../../src/server/server.ts";
 import { startServer } from "../../src/server/start-server.ts";
-import { type CrashMode, SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import type { CrashMode } from "../../src/sim/crash-modes.ts";
+import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { openDataDirectory } from "../../src/storage/data-directory.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { TestClient } from "../server/server-world.ts";
@@ -150,6 +151,13 @@ export class ServerLife {
     return fork;
   }
 
+  /** This moment of the world again, with another disk and before the next start. */
+  withDisk(fileSystem: SimFileSystem, seed: number): ServerLife {
+    const other = new ServerLife({ seed, wall: this.wall, limits: this.limits, fileSystem });
+    other.ledger = this.ledger.copy();
+    return other;
+  }
+
   /** The wall clock of the next life is this much later: the server was off. */
   pass(ms: number): void {
     this.#wall = this.wall + ms;
@@ -263,6 +271,12 @@ export class ServerLife {
     this.#notice();
     this.#generation++;
     this.fileSystem.crash(random, mode);
+  }
+
+  /** After the process died: all that clients were told has reached the ledger. */
+  async silence(): Promise<void> {
+    await quiet();
+    this.#notice();
   }
 
   #notice(): void {

@@ -19,6 +19,14 @@ async function verified(life: ServerLife): Promise<string[]> {
   return damage.map(({ what }) => what);
 }
 
+/** A started server whose chunks are small, so that a few messages fill one. */
+async function smallChunks(seed: number): Promise<ServerLife> {
+  const limits = { chunkBytes: 24 * 1024, unsealedBytesMax: 64 * 1024 };
+  const life = new ServerLife({ seed, wall: lateEvening, limits });
+  await life.start();
+  return life;
+}
+
 test("a chunk that retention removed is not missed at the next start", async () => {
   const lives = await beginnings();
   const life = lives.at(-1)!;
@@ -36,12 +44,7 @@ test("a chunk that retention removed is not missed at the next start", async () 
 });
 
 test("a chunk is written again each time most of it was removed, and only then", async () => {
-  const life = new ServerLife({
-    seed: 5,
-    wall: lateEvening,
-    limits: { chunkBytes: 24 * 1024, unsealedBytesMax: 64 * 1024 },
-  });
-  await life.start();
+  const life = await smallChunks(5);
   const lobby = "lobby" as RoomName;
   for (let n = 1; n <= 64; n++) await life.send("alice", { room: lobby, cid: `c${n}`, body: `message ${n}` });
   life.server.proposals.seal(sealReasons.full);
@@ -88,12 +91,7 @@ test("a chunk is written again each time most of it was removed, and only then",
 });
 
 test("verify misses no chunk that retention emptied behind the snapshot, and none but those", async () => {
-  const life = new ServerLife({
-    seed: 6,
-    wall: lateEvening,
-    limits: { chunkBytes: 24 * 1024, unsealedBytesMax: 64 * 1024 },
-  });
-  await life.start();
+  const life = await smallChunks(6);
   const say = async (room: string, from: number, to: number): Promise<void> => {
     for (let n = from; n <= to; n++) await life.send("alice", { room, cid: `${room}${n}`, body: `message ${n}` });
   };
@@ -138,12 +136,7 @@ test("verify misses no chunk that retention emptied behind the snapshot, and non
 });
 
 test("a chunk that was sealed behind the snapshot is not missed: the journal has it", async () => {
-  const life = new ServerLife({
-    seed: 7,
-    wall: lateEvening,
-    limits: { chunkBytes: 24 * 1024, unsealedBytesMax: 64 * 1024 },
-  });
-  await life.start();
+  const life = await smallChunks(7);
   for (let round = 0; round < 3; round++) {
     for (let n = 0; n < 5; n++) await life.send("alice", { room: "lobby", cid: `${round}.${n}`, body: "x" });
     life.server.proposals.seal(sealReasons.full);

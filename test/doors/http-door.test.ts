@@ -479,3 +479,44 @@ test("[HTTP11] pipelined requests are answered in their order", async () => {
   expect(back.match(/HTTP\/1\.1 200/g)).toHaveLength(3);
   await until(() => server.asked.length === 3);
 });
+
+test.each([
+  ["headers that are too long", `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${"x".repeat(20_000)}\r\n\r\n`, 431, "too_large"],
+  ["no HTTP", "nonsense\r\n\r\n", 400, "bad_request"],
+  [
+    "two lengths",
+    "POST /v1/rooms HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    400,
+    "bad_request",
+  ],
+  ["no host", "GET / HTTP/1.1\r\n\r\n", 400, "bad_request"],
+  ["a host of HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", 400, "bad_request"],
+  ["no path", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"],
+  ["a proxy's method", "CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", 400, "unsupported"],
+  ["an expectation", "GET /livez HTTP/1.1\r\nHost: x\r\nExpect: more\r\n\r\n", 417, "unsupported"],
+  [
+    "a handshake without a key",
+    "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    400,
+    "bad_request",
+  ],
+])("[HTTP12] %s: a problem with a code, and the end", async (_name, text, status, code) => {
+  const { raw, server } = await listening();
+  const back = await raw(text);
+  expect(back).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+  expect(back).toContain("content-type: application/problem+json");
+  expect(JSON.parse(back.slice(back.indexOf("\r\n\r\n")))).toMatchObject({ code, status, definite: true });
+  expect(server.asked).toEqual([]);
+});
+
+test("[HTTP12] a request that does not come in time is told so, and what came before it is answered first", async () => {
+  const times = { headersWithinMs: 80, requestWithinMs: 120, idleMs: 80, stalledMs: 5_000, checkEveryMs: 20 };
+  const { raw } = await listening({ times });
+  const get = "GET /v1/rooms HTTP/1.1\r\nHost: x\r\nSynod-User: alice\r\n\r\n";
+  const post = "POST /v1/rooms/lobby/messages HTTP/1.1\r\nHost: x\r\nSynod-User: alice\r\nContent-Type: text/plain\r\n";
+  const late = await raw(`${post}Content-Length: 9\r\n\r\nhalf`);
+  expect(late).toMatch(/^HTTP\/1\.1 408 /);
+  expect(late).toContain('"code":"bad_request"');
+  const broken = await raw(`${get}${get}no request\r\n\r\n`);
+  expect(broken.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 200", "HTTP/1.1 400"]);
+});

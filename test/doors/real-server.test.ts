@@ -321,9 +321,9 @@ test("[HTTP4] members over HTTP, and a removal that a reader over WebSocket is t
   expect((await http("DELETE", "/v1/rooms/den/members/bob")).status).toBe(404);
 });
 
-test("[DOOR13] a TCP client that says its last and closes its side still gets every answer, and then the end", async () => {
-  const { tcpPort } = await town();
-  const heard = await new Promise<Json[]>((resolve, reject) => {
+/** All that a TCP client is answered that says this and closes its side. */
+function answeredAtEnd(tcpPort: number, said: string): Promise<Json[]> {
+  return new Promise<Json[]>((resolve, reject) => {
     const socket = connect({ port: tcpPort, host: "127.0.0.1", allowHalfOpen: true });
     closers.unshift(() => void socket.destroy());
     let text = "";
@@ -337,12 +337,29 @@ test("[DOOR13] a TCP client that says its last and closes its side still gets ev
           .map((line) => JSON.parse(line) as Json),
       ),
     );
-    const sends = [1, 2, 3].map((id) => ({ t: "send", id, room: "lobby", cid: `c${id}`, body: "bye" }));
-    const frames = [{ t: "hello", v: 1, user: "alice" }, ...sends, { t: "hist", id: 4, room: "lobby" }];
-    socket.end(frames.map((frame) => `${JSON.stringify(frame)}\n`).join(""));
+    socket.end(said);
   });
+}
+
+const linesOf = (frames: readonly Json[]): string => frames.map((frame) => `${JSON.stringify(frame)}\n`).join("");
+
+test("[DOOR13] a TCP client that says its last and closes its side still gets every answer, and then the end", async () => {
+  const { tcpPort } = await town();
+  const sends = [1, 2, 3].map((id) => ({ t: "send", id, room: "lobby", cid: `c${id}`, body: "bye" }));
+  const frames = [{ t: "hello", v: 1, user: "alice" }, ...sends, { t: "hist", id: 4, room: "lobby" }];
+  const heard = await answeredAtEnd(tcpPort, linesOf(frames));
   const answers = heard.filter(({ t }) => t === "ok").map(({ id }) => id as number);
   expect(new Set(answers)).toEqual(new Set([1, 2, 3, 4]));
+  expect(heard.filter(({ t }) => t === "err")).toEqual([]);
+});
+
+test("[DOOR14] a stream that ends within a frame is told so, behind the answers that are due", async () => {
+  const { tcpPort } = await town();
+  const send = { t: "send", id: 1, room: "lobby", cid: "c1", body: "whole" };
+  const whole = linesOf([{ t: "hello", v: 1, user: "alice" }, send]);
+  const heard = await answeredAtEnd(tcpPort, `${whole}{"t":"send","id":2,"room":"lob`);
+  expect(heard.map(({ t }) => t)).toEqual(["welcome", "ok", "err"]);
+  expect(heard[2]).toMatchObject({ code: "bad_request", message: "the stream ended within a frame" });
 });
 
 test("[DOOR12] a frame that is never finished ends its connection, though bytes keep coming, by every door", async () => {

@@ -40,7 +40,7 @@ const library = [
 ];
 
 export const importTable: Readonly<Record<string, Rule>> = {
-  base: { may: [], packages: [] },
+  base: { may: [], packages: ["@noble/hashes/sha2.js"] },
   protocol: { may: ["base"], packages: [] },
   rooms: { may: ["base", { folder: "protocol", files: /^(?:.*-)?(?:names|limits)\.ts$/ }], packages: checksums },
   consensus: { may: ["base"], packages: [] },

@@ -8,20 +8,14 @@ import { afterAll, describe, expect, test } from "vitest";
 import { encodeBinary } from "../../src/protocol/binary-codec.ts";
 import { binaryGreeting } from "../../src/protocol/schema.ts";
 import type { ServerFrame } from "../../src/protocol/schema.ts";
-import { Command, run, serve, temporaryFolder } from "./command.ts";
+import { Command, run, temporaryFolder } from "./command.ts";
+import { StartedCommands } from "./started-commands.ts";
 
 const folder = temporaryFolder();
-const started: Command[] = [];
-
-async function start(...given: Parameters<typeof serve>): ReturnType<typeof serve> {
-  const server = await serve(...given);
-  started.push(server);
-  return server;
-}
+const started = new StartedCommands();
 
 afterAll(async () => {
-  for (const command of started) if (command.isRunning) command.signal("SIGKILL");
-  await Promise.all(started.map((command) => command.ended));
+  await started.end();
   folder.remove();
 });
 
@@ -39,7 +33,7 @@ const shown = (lines: string): Shown[] =>
 
 test("what is piped in while the server is killed and started again is stored once and in order", async () => {
   const data = join(folder.path, "killed");
-  let server = await start(data);
+  let server = await started.serve(data);
   const { ports } = server;
   const webSocket = `ws://127.0.0.1:${ports.port}`;
   const tcp = `tcp://127.0.0.1:${ports.tcpPort}`;
@@ -62,7 +56,7 @@ test("what is piped in while the server is killed and started again is stored on
     "--within",
     "60",
   ]);
-  started.push(...speakers, reader);
+  started.add(...speakers, reader);
   await Promise.all(speakers.map((speaker) => speaker.writes("connected to n1")));
 
   const count = 600;
@@ -73,7 +67,7 @@ test("what is piped in while the server is killed and started again is stored on
     // In the middle of it, without a word.
     server.signal("SIGKILL");
     await server.ended;
-    server = await start(data, [], ports);
+    server = await started.serve(data, [], ports);
   }
   expect(await Promise.all(speakers.map((speaker) => speaker.end()))).toEqual([0, 0]);
 
@@ -96,7 +90,7 @@ test("what is piped in while the server is killed and started again is stored on
 });
 
 describe("one server", async () => {
-  const server = await start(join(folder.path, "plain"));
+  const server = await started.serve(join(folder.path, "plain"));
   const url = `ws://127.0.0.1:${server.ports.port}`;
   const as = (user: string): string[] => ["--url", url, "--user", user];
 
@@ -131,7 +125,8 @@ describe("one server", async () => {
   test("the owner of a room lets people in and out, and sees who is in", async () => {
     const lines = ["/join crew", "/invite bob", "/members", "/remove @bob", "/members", "/remove bob"];
     const said = await run(["chat", ...as("alice")], { input: `${lines.join("\n")}\n` });
-    expect(said.code).toBe(0);
+    // All but the last was done.
+    expect(said.code).toBe(4);
     const told = said.errors.split("\n").filter((line) => line.includes("crew") || line.includes("not_found"));
     expect(told.map((line) => line.replace(/^· /, ""))).toEqual([
       "bob is a member of #crew",
@@ -143,6 +138,25 @@ describe("one server", async () => {
     // Who is no more than a member lets nobody in.
     const refused = await run(["chat", ...as("bob")], { input: "/join crew\n/invite eve\n" });
     expect(refused.errors).toContain("(forbidden)");
+    expect(refused.errors.trimEnd().split("\n").at(-1)).toContain("1 command refused");
+    expect(refused.code).toBe(4);
+  });
+
+  test("a refused command ends a pipe with 4, what was said is stored all the same; one that is done ends it with 0", async () => {
+    expect((await run(["chat", ...as("alice")], { input: "/join yard\n/invite bob\n/who\n/rooms\n" })).code).toBe(0);
+    const input = "/join yard\n/remove alice\nstill said\n/leave\n/leave\n";
+    const said = await run(["chat", ...as("bob")], { input });
+    expect(said.code).toBe(4);
+    expect(said.errors).toContain("(forbidden)");
+    // The second /leave leaves lobby, where he began.
+    expect(said.errors.trimEnd().split("\n").at(-1)).toContain("1 command refused");
+    expect((await run(["tail", "yard", ...as("alice")])).output).toContain("still said");
+  });
+
+  test("what is said in no room is not lost in silence", async () => {
+    const said = await run(["chat", ...as("bob")], { input: "/leave\nto nobody\n" });
+    expect(said.errors).toContain("you are in no room");
+    expect(said.code).toBe(4);
   });
 
   test("a line that is no command is not said, and the exit code tells", async () => {
@@ -160,7 +174,7 @@ describe("one server", async () => {
 
   test("history on coming in, and who is connected", async () => {
     const chat = new Command(["chat", ...as("frank")]);
-    started.push(chat);
+    started.add(chat);
     await chat.writes("from a pipe");
     const { adminPort } = server.ports;
     const sessions = await run(["status", `127.0.0.1:${adminPort}`, "--sessions"]);
@@ -248,7 +262,7 @@ test("with tokens, a name is what the token says", async () => {
   writeFileSync(secretFile, secret);
   chmodSync(secretFile, 0o600);
   const words = ["--auth", "token", "--auth-algorithm", "HS256", "--auth-secret-file", secretFile];
-  const server = await start(join(folder.path, "tokens"), words);
+  const server = await started.serve(join(folder.path, "tokens"), words);
   const url = `ws://127.0.0.1:${server.ports.port}`;
   const token = await new SignJWT({ sub: "alice", aud: "synod" })
     .setProtectedHeader({ alg: "HS256" })
@@ -283,7 +297,7 @@ test("with tokens, a name is what the token says", async () => {
 
   // A token that is wrong ends a pipe at once, and nothing is tried for --within.
   const impatient = new Command(["chat", url, "--user", "alice", "--within", "600"], { SYNOD_TOKEN: "no.such.token" });
-  started.push(impatient);
+  started.add(impatient);
   impatient.say("never said\n");
   expect(await impatient.ended).toBe(4);
   expect(impatient.errors).toContain("refused alice (unauthorized)");

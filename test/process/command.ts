@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { root } from "../../scripts/repository.mjs";
+import type { Ports } from "../../src/apps/cli/ports-file.ts";
 
 const program = join(root, "dist/apps/cli/synod.cjs");
 
@@ -81,24 +82,26 @@ export async function run(
   return { code, output: command.output, errors: command.errors };
 }
 
-export interface Ports {
-  readonly port: number;
-  readonly tcpPort: number;
-  readonly adminPort: number;
-  readonly pid: number;
-  readonly node: string;
-}
+type ServePorts = Pick<Ports, "port" | "tcpPort" | "adminPort">;
 
-/** A server that listens, on ports that were free, or on those it had before. */
-export async function serve(
+/** The words that start a server on this directory, on ports that are free, or on those it had before. */
+export function serveWords(
   data: string,
   words: readonly string[] = [],
-  at: { port: number; tcpPort: number; adminPort: number } = { port: 0, tcpPort: 0, adminPort: 0 },
-): Promise<Command & { ports: Ports }> {
+  at: ServePorts = { port: 0, tcpPort: 0, adminPort: 0 },
+): string[] {
+  const ports = ["--port", `${at.port}`, "--tcp-port", `${at.tcpPort}`, "--admin-port", `${at.adminPort}`];
+  return ["serve", "--data", data, ...ports, ...words];
+}
+
+/** A server that listens. */
+export type ServeCommand = Command & { readonly ports: Ports };
+
+/** Settles once the server of `serveWords` listens. */
+export async function serve(...[data, words, at]: Parameters<typeof serveWords>): Promise<ServeCommand> {
   // What a killed server left would pass for this one's.
   rmSync(join(data, "ports.json"), { force: true });
-  const ports = ["--port", `${at.port}`, "--tcp-port", `${at.tcpPort}`, "--admin-port", `${at.adminPort}`];
-  const command = new Command(["serve", "--data", data, ...ports, ...words]);
+  const command = new Command(serveWords(data, words, at));
   await command.writes('"server.started"');
   return Object.assign(command, { ports: JSON.parse(readFileSync(join(data, "ports.json"), "utf8")) as Ports });
 }

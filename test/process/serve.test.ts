@@ -17,31 +17,23 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { type Command, run, serve, temporaryFolder } from "./command.ts";
+import { run, type ServeCommand, serveWords, temporaryFolder } from "./command.ts";
+import { StartedCommands } from "./started-commands.ts";
 
 const folder = temporaryFolder();
-const started: Command[] = [];
+const started = new StartedCommands();
 let made = 0;
 const newData = (): string => join(folder.path, `data-${++made}`);
 
-type Running = Awaited<ReturnType<typeof serve>>;
-
-async function start(...given: Parameters<typeof serve>): ReturnType<typeof serve> {
-  const server = await serve(...given);
-  started.push(server);
-  return server;
-}
-
 afterAll(async () => {
-  for (const server of started) if (server.isRunning) server.signal("SIGKILL");
-  await Promise.all(started.map((server) => server.ended));
+  await started.end();
   folder.remove();
 });
 
 describe("a start and a stop in good order", () => {
   test("says where it listens, tells its clients when it stops, and leaves nothing behind", async () => {
     const data = newData();
-    const server = await start(data);
+    const server = await started.serve(data);
     const { port, tcpPort, adminPort, pid, node } = server.ports;
     expect({ pid, node }).toEqual({ pid: server.child.pid, node: "n1" });
     expect(new Set([port, tcpPort, adminPort]).size).toBe(3);
@@ -73,7 +65,7 @@ describe("a start and a stop in good order", () => {
 
   test("a second signal does not wait for anybody", async () => {
     const data = newData();
-    const server = await start(data);
+    const server = await started.serve(data);
     // Reads nothing and says nothing: it would be waited for.
     const silent = connect({ port: server.ports.tcpPort, host: "127.0.0.1", allowHalfOpen: true });
     silent.on("error", () => undefined);
@@ -88,7 +80,7 @@ describe("a start and a stop in good order", () => {
   });
 
   test.skipIf(!existsSync("/usr/bin/prlimit"))("a journal that fails ends it with code 1", async () => {
-    const server = await start(newData());
+    const server = await started.serve(newData());
     // From here on no file may be written beyond its first bytes.
     execFileSync("prlimit", ["--pid", `${server.ports.pid}`, "--fsize=1"]);
     const post = fetch(`http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`, {
@@ -108,7 +100,7 @@ describe("a start and a stop in good order", () => {
 describe("a start is refused with one clear line, and nothing is touched", () => {
   test("a second process on the same directory", async () => {
     const data = newData();
-    const server = await start(data);
+    const server = await started.serve(data);
     const second = await run(["serve", "--data", data, "--port", "0", "--tcp-port", "0", "--admin-port", "0"]);
     expect(second.code).toBe(4);
     expect(second.errors).toContain(`process ${server.ports.pid} uses it`);
@@ -155,18 +147,7 @@ describe("a start is refused with one clear line, and nothing is touched", () =>
     ["a directory that others may enter", ["--data", open], 4, "chmod 700"],
   ])("%s", async (_, words, code, text) => {
     const data = newData();
-    const refused = await run([
-      "serve",
-      "--data",
-      data,
-      "--port",
-      "0",
-      "--tcp-port",
-      "0",
-      "--admin-port",
-      "0",
-      ...words,
-    ]);
+    const refused = await run(serveWords(data, words));
     expect(refused.errors).toContain(text);
     expect(refused.code).toBe(code);
     expect(refused.output).toBe("");
@@ -177,7 +158,7 @@ describe("a start is refused with one clear line, and nothing is touched", () =>
 
 test("damage is named to the byte, and only a person decides to go on without what is gone", async () => {
   const data = newData();
-  const server = await start(data);
+  const server = await started.serve(data);
   // One batch each: the last of all is allowed to be torn, the one before it is not.
   for (const body of ["one", "two", "three"]) {
     const headers = { "synod-user": "alice", "content-type": "text/plain" };
@@ -208,7 +189,7 @@ test("damage is named to the byte, and only a person decides to go on without wh
   expect(refused.errors).toContain("--accept-loss");
   expect(readFileSync(journal).equals(before)).toBe(true);
 
-  const accepted = await start(data, ["--accept-loss"]);
+  const accepted = await started.serve(data, ["--accept-loss"]);
   // What is gone is said, in the same words.
   expect(accepted.errors).toContain(`"event":"data.lost","file":"${range!.file}","offset":${range!.offset}`);
   expect(readdirSync(join(data, "quarantine")).length).toBeGreaterThan(0);
@@ -220,41 +201,30 @@ test("damage is named to the byte, and only a person decides to go on without wh
 test("an older copy that is restored gets another line, once and for good; a directory in use is refused", async () => {
   const data = newData();
   const backup = newData();
-  const room = (server: Running): string => `http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`;
-  const post = async (server: Running, body: string): Promise<{ seq: number; line: string }> => {
+  const room = (server: ServeCommand): string => `http://127.0.0.1:${server.ports.port}/v1/rooms/lobby/messages`;
+  const post = async (server: ServeCommand, body: string): Promise<{ seq: number; line: string }> => {
     const headers = { "synod-user": "alice", "content-type": "text/plain" };
     const answer = await fetch(room(server), { method: "POST", headers, body });
     return (await answer.json()) as { seq: number; line: string };
   };
-  const stop = async (server: Running): Promise<void> => {
+  const stop = async (server: ServeCommand): Promise<void> => {
     server.signal("SIGTERM");
     expect(await server.ended).toBe(0);
   };
-  const first = await start(data);
+  const first = await started.serve(data);
   const { line } = await post(first, "in the backup");
   await stop(first);
   cpSync(data, backup, { recursive: true });
-  const second = await start(data);
+  const second = await started.serve(data);
   expect(await post(second, "behind the backup")).toMatchObject({ seq: 2, line });
-  const refused = await run([
-    "serve",
-    "--data",
-    data,
-    "--port",
-    "0",
-    "--tcp-port",
-    "0",
-    "--admin-port",
-    "0",
-    "--restored",
-  ]);
+  const refused = await run(serveWords(data, ["--restored"]));
   expect(refused.code).toBe(4);
   expect(await post(second, "still the same line")).toMatchObject({ seq: 3, line });
   await stop(second);
 
   rmSync(data, { recursive: true });
   cpSync(backup, data, { recursive: true });
-  const restored = await start(data, ["--restored"]);
+  const restored = await started.serve(data, ["--restored"]);
   const other = await post(restored, "another second message");
   expect(other.seq).toBe(2);
   expect(other.line).not.toBe(line);
@@ -272,7 +242,7 @@ test("an older copy that is restored gets another line, once and for good; a dir
   await stop(restored);
 
   // Without the flag the line stays what it has become.
-  const last = await start(data);
+  const last = await started.serve(data);
   expect(await post(last, "third")).toMatchObject({ seq: 3, line: other.line });
   await stop(last);
   rmSync(data, { recursive: true });

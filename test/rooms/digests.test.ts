@@ -34,7 +34,7 @@ describe("digests", () => {
           hash.add(bytes, places[i - 1]!, places[i]! - places[i - 1]!);
           hash = Sha256.resume(hash.save());
         }
-        expect(hex(hash.end())).toBe(createHash("sha256").update(bytes).digest("hex"));
+        expect(hex(hash.digest())).toBe(createHash("sha256").update(bytes).digest("hex"));
       }),
     );
     // Around the border where length and padding take a block of their own.
@@ -42,8 +42,16 @@ describe("digests", () => {
       const bytes = new Uint8Array(length).fill(length);
       const hash = new Sha256();
       hash.add(bytes, 0, length);
-      expect(hex(hash.end())).toBe(createHash("sha256").update(bytes).digest("hex"));
+      expect(hex(hash.digest())).toBe(createHash("sha256").update(bytes).digest("hex"));
     }
+  });
+
+  test("[DIGEST1] what is put aside has the form that snapshots and logs of earlier versions hold", () => {
+    const hash = new Sha256().update(bytesOf("abc".repeat(25)));
+    expect(hex(hash.save())).toBe(
+      // 75 bytes taken in, the eight words behind the first 64 of them, the 11 bytes left.
+      "4b0000000000" + "06a2af476edfa21c8799eb3c8e5ffb96502518d8615687367579e8590413e8cb" + "6263616263616263616263",
+    );
   });
 
   test("[DIGEST2] a link is the hash that PROTOCOL.md says", () => {

@@ -12,7 +12,7 @@ let lastId = 0;
 function send(resident: Resident, cid: string): Promise<unknown> {
   lastId++;
   const frame = { t: "send", id: lastId as RequestId, room: lobby, cid: cid as Cid, body: `body of ${cid}` } as const;
-  return resident.now.send(caller("alice"), frame);
+  return resident.now.singleSends.send(caller("alice"), frame);
 }
 
 function cidsOf(resident: Resident): Promise<string[]> {

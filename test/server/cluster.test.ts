@@ -21,7 +21,7 @@ test("a message sent to a follower is stored by all, and answered with who leads
   expect(new Set(town.hashes()).size).toBe(1);
   for (const { now } of town.residents) expect(now.state.room("lobby")?.head).toBe(1);
   const frame = { t: "send", id: 1 as RequestId, room: lobby, cid: "c1" as Cid, body: "again" } as const;
-  const answer = await town.after("answered", town.of("n2").now.send(caller("bob"), frame));
+  const answer = await town.after("answered", town.of("n2").now.singleSends.send(caller("bob"), frame));
   expect(answer).toMatchObject({ of: "send", seq: 2, leader: "n1", node: "n2" });
 });
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { RoomName, Seq } from "../../src/base/ids.ts";
+import { commandTypes } from "../../src/rooms/commands.ts";
 import { sealReasons } from "../../src/rooms/seal.ts";
 import { operate } from "../../src/server/operator.ts";
 import type { Server } from "../../src/server/server.ts";
@@ -90,5 +91,41 @@ test("retention keeps the digests of what it removes", async () => {
   while (room.first < 2_060) await turn();
   expect(room.digests.through).toBe(2_059);
   expect([await server.digests.of(room, 1_024), await server.digests.of(room, 2_048)]).toEqual(before);
+  await server.stop(0);
+});
+
+test("a room that was deleted and made again goes on in its digests", async () => {
+  const { server, fileSystem } = await startTestServer();
+  await fill(server, 1, 1_500);
+  const room = server.state.room(lobby)!;
+  const before = [await server.digests.of(room, 1_024), await server.digests.of(room, 1_500)];
+  await operate(server, { type: "delete", room: lobby });
+  const alice = await TestClient.open(server, "alice");
+  // While it is not there, it is not there.
+  expect(await alice.ask({ t: "hist", room: "lobby" })).toMatchObject({ code: "not_found" });
+  await alice.ask({ t: "join", room: "lobby" });
+  await fill(server, 1_501, 1_510);
+  expect([room.first, room.head]).toEqual([1_501, 1_510]);
+  expect([await server.digests.of(room, 1_024), await server.digests.of(room, 1_500)]).toEqual(before);
+  const after = await server.digests.of(room, 1_510);
+  expect(after).toMatch(/^[0-9a-f]{64}$/);
+  await expect(server.digests.of(room, 1_400)).rejects.toMatchObject({ code: "gone" });
+  await server.stop(0);
+  const again = await startTestServer({ fileSystem });
+  expect(await again.server.digests.of(again.server.state.room(lobby)!, 1_510)).toBe(after);
+  await again.server.stop(0);
+});
+
+test("where messages went without their digests, whoever asks is told which, and that there is none from there on", async () => {
+  const { server } = await startTestServer();
+  await fill(server, 1, 20);
+  const room = server.state.room(lobby)!;
+  await server.requests.command({ type: commandTypes.trim, room: room.nameBytes, first: 11 });
+  const asked = server.digests.of(room, 20);
+  const why: unknown = expect.stringContaining("messages 1 to 10 were");
+  await expect(asked).rejects.toMatchObject({
+    code: "gone",
+    message: why,
+  });
   await server.stop(0);
 });

@@ -17,8 +17,8 @@ test("where names are proved, nobody writes to one that nobody has, whatever the
   expect(await alice.ask({ t: "join", room })).toMatchObject(nobody);
   const caller = { user, userBytes: utf8("alice"), answer: () => undefined };
   const frame = { t: "send", id: 1, cid: "c1", body: "hi" } as ClientFrameOf<"send">;
-  await expect(server.send(caller, { ...frame, room })).rejects.toMatchObject(nobody);
-  await expect(server.send(caller, { ...frame, to: "ghost" as UserName })).rejects.toMatchObject(nobody);
+  await expect(server.singleSends.send(caller, { ...frame, room })).rejects.toMatchObject(nobody);
+  await expect(server.singleSends.send(caller, { ...frame, to: "ghost" as UserName })).rejects.toMatchObject(nobody);
   expect(await alice.ask({ t: "rooms" })).toMatchObject({ rooms: [] });
   // To oneself, and to who is connected, one may; and goes on when the other has left.
   expect(await alice.ask({ ...send, to: "alice" })).toMatchObject({ room: "@alice,alice", seq: 1 });

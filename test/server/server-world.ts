@@ -20,6 +20,7 @@ export interface WorldOptions {
   settings?: Partial<ServerSettings>;
   fileSystem?: SimFileSystem;
   acceptLoss?: boolean;
+  log?: Log;
 }
 
 /** A server on a simulated disk and the machine's clock. */
@@ -33,7 +34,7 @@ export async function startTestServer(
       disk: openDisk(fileSystem.attach()),
       clock: nodeClock(),
       random,
-      log: quietLog,
+      log: options.log ?? quietLog,
       limits: { ...defaultLimits, segmentBytes: 4 * 1024 * 1024, diskReserveBytes: 1, ...options.limits },
       node: "n1" as NodeName,
       owner: {

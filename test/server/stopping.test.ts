@@ -1,6 +1,18 @@
 import { expect, test, vi } from "vitest";
+import type { Server } from "../../src/server/server.ts";
 import { HeldDisk, turns } from "./held-disk.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
+
+/** Stops a server whose disk does not answer yet, then lets it answer: nothing may be proposed any more. */
+async function stopBeforeFlush(server: Server, disk: HeldDisk): Promise<void> {
+  const stopped = server.stop(0);
+  const proposed = vi.spyOn(server.journal, "appendEntry");
+  await turns();
+  disk.letGo();
+  await stopped;
+  await turns();
+  expect(proposed).not.toHaveBeenCalled();
+}
 
 test("a stop in the middle of a direct message's first flush ends in good order, and both people know the room", async () => {
   const disk = new HeldDisk();
@@ -10,13 +22,7 @@ test("a stop in the middle of a direct message's first flush ends in good order,
   const answer = alice.ask({ t: "send", to: "bob", cid: "d1", body: "psst" });
   await turns();
   // What follows from it, that both are to be told of their room, is proposed once it is flushed: by then it is too late.
-  const stopped = server.stop(0);
-  const proposed = vi.spyOn(server.journal, "appendEntry");
-  await turns();
-  disk.letGo();
-  await stopped;
-  await turns();
-  expect(proposed).not.toHaveBeenCalled();
+  await stopBeforeFlush(server, disk);
   expect(await answer).toMatchObject({ t: "ok", seq: 1 });
 
   const again = await startTestServer({ fileSystem: disk.fileSystem });
@@ -34,13 +40,7 @@ test("a stop in the middle of the flush that fills a chunk ends in good order", 
   disk.hold(["writeDurable"], "journal/");
   const answer = alice.ask({ t: "send", room: "lobby", cid: "c1", body: "x".repeat(5_000) });
   await turns();
-  const stopped = server.stop(0);
-  const proposed = vi.spyOn(server.journal, "appendEntry");
-  await turns();
-  disk.letGo();
-  await stopped;
-  await turns();
-  expect(proposed).not.toHaveBeenCalled();
+  await stopBeforeFlush(server, disk);
   expect(await answer).toMatchObject({ t: "ok", seq: 1 });
 
   const again = await startTestServer({ fileSystem: disk.fileSystem, limits });

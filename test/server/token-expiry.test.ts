@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { millis, timestamp } from "../../src/base/units.ts";
 import type { WireFormat } from "../../src/server/client-link.ts";
 import { Session } from "../../src/server/session.ts";
-import { startTestServer } from "./server-world.ts";
+import { startTestServer, TestClient } from "./server-world.ts";
 
 /** What a client of this format was sent by the time its token had expired, and how its connection ended. */
 async function atExpiry(format: WireFormat): Promise<{ text: string; closed: { code: number; text: string } | null }> {
@@ -40,4 +40,16 @@ test("a connection whose token has expired is told so before it ends", async () 
 test("an event stream whose token has expired ends with an err event", async () => {
   const { closed } = await atExpiry("event-stream");
   expect(closed!.text).toContain('event: err\ndata: {"t":"err","code":"unauthorized"');
+});
+
+test("whoever does not greet in time is told so, and may try again: it may as well be the server that is slow", async () => {
+  const { server } = await startTestServer();
+  const client = new TestClient(server);
+  const [session] = server.sessions;
+  session!.checkAlive(session!.heardAt + server.limits.helloWithinMs);
+  expect(client.closed).toBeNull();
+  session!.checkAlive(session!.heardAt + server.limits.helloWithinMs + 1);
+  expect(await client.next(({ t }) => t === "err")).toMatchObject({ code: "unauthorized", retryable: true });
+  await expect.poll(() => client.closed).toEqual({ code: 4401, reason: "unauthorized" });
+  await server.stop(0);
 });

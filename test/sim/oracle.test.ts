@@ -57,6 +57,11 @@ class Story {
     this.ack(this.send(cid, facts), seq, facts);
   }
 
+  /** The first messages of the room, at 1 and on. */
+  storedInOrder(...cids: readonly string[]): void {
+    for (const [place, cid] of cids.entries()) this.stored(cid, place + 1);
+  }
+
   seen(cid: string, seq: number, facts: Facts = {}): SeenMessage {
     return {
       room,
@@ -464,12 +469,7 @@ const cases: readonly Case[] = [
     finds: ["poll skip"],
     title: "a subscription jumps over a message",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       s.reader().see("a1", 1).see("a3", 3);
       s.readAll("a1", "a2", "a3");
     },
@@ -478,12 +478,7 @@ const cases: readonly Case[] = [
     finds: ["poll skip"],
     title: "a subscription begins too late",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       s.reader(1).see("a3", 3);
     },
   },
@@ -491,12 +486,7 @@ const cases: readonly Case[] = [
     finds: [],
     title: "a subscription begins where it was asked to, or at the latest",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       s.reader(1).see("a2", 2).see("a3", 3);
       s.reader("latest").see("a3", 3);
     },
@@ -505,12 +495,7 @@ const cases: readonly Case[] = [
     finds: ["poll skip"],
     title: "a subscription to the latest misses what follows the head it was told",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       const reader = s.reader("latest");
       s.oracle.subscriptionAnswered(reader.id, { first: 1, head: 1 });
       reader.see("a3", 3);
@@ -866,12 +851,7 @@ const cases: readonly Case[] = [
     finds: ["poll skip"],
     title: "a page has a hole",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       s.page({ around: 2 }, { items: [s.seen("a1", 1), s.seen("a3", 3)], head: 3 });
     },
   },
@@ -917,12 +897,7 @@ const cases: readonly Case[] = [
     finds: [],
     title: "pages as they should be",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       s.page({ after: 1 }, { items: [s.seen("a2", 2)], head: 3 });
       s.page({ before: 3 }, { items: [s.seen("a2", 2)], head: 3 });
       s.page({ before: 99 }, { items: [s.seen("a3", 3)], head: 3 });
@@ -1021,12 +996,7 @@ const cases: readonly Case[] = [
     finds: ["false gap"],
     title: "a gap that is longer than what was removed",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       s.oracle.removable(room, 2);
       s.reader().gap(1, 2).see("a3", 3);
     },
@@ -1043,12 +1013,7 @@ const cases: readonly Case[] = [
     finds: ["poll skip"],
     title: "a gap that does not begin where the reader stands",
     tell: (s) => {
-      for (const [cid, seq] of [
-        ["a1", 1],
-        ["a2", 2],
-        ["a3", 3],
-      ] as const)
-        s.stored(cid, seq);
+      s.storedInOrder("a1", "a2", "a3");
       s.oracle.removable(room, 3);
       s.reader().gap(2, 2).see("a3", 3);
     },

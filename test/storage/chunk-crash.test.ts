@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { groupId } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { crashModes, SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
+import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { ChunkDamage } from "../../src/storage/chunk/chunk-damage.ts";
 import { chunkNumber } from "../../src/storage/chunk/chunk-layout.ts";
 import { type ChunkStore, openChunkStore } from "../../src/storage/chunk/chunk-store.ts";

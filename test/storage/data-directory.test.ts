@@ -10,7 +10,8 @@ import { seededRandom } from "../../src/base/random.ts";
 import { timestamp } from "../../src/base/units.ts";
 import { isLockFile, LockRefused, nodeDataLock } from "../../src/platform/node/data-lock.ts";
 import { nodeFileSystem } from "../../src/platform/node/node-file-system.ts";
-import { crashModes, SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
+import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import {
   type DataDirectory,
   type DataDirectoryOptions,

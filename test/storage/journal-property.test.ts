@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
-import { crashModes } from "../../src/sim/sim-file-system.ts";
-import type { CrashMode } from "../../src/sim/sim-file-system.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
+import type { CrashMode } from "../../src/sim/crash-modes.ts";
 import { JournalWorld, ProcessEnded } from "./journal-world.ts";
 
 type Step =

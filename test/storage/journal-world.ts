@@ -9,7 +9,7 @@ import type { Random } from "../../src/base/random.ts";
 import { day, millis, timestamp } from "../../src/base/units.ts";
 import type { Millis, Timestamp } from "../../src/base/units.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
-import type { CrashMode } from "../../src/sim/sim-file-system.ts";
+import type { CrashMode } from "../../src/sim/crash-modes.ts";
 import { DiskFault, openDisk } from "../../src/storage/disk.ts";
 import type { Journal, JournalSettings } from "../../src/storage/journal/journal.ts";
 import { openJournal } from "../../src/storage/journal/open.ts";

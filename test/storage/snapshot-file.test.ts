@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
 import { groupId, type Incarnation, logIndex, term } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { crashModes, SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
+import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { DiskFault, type FileName, openDisk } from "../../src/storage/disk.ts";
 import { encodeFileHeader } from "../../src/storage/file-header.ts";
 import {

@@ -10,6 +10,8 @@ import { pingMessage } from "./wires/synod-read.ts";
 const openingAtOnce = 100;
 /** Well below the time after which a server closes a silent connection. */
 const signOfLifeEveryMs = 10_000;
+/** Portions of that time, in each of which its share of the connections gives a sign: clients do not agree on a moment. */
+const portions = 100;
 
 /** Many connections that greet, enter their rooms and then stay silent, while the server's memory is read. */
 export class IdleLoad {
@@ -18,6 +20,7 @@ export class IdleLoad {
   private readonly connections: Connection[] = [];
   private residentBytesBefore: number | null = null;
   private connectsPerSecond = 0;
+  private portion = 0;
 
   constructor(job: IdleJob) {
     this.job = job;
@@ -28,7 +31,7 @@ export class IdleLoad {
     const { job } = this;
     this.residentBytesBefore = residentBytesOf(job.serverPids);
     const readInto = Buffer.alloc(64 * 1024);
-    const signsOfLife = setInterval(() => this.signOfLife(), signOfLifeEveryMs);
+    const signsOfLife = setInterval(() => this.signOfLife(), signOfLifeEveryMs / portions);
     signsOfLife.unref();
     const startedAt = nowMs();
     for (let from = 0; from < job.connections; from += openingAtOnce) {
@@ -75,6 +78,9 @@ export class IdleLoad {
   private signOfLife(): void {
     if (this.job.wire !== "synod-websocket") return;
     const ping = pingMessage();
-    for (const connection of this.connections) connection.write(ping);
+    for (let place = this.portion; place < this.connections.length; place += portions) {
+      this.connections[place]?.write(ping);
+    }
+    this.portion = (this.portion + 1) % portions;
   }
 }

@@ -54,7 +54,12 @@ export function serverMetrics(server: Server): () => Promise<string> {
   counter(
     "synod_damage_detected_total",
     "places on disk that were found damaged",
-    () => server.damageCounts.detected + upkeep.scrubbed.damaged,
+    () => server.damagedReads.places + upkeep.scrubbed.damaged,
+  );
+  counter(
+    "synod_damaged_reads_total",
+    "pages, lookups and streams that met damaged history",
+    () => server.damagedReads.reads,
   );
   // Before anything was measured a mean is no number: a value that is not there yet is not told.
   return async () => (await register.metrics()).replaceAll(/^\S+ nan\n/gimu, "");

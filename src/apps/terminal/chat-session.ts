@@ -1,15 +1,16 @@
 import { unreachable } from "../../base/assert.ts";
-import type { RoomName, UserName } from "../../base/ids.ts";
+import type { RoomName } from "../../base/ids.ts";
 import type { Chat } from "../../client/client.ts";
-import type { ChatState } from "../../client/events.ts";
 import type { MessageStream } from "../../client/message-stream.ts";
 import { ChatError } from "../../client/outcome.ts";
 import type { TimelineItem } from "../../client/reader.ts";
 import type { Room } from "../../client/room.ts";
-import { isDirect, membersOf } from "../../protocol/names.ts";
-import { type ChatInput, chatHelp } from "./chat-input.ts";
-import { type Colours, dayOf, gapLine, messageLines, type ShownMessage } from "./message-lines.ts";
+import { isDirect } from "../../protocol/names.ts";
+import type { ChatInput } from "./chat-input.ts";
+import { ChatView, peerIn } from "./chat-view.ts";
+import type { Colours } from "./message-lines.ts";
 import { ReadMarks } from "./read-marks.ts";
+import { invite, listMembers, listRooms, remove, showHistory, who } from "./room-commands.ts";
 import { SaidMessages, type SaidTally } from "./said-messages.ts";
 import type { Screen } from "./screen.ts";
 import { visibleText } from "./visible-text.ts";
@@ -29,7 +30,7 @@ interface Followed {
 }
 
 /**
- * One person's conversation: which rooms are followed, where what is typed goes, and what is shown of it.
+ * One person's conversation: which rooms are followed, and where what is typed goes.
  *
  * 1. messages of a room are shown in order, each once; a reconnect changes nothing about that
  * 2. what is said goes out in the order it was typed, also while a room is still being joined
@@ -38,17 +39,14 @@ interface Followed {
 export class ChatSession {
   /** What was asked and is not answered. */
   unansweredCount = 0;
+  /** Commands that were not done, or that nobody answered, so that it is not known; each was told when it happened. */
+  readonly failed = { refused: 0, unknown: 0 };
   readonly #chat: Chat;
-  readonly #screen: Screen;
-  readonly #colours: Colours;
-  readonly #json: ((value: object) => void) | null;
+  readonly #view: ChatView;
   readonly #followed = new Map<string, Followed>();
   #current: Followed | null = null;
   readonly #sent: SaidMessages;
   readonly #marks: ReadMarks | null;
-  /** The day of what was shown last; a line tells when it changes. */
-  #day = dayOf(Date.now());
-  #lost = false;
   #said = Promise.resolve();
   #asked = Promise.resolve();
   readonly #onQuit: () => void;
@@ -64,27 +62,26 @@ export class ChatSession {
     onQuit: () => void;
   }) {
     this.#chat = options.chat;
-    this.#screen = options.screen;
-    this.#colours = options.colours;
-    this.#json = options.json;
     this.#onQuit = options.onQuit;
+    const { screen, colours, json } = options;
+    this.#view = new ChatView({ user: this.#chat.user, screen, colours, json });
     this.#sent = new SaidMessages({
-      screen: options.screen,
-      colours: options.colours,
-      json: options.json,
-      labelOf: (room) => this.#labelOf(room),
+      screen,
+      colours,
+      json,
+      labelOf: (room) => this.#view.labelOf(room),
       shows: (room) => this.#shows(room),
       isCurrent: (room) => this.#current?.room.name === room,
     });
     this.#marks = options.marksRead ? new ReadMarks((room, seq) => this.#roomOf(room).markRead(seq)) : null;
-    this.#chat.on("state", (state) => this.#stateChanged(state));
+    this.#chat.on("state", (state) => this.#view.connection(state));
     this.#chat.on("send", (sent) => this.#sent.changed(sent));
-    this.#chat.on("error", ({ code, message }) => this.#note(`${visibleText(message)} (${visibleText(code)})`));
+    this.#chat.on("error", ({ code, message }) => this.#view.note(`${visibleText(message)} (${visibleText(code)})`));
   }
 
   /** Follows the first room and all direct messages. */
   start(room: string): void {
-    this.#stateChanged(this.#chat.state);
+    this.#view.connection(this.#chat.state);
     this.#go(this.#chat.room(room), room.replace(/^#/, ""));
     this.#show(this.#chat.directMessages()).catch((cause: unknown) => this.#failed(cause, "direct messages"));
   }
@@ -110,7 +107,7 @@ export class ChatSession {
       case "nothing":
         return;
       case "say":
-        if (this.#current === null) this.#note("you are in no room; /join one first");
+        if (this.#current === null) this.#nowhere();
         else this.#say(this.#current, input.text);
         return;
       case "join":
@@ -123,34 +120,34 @@ export class ChatSession {
         this.#leave();
         return;
       case "rooms":
-        this.#ask(() => this.#listRooms());
+        this.#ask(() => listRooms(this.#chat, this.#view, (room) => this.#followed.has(room)));
         return;
       case "who":
-        this.#askRoom((room) => this.#who(room));
+        this.#askRoom((room) => who(room, this.#view));
         return;
       case "members":
-        this.#askRoom((room) => this.#members(room));
+        this.#askRoom((room) => listMembers(room, this.#view));
         return;
       case "invite":
-        this.#askRoom((room) => this.#invite(room, input.user));
+        this.#askRoom((room) => invite(room, input.user, this.#view));
         return;
       case "remove":
-        this.#askRoom((room) => this.#remove(room, input.user));
+        this.#askRoom((room) => remove(room, input.user, this.#view));
         return;
       case "history":
-        this.#askRoom((room) => this.#history(room, input.count));
+        this.#askRoom((room) => showHistory(room, input.count, this.#view));
         return;
       case "reconnect":
         this.#chat.reconnect();
         return;
       case "help":
-        this.#screen.print(chatHelp.map((line) => this.#colours.dim(`  ${line}`)));
+        this.#view.help();
         return;
       case "quit":
         this.#onQuit();
         return;
       case "wrong":
-        this.#note(visibleText(input.why));
+        this.#view.note(visibleText(input.why));
         return;
       default:
         unreachable(input);
@@ -182,10 +179,10 @@ export class ChatSession {
       const entered = this.#enter(followed);
       followed.ready = entered;
     } else {
-      this.#screen.print([this.#colours.dim(`── ${visibleText(this.#labelOf(room.name))} ──`)]);
+      this.#view.heading(this.#view.labelOf(room.name));
     }
     this.#current = followed;
-    this.#drawPrompt();
+    this.#view.go(this.#current);
     this.#sent.draw();
   }
 
@@ -199,30 +196,29 @@ export class ChatSession {
       });
       if (followed.left || isDirect(room.name)) return;
       followed.stream = room.messages({ after: head });
-      this.#show(followed.stream).catch((cause: unknown) => this.#failed(cause, this.#labelOf(room.name)));
+      this.#show(followed.stream).catch((cause: unknown) => this.#failed(cause, this.#view.labelOf(room.name)));
     } catch (cause) {
       followed.left = true;
       if (this.#current === followed) this.#current = null;
-      this.#drawPrompt();
-      this.#failed(cause, this.#labelOf(room.name));
+      this.#view.go(this.#current);
+      this.#failed(cause, this.#view.labelOf(room.name));
     }
   }
 
   async #lastMessages(followed: Followed): Promise<number> {
+    const label = this.#view.labelOf(followed.room.name);
     try {
       const { items, head } = await followed.room.history({ limit: shownOnJoin });
       const older = (items[0]?.seq ?? 1) > 1 ? `, of ${head}` : "";
       const what = items.length === 0 ? "no messages yet" : `last ${items.length}${older}`;
-      this.#screen.print([this.#colours.dim(`── ${visibleText(this.#labelOf(followed.room.name))}: ${what} ──`)]);
-      for (const item of items) this.#showItem({ ...item, room: followed.room.name });
+      this.#view.heading(`${label}: ${what}`);
+      for (const item of items) this.#view.message({ ...item, room: followed.room.name }, { showSeq: false });
       if (head > 0) this.#marks?.shown(followed.room.name, head);
       return head;
     } catch (cause) {
       // A direct room begins with its first message.
       if (!isDirect(followed.room.name) || !(cause instanceof ChatError) || cause.code !== "not_found") throw cause;
-      this.#screen.print([
-        this.#colours.dim(`── ${visibleText(this.#labelOf(followed.room.name))}: no messages yet ──`),
-      ]);
+      this.#view.heading(`${label}: no messages yet`);
       return 0;
     }
   }
@@ -254,7 +250,7 @@ export class ChatSession {
   #leave(): void {
     const followed = this.#current;
     if (followed === null) {
-      this.#note("you are in no room");
+      this.#nowhere();
       return;
     }
     followed.left = true;
@@ -262,59 +258,13 @@ export class ChatSession {
     this.#followed.delete(followed.room.name);
     const rest = Array.from(this.#followed.values()).find(({ left }) => !left);
     this.#current = rest ?? null;
-    this.#drawPrompt();
+    this.#view.go(this.#current);
     this.#sent.draw();
     if (isDirect(followed.room.name)) return;
     this.#ask(async () => {
       await followed.room.leave();
-      this.#note(`left ${this.#labelOf(followed.room.name)}`);
+      this.#view.note(`left ${this.#view.labelOf(followed.room.name)}`);
     });
-  }
-
-  // Asking
-
-  async #listRooms(): Promise<void> {
-    const rooms = await this.#chat.rooms();
-    const { bold, dim } = this.#colours;
-    if (rooms.length === 0) this.#note("you belong to no room");
-    for (const { room, head, unread } of rooms) {
-      const isShown = this.#followed.has(room);
-      const news = isShown ? dim("shown here") : unread > 0 ? bold(`${unread} unread`) : dim("nothing new");
-      this.#screen.print([
-        `  ${visibleText(this.#labelOf(room))}  ${dim(`${head === 1 ? "1 message" : `${head} messages`},`)} ${news}`,
-      ]);
-    }
-  }
-
-  async #who(room: Room): Promise<void> {
-    const { users, count } = await room.presence();
-    this.#note(users === undefined ? `${count ?? 0} people are here` : `here: ${users.map(visibleText).join(", ")}`);
-  }
-
-  async #members(room: Room): Promise<void> {
-    const { members, count } = await room.members();
-    const names = members.map(({ user, role }) => (role === "member" ? user : `${user} (${role})`));
-    const others = count > members.length ? `, and ${count - members.length} more` : "";
-    this.#note(`members of ${this.#labelOf(room.name)}: ${names.join(", ")}${others}`);
-  }
-
-  async #invite(room: Room, user: string): Promise<void> {
-    await room.invite(user);
-    this.#note(`${user} is a member of ${this.#labelOf(room.name)}`);
-  }
-
-  async #remove(room: Room, user: string): Promise<void> {
-    await room.remove(user);
-    this.#note(`${user} is no member of ${this.#labelOf(room.name)} any more`);
-  }
-
-  async #history(room: Room, limit: number): Promise<void> {
-    const { items, first, more } = await room.history({ limit });
-    const oldest = first === 1 ? "which is all" : `older than ${first} is not kept`;
-    const what = items.length === 0 ? "no messages" : `last ${items.length}${more ? "" : `, ${oldest}`}`;
-    this.#screen.print([this.#colours.dim(`── ${visibleText(this.#labelOf(room.name))}: ${what} ──`)]);
-    for (const item of items) this.#showItem({ ...item, room: room.name }, { showSeq: true });
-    this.#screen.print([this.#colours.dim("── now ──")]);
   }
 
   // Showing
@@ -328,74 +278,17 @@ export class ChatSession {
 
   #arrived(item: TimelineItem): void {
     if (item.gap !== undefined) {
-      this.#json?.(item);
-      this.#screen.print([gapLine(item.gap, this.#colours)]);
+      this.#view.gap(item);
       return;
     }
     // Out of the pending lines and into its place.
     if (item.from === this.#chat.user) this.#sent.shown(item);
-    this.#showItem(item);
+    this.#view.message(item, { showSeq: false });
     this.#sent.draw();
-  }
-
-  #showItem(item: ShownMessage, options: { showSeq?: boolean } = {}): void {
-    if (this.#json !== null) {
-      this.#json(item);
-      return;
-    }
-    const lines: string[] = [];
-    if (dayOf(item.ts) !== this.#day) {
-      this.#day = dayOf(item.ts);
-      lines.push(this.#colours.dim(`── ${this.#day} ──`));
-    }
-    const user = this.#chat.user;
-    const showRoom = item.room !== this.#current?.room.name;
-    lines.push(...messageLines(item, { colours: this.#colours, user, showSeq: options.showSeq === true, showRoom }));
-    this.#screen.print(lines);
   }
 
   #roomOf(room: RoomName): Room {
     return isDirect(room) ? this.#chat.direct(peerIn(room, this.#chat.user)) : this.#chat.room(room);
-  }
-
-  #stateChanged(state: ChatState): void {
-    switch (state.name) {
-      case "online":
-        this.#note(
-          `${this.#lost ? "connected again" : "connected"} to ${state.node} at ${state.url} as ${this.#chat.user}`,
-        );
-        this.#lost = false;
-        break;
-      case "offline":
-        // Said once: a server that is away is tried many times.
-        if (!this.#lost)
-          this.#note(`no connection (${reasonOf(state.reason)}); trying again, and keeping what you say`);
-        this.#lost = true;
-        break;
-      case "unauthorized":
-        this.#note(
-          `no connection: ${state.reason}; what you say is kept. Renew the token in its file, then /reconnect`,
-        );
-        this.#lost = true;
-        break;
-      default:
-        return;
-    }
-    this.#drawPrompt();
-  }
-
-  #drawPrompt(): void {
-    const label = this.#current === null ? "no room" : visibleText(this.#current.label);
-    const { bold, yellow } = this.#colours;
-    this.#screen.setPrompt(this.#lost ? `${yellow("offline")} ${bold(label)}> ` : `${bold(label)}> `);
-  }
-
-  #labelOf(room: RoomName): string {
-    return isDirect(room) ? `@${peerIn(room, this.#chat.user)}` : `#${room}`;
-  }
-
-  #note(text: string): void {
-    this.#screen.note([this.#colours.dim(`· ${visibleText(text)}`)]);
   }
 
   /** After everything that was said and asked before it, and once the room is there. */
@@ -409,8 +302,13 @@ export class ChatSession {
   /** The same about the room that one is in now. */
   #askRoom(ask: (room: Room) => Promise<void>): void {
     const room = this.#current?.room;
-    if (room === undefined) this.#note("you are in no room; /join one first");
+    if (room === undefined) this.#nowhere();
     else this.#ask(() => ask(room));
+  }
+
+  #nowhere(): void {
+    this.failed.refused++;
+    this.#view.note("you are in no room; /join one first");
   }
 
   #attempt(act: () => void): void {
@@ -426,14 +324,8 @@ export class ChatSession {
     // We are leaving: what was still being asked for is no failure.
     const { state } = this.#chat;
     if (state.name === "closed" && state.reason === "closed") return;
-    this.#note(`${what === null ? "" : `${what}: `}${cause.message} (${cause.code})`);
+    if (cause.code === "unavailable" && cause.damaged === null) this.failed.unknown++;
+    else this.failed.refused++;
+    this.#view.note(`${what === null ? "" : `${what}: `}${cause.message} (${cause.code})`);
   }
-}
-
-/** What WebSocket's code for "gone without a word" says to people. */
-const reasonOf = (reason: string): string => (reason === "closed with 1006" ? "it broke" : reason);
-
-function peerIn(room: RoomName, user: UserName): UserName {
-  const [one, other] = membersOf(room);
-  return one === user ? other : one;
 }

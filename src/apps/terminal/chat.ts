@@ -18,7 +18,7 @@ const pipedInFlightMax = 1_000;
 /** How long the end waits until what was stored last has come back and is shown, which it need not. */
 const echoWithinMs = 500;
 
-/** `synod chat`. Throws `CommandFailed` when something that was said is not stored. */
+/** `synod chat`. Throws `CommandFailed` when something that was said is not stored; in a pipe, also when a command was not done. */
 export async function chat(command: ChatCommand): Promise<void> {
   const client = await openClient(command, process.env);
   try {
@@ -114,17 +114,22 @@ async function fromPipe(client: OpenClient, command: ChatCommand): Promise<void>
   while (session.unsettledCount > 0 || session.unansweredCount > 0) await patience.wait();
   const end = performance.now() + echoWithinMs;
   while (session.pendingCount > 0 && performance.now() < end) await patience.wait();
-  const { refused, unknown } = session.tally;
-  if (unknown > 0) throw new CommandFailed(exitCodes.unreachable, `${counted(unknown)} may or may not be stored`);
-  if (refused > 0) throw new CommandFailed(exitCodes.refused, `${counted(refused)} refused`);
+  const { tally, failed } = session;
+  const unknown = [
+    ...(tally.unknown > 0 ? [`${counted(tally.unknown)} may or may not be stored`] : []),
+    ...(failed.unknown > 0 ? [`${counted(failed.unknown, "command")} not answered`] : []),
+  ];
+  const refused = [
+    ...(tally.refused > 0 ? [`${counted(tally.refused)} refused`] : []),
+    ...(failed.refused > 0 ? [`${counted(failed.refused, "command")} refused; why is said above`] : []),
+  ];
+  if (unknown.length > 0) throw new CommandFailed(exitCodes.unreachable, [...unknown, ...refused].join(", "));
+  if (refused.length > 0) throw new CommandFailed(exitCodes.refused, refused.join(", "));
   if (mistakes > 0)
-    throw new CommandFailed(
-      exitCodes.usage,
-      `not sent, because no such command: ${mistakes === 1 ? "1 line" : `${mistakes} lines`}`,
-    );
+    throw new CommandFailed(exitCodes.usage, `not sent, because no such command: ${counted(mistakes, "line")}`);
 }
 
-const counted = (messages: number): string => (messages === 1 ? "1 message" : `${messages} messages`);
+const counted = (count: number, what = "message"): string => (count === 1 ? `1 ${what}` : `${count} ${what}s`);
 
 /** Waits for a client to get on, but not for ever while there is no server. */
 class Patience {

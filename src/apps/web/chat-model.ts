@@ -38,13 +38,18 @@ export class ChatModel {
   #marking = false;
   #typedAt = -typingEveryMs;
   #settledIn = false;
+  /** The server has taken this user in once: a refusal since then is of a token that has run out. */
+  wasOnline = false;
 
   constructor(chat: Chat) {
     this.chat = chat;
     this.rooms = new JoinedRooms({ chat, changed: () => this.#tell() });
     chat.on("state", (state) => this.#stateChanged(state));
     chat.on("send", (sent) => this.#outcome(sent));
-    chat.on("error", ({ code, message }) => this.notice(code, message));
+    chat.on("error", ({ code, message }) => {
+      // The state tells it, and for as long as it is so.
+      if (code !== "unauthorized") this.notice(code, message);
+    });
     chat.on("room", ({ room }) => this.#appeared(room));
     chat.on("reset", ({ room }) => {
       if (room === null) this.#reopen();
@@ -220,8 +225,10 @@ export class ChatModel {
   }
 
   #stateChanged(state: ChatState): void {
-    if (state.name === "online") this.#online().catch(reportError);
-    else this.open?.offline();
+    if (state.name === "online") {
+      this.wasOnline = true;
+      this.#online().catch(reportError);
+    } else this.open?.offline();
     this.#tell();
   }
 

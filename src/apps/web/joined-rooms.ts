@@ -155,6 +155,7 @@ export class JoinedRooms {
       if (!(error instanceof ChatError)) throw error;
       // Not readable any more: the list says what became of it.
       this.#followed.delete(name);
+      this.refreshUntil(name, false).catch(reportError);
     });
   }
 }

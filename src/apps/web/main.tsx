@@ -25,16 +25,19 @@ const root = document.getElementById("page")!;
 const remembered = rememberedLanguage();
 let language: Language =
   remembered === "en" || remembered === "zh" ? remembered : preferredLanguage(navigator.languages);
+/** What the next greeting shows. */
+let shownToken: string | null = null;
 let stage: Stage = begin(rememberedSignIn());
 
 function begin(signIn: SignIn): Stage {
   const { name, token } = signIn;
+  shownToken = token;
   if (name === "") return { name: "asking", refusal: null };
   try {
     const chat = connect(location.origin, {
       user: name,
       outbox: indexedDbOutbox({ user: name, random: browserRandom() }),
-      ...(token === null ? {} : { token: () => Promise.resolve(token) }),
+      ...(token === null ? {} : { token: () => Promise.resolve(shownToken ?? token) }),
     });
     return { name: "chatting", model: new ChatModel(chat) };
   } catch (error) {
@@ -52,6 +55,14 @@ function enter(signIn: SignIn): void {
   }
   stage = begin(signIn);
   draw();
+}
+
+function renew(token: string): void {
+  if (stage.name !== "chatting") return;
+  const { chat } = stage.model;
+  rememberSignIn({ name: chat.user, token });
+  shownToken = token;
+  chat.reconnect();
 }
 
 function signOut(): void {
@@ -80,7 +91,7 @@ function draw(): void {
     );
     return;
   }
-  render(<App {...common} model={stage.model} onEnter={enter} onSignOut={signOut} />, root);
+  render(<App {...common} model={stage.model} onEnter={enter} onToken={renew} onSignOut={signOut} />, root);
 }
 
 draw();

@@ -6,6 +6,9 @@ const english = {
   yourName: "Your name",
   token: "Token",
   tokenHelp: "This server asks for a token. Paste the one you were given.",
+  tokenEnded:
+    "Your token has run out, or is not accepted any more. Paste a new one: you stay where you are, and nothing you wrote is lost.",
+  goOn: "Go on",
   enter: "Enter",
   nameRefused: 'This name cannot be used: no spaces, and none of / \\ , @ # ! : * ? % " < > &',
   ended: "This session has ended",
@@ -122,6 +125,8 @@ const chinese: Texts = {
   yourName: "你的名字",
   token: "令牌",
   tokenHelp: "此服务器需要令牌，请粘贴你得到的令牌。",
+  tokenEnded: "令牌已过期或不再被接受。请粘贴新的令牌：你会留在原处，写下的内容不会丢失。",
+  goOn: "继续",
   enter: "进入",
   nameRefused: '不能使用这个名字：不可含空格或 / \\ , @ # ! : * ? % " < > &',
   ended: "会话已结束",

@@ -11,6 +11,7 @@ import { reached, tally } from "../quorum.ts";
 import type { ReplicaId } from "../replica.ts";
 import type { CampaignPolicy, Situation } from "./campaign-policy.ts";
 import { FollowedLeader } from "./followed-leader.ts";
+import { HardState } from "./hard-state.ts";
 
 /** Where this replica's log ends: all that an election has to know of it. */
 export interface LogEnd {
@@ -41,14 +42,9 @@ export interface ElectionOptions {
  */
 export class Election {
   readonly #options: ElectionOptions;
-  #term: Term = termOf(0);
-  #votedFor: ReplicaId | null = null;
+  readonly #hardState: HardState;
   #role: Role = { role: "follower", leader: null, campaignAt: Infinity };
   #configuration: Configuration = nobody;
-  /** The ticket of the newest term and vote. */
-  #termTicket = 0;
-  /** A vote that was given and is not durable yet. */
-  #owed: { to: ReplicaId; ticket: number } | null = null;
   #attempt = 0;
   #lastLeader: ReplicaId | null = null;
   /** What a server's heartbeats go on vouching for, while it is heard: said once, it stands. */
@@ -58,10 +54,11 @@ export class Election {
 
   constructor(options: ElectionOptions) {
     this.#options = options;
+    this.#hardState = new HardState(options.effects);
   }
 
   get term(): Term {
-    return this.#term;
+    return this.#hardState.term;
   }
 
   get role(): Role["role"] {
@@ -86,7 +83,7 @@ export class Election {
 
   /** Nothing may be acknowledged in this term before this ticket is durable. */
   get termTicket(): number {
-    return this.#termTicket;
+    return this.#hardState.ticket;
   }
 
   /** Whether a leader knows a quorum behind it now. */
@@ -116,8 +113,7 @@ export class Election {
     now: number,
     memory: { term: Term; votedFor: ReplicaId | null; configuration: Configuration; damaged: boolean },
   ): void {
-    this.#term = memory.term;
-    this.#votedFor = memory.votedFor;
+    this.#hardState.recover(memory.term, memory.votedFor);
     this.#configuration = memory.configuration;
     this.#damaged = memory.damaged;
     this.#leaderless(now, "started");
@@ -160,13 +156,9 @@ export class Election {
   /** Something was flushed: a vote may be answered now, or the own one asked for. */
   flushed(now: number): void {
     const { effects, self } = this.#options;
-    const owed = this.#owed;
-    if (owed !== null && owed.ticket <= effects.durable) {
-      this.#owed = null;
-      this.#answerVote(owed.to, true);
-    }
+    this.#tellVote();
     const role = this.#role;
-    if (role.role !== "candidate" || role.hasAsked || role.ticket > effects.durable) return;
+    if (role.role !== "candidate" || role.hasAsked || !this.#hardState.isDurable) return;
     // Only now: had the question overtaken the own flush, a crash could leave this replica with a shorter log than the
     // one that it asked for votes with, in the same term.
     role.hasAsked = true;
@@ -213,8 +205,8 @@ export class Election {
    * here on it is followed.
    */
   heardLeader(now: number, leader: ReplicaId, term: Term, authoritative: boolean): boolean {
-    if (term < this.#term) return false;
-    if (term > this.#term) this.#adopt(term, null);
+    if (term < this.term) return false;
+    if (term > this.term) this.#adopt(term, null);
     assert(!this.leads, "two leaders in one term");
     const freshUntil = now + this.#options.electionTimeoutMs;
     const known = this.#followed(leader);
@@ -265,43 +257,43 @@ export class Election {
 
   /** Somebody's term, from an answer. A higher one is taken over. Answers whether it is the present one. */
   observe(now: number, term: Term): boolean {
-    if (term > this.#term) {
+    if (term > this.term) {
       this.#adopt(term, null);
       this.#failed(now);
     }
-    return term === this.#term;
+    return term === this.term;
   }
 
   preVoteAsked(now: number, message: PreVote): void {
     const { effects, group, self } = this.#options;
-    const granted = message.term > this.#term && this.#isUpToDate(message) && !this.#hasLeaderBeside(message.from, now);
+    const granted = message.term > this.term && this.#isUpToDate(message) && !this.#hasLeaderBeside(message.from, now);
     effects.send({
       type: "pre-vote-answer",
       group,
       from: self,
       to: message.from,
-      term: this.#term,
+      term: this.term,
       asked: message.term,
       granted,
     });
   }
 
   preVoteAnswered(now: number, message: PreVoteAnswer): void {
-    if (!message.granted && message.term > this.#term) {
+    if (!message.granted && message.term > this.term) {
       this.observe(now, message.term);
       return;
     }
-    if (this.#role.role !== "pre-candidate" || message.asked !== this.#term + 1) return;
+    if (this.#role.role !== "pre-candidate" || message.asked !== this.term + 1) return;
     this.#role.ballot.set(message.from, message.granted);
     this.#count(now);
   }
 
   voteAsked(now: number, message: Vote): void {
-    if (message.term < this.#term) {
+    if (message.term < this.term) {
       this.#answerVote(message.from, false);
       return;
     }
-    if (message.term > this.#term) {
+    if (message.term > this.term) {
       if (!message.handover && this.#hasLeaderBeside(message.from, now)) return;
       if (!this.#isUpToDate(message)) {
         this.#adopt(message.term, null);
@@ -313,9 +305,9 @@ export class Election {
       this.#giveVote(now, message.from);
       return;
     }
-    const isFree = this.#votedFor === null && this.leader === null && this.#role.role === "follower";
-    if (this.#votedFor === message.from || (isFree && this.#isUpToDate(message))) {
-      if (this.#votedFor === null) this.#adopt(message.term, message.from);
+    const isFree = this.#hardState.votedFor === null && this.leader === null && this.#role.role === "follower";
+    if (this.#hardState.votedFor === message.from || (isFree && this.#isUpToDate(message))) {
+      if (this.#hardState.votedFor === null) this.#adopt(message.term, message.from);
       this.#giveVote(now, message.from);
       return;
     }
@@ -336,38 +328,35 @@ export class Election {
     if (this.#role.role === "follower" && this.#role.leader === null) {
       this.#role.campaignAt += this.#options.electionTimeoutMs;
     }
-    if (this.#termTicket <= this.#options.effects.durable) this.#answerVote(to, true);
-    else this.#owed = { to, ticket: this.#termTicket };
+    this.#hardState.owe(to);
+    this.#tellVote();
+  }
+
+  #tellVote(): void {
+    const to = this.#hardState.takeOwed();
+    if (to !== null) this.#answerVote(to, true);
   }
 
   #answerVote(to: ReplicaId, granted: boolean): void {
     const { effects, group, self } = this.#options;
-    effects.send({ type: "vote-answer", group, from: self, to, term: this.#term, granted });
+    effects.send({ type: "vote-answer", group, from: self, to, term: this.term, granted });
   }
 
-  /** Takes over a term, and gives the vote in it. Written before anything of that term can be. */
+  /** Who led in a term that is over, or was to, does not in the next. */
   #adopt(term: Term, votedFor: ReplicaId | null): void {
-    assert(term > this.#term || (term === this.#term && this.#votedFor === null), "a vote is given once in a term");
-    const { effects } = this.#options;
-    const isNew = term > this.#term;
-    this.#term = term;
-    this.#votedFor = votedFor;
-    this.#owed = null;
-    this.#termTicket = effects.nextTicket();
-    effects.push({ type: "persist-vote", term, votedFor, ticket: this.#termTicket });
-    if (isNew && this.#role.role !== "follower") this.#role = { role: "follower", leader: null, campaignAt: Infinity };
-    if (isNew && this.#role.role === "follower" && this.#role.leader !== null) {
+    const isNew = term > this.term;
+    this.#hardState.adopt(term, votedFor);
+    if (isNew && (this.#role.role !== "follower" || this.#role.leader !== null)) {
       this.#role = { role: "follower", leader: null, campaignAt: Infinity };
     }
   }
 
   #standAsCandidate(now: number, handover: boolean): void {
     const { self, electionTimeoutMs } = this.#options;
-    this.#adopt(termOf(this.#term + 1), self);
+    this.#adopt(termOf(this.term + 1), self);
     this.#role = {
       role: "candidate",
       ballot: new Map(),
-      ticket: this.#termTicket,
       hasAsked: false,
       handover,
       until: now + electionTimeoutMs,
@@ -401,14 +390,14 @@ export class Election {
     const voucher = this.#voucher;
     this.#leaderless(now, "failed");
     if (voucher === null) return;
-    if (voucher.term === this.#term) this.vouched(now, voucher);
+    if (voucher.term === this.term) this.vouched(now, voucher);
     else this.#tellTerm(voucher.leader);
   }
 
   /** A leader of a term that is over has to know: it would go on refusing this replica, which can't follow it any more. */
   #tellTerm(leader: ReplicaId): void {
     const { effects, group, self } = this.#options;
-    effects.send({ type: "stale", group, from: self, to: leader, term: this.#term });
+    effects.send({ type: "stale", group, from: self, to: leader, term: this.term });
   }
 
   #forgetVoucherOf(leader: ReplicaId): void {
@@ -486,8 +475,8 @@ export class Election {
     const { group, self, log } = this.#options;
     const { lastIndex, lastTerm } = log;
     return type === "vote"
-      ? { type, group, from: self, to, term: this.#term, lastIndex, lastTerm, handover }
-      : { type, group, from: self, to, term: termOf(this.#term + 1), lastIndex, lastTerm };
+      ? { type, group, from: self, to, term: this.term, lastIndex, lastTerm, handover }
+      : { type, group, from: self, to, term: termOf(this.term + 1), lastIndex, lastTerm };
   }
 }
 
@@ -497,6 +486,6 @@ type Role =
   | { role: "follower"; leader: FollowedLeader }
   | { role: "follower"; leader: null; campaignAt: number }
   | { role: "pre-candidate"; ballot: Ballot; until: number }
-  | { role: "candidate"; ballot: Ballot; ticket: number; hasAsked: boolean; handover: boolean; until: number }
+  | { role: "candidate"; ballot: Ballot; hasAsked: boolean; handover: boolean; until: number }
   /** `since`: elected then, which is proof of a quorum at that time. */
   | { role: "leader"; since: number };

@@ -3,7 +3,7 @@ import type { Entry } from "../../base/entry.ts";
 import { type LogIndex, logIndex, type Term, term } from "../../base/ids.ts";
 import type { Append, CommitNotice, Snapshot, SnapshotOffer } from "../messages.ts";
 import type { ReplicaId } from "../replica.ts";
-import type { ReplicationOptions } from "./leading.ts";
+import type { ReplicationOptions } from "./replication-options.ts";
 
 /**
  * The follower's side of replication: takes what the leader of a term sends, and says what it has.

@@ -3,7 +3,7 @@ import { logIndex, type Term } from "../../base/ids.ts";
 import { membersOf } from "../configuration.ts";
 import type { RepairAnswer, RepairAsked, Snapshot } from "../messages.ts";
 import type { Following } from "./following.ts";
-import type { ReplicationOptions } from "./leading.ts";
+import type { ReplicationOptions } from "./replication-options.ts";
 import type { ReplicaId } from "../replica.ts";
 
 /**

@@ -21,7 +21,7 @@ import type { GrowthRow } from "./growth-report.ts";
 const usage = `npm run bench:growth -- [--quick] [--only WORDS] [--json FILE] [-o json] [--data DIR]
 
   --quick        a hundredth of the messages, a tenth of the rooms: shows that it works, not how cost grows
-  --only WORDS   of rooms, members, readers, history; comma-separated
+  --only WORDS   of rooms, members, readers, history, memory; comma-separated
   --json FILE    also writes the rows there
   -o json        prints JSON instead of Markdown
   --data DIR     where the server keeps its files; not in memory
@@ -33,6 +33,10 @@ interface Sizes {
   readonly readers: readonly [few: number, many: number];
   readonly messages: readonly [few: number, some: number, many: number];
   readonly measureMs: number;
+  /** How often few and many are measured in turns, where the difference looked for is small; the medians count. */
+  readonly rounds: number;
+  /** Messages written by a server that was started anew, before its memory is read. */
+  readonly workMessages: number;
 }
 
 const fullSizes: Sizes = {
@@ -41,6 +45,8 @@ const fullSizes: Sizes = {
   readers: [100, 5_000],
   messages: [10_000, 1_000_000, 10_000_000],
   measureMs: 4_000,
+  rounds: 3,
+  workMessages: 2_000_000,
 };
 
 const quickSizes: Sizes = {
@@ -49,6 +55,8 @@ const quickSizes: Sizes = {
   readers: [50, 500],
   messages: [1_000, 10_000, 100_000],
   measureMs: 1_000,
+  rounds: 1,
+  workMessages: 10_000,
 };
 
 const bodyBytes = 128;
@@ -71,7 +79,7 @@ export async function benchGrowth(root: string, words: readonly string[]): Promi
     args: [...words],
     options: {
       quick: { type: "boolean", default: false },
-      only: { type: "string", default: "rooms,members,readers,history" },
+      only: { type: "string", default: "rooms,members,readers,history,memory" },
       json: { type: "string" },
       output: { type: "string", short: "o", default: "markdown" },
       data: { type: "string" },
@@ -87,7 +95,7 @@ export async function benchGrowth(root: string, words: readonly string[]): Promi
     return 3;
   }
   const sizes = values.quick ? quickSizes : fullSizes;
-  const parts: Readonly<Record<string, Measure>> = { rooms, members, readers, history };
+  const parts: Readonly<Record<string, Measure>> = { rooms, members, readers, history, memory };
   let failures = 0;
   const code = await interruptible({ root, data: values.data }, async (world, directory) => {
     const rows: GrowthRow[] = [];
@@ -159,26 +167,47 @@ function clean<R extends { readonly errors: number; readonly firstError: string 
   return result;
 }
 
+/** Until everything that runs often is compiled, and the first chunks are sealed. */
+const longWarmupMs = 3_000;
+
+/**
+ * A cost with few and with many, a fresh server for each, in turns: F M F M F M. What a machine does besides meets both;
+ * the medians count.
+ */
+async function inTurns(
+  counts: readonly [few: number, many: number],
+  rounds: number,
+  measure: (count: number) => Promise<number | null>,
+): Promise<(number | null)[]> {
+  const costs: (number | null)[][] = [[], []];
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [place, count] of counts.entries()) costs[place]!.push(await measure(count));
+  }
+  return costs.map((found) => {
+    const known = found.filter((cost) => cost !== null).sort((one, other) => one - other);
+    return known.length < rounds ? null : known[(rounds - 1) / 2]!;
+  });
+}
+
 /** CPU of a durable publish, with one room and with many; sixteen users, since one may be in a thousand rooms only. */
 async function rooms(world: World, directory: string, sizes: Sizes): Promise<GrowthRow[]> {
-  const costs: (number | null)[] = [];
-  for (const count of [1, sizes.rooms]) {
+  const changed = { clients: 16, clientsInAll: 16, window: 250, warmupMs: longWarmupMs };
+  const values = await inTurns([1, sizes.rooms], sizes.rounds, async (count) => {
     const names = Array.from({ length: count }, (_, place) => `room-${String(place).padStart(6, "0")}`);
     const result = await withServer(world, directory, (server) =>
-      publish(world, publishJob(server, sizes, { rooms: names, clients: 16, clientsInAll: 16, window: 250 })),
+      publish(world, publishJob(server, sizes, { ...changed, rooms: names })),
     );
-    costs.push(result.serverCpuSecondsPerMillion);
-  }
+    return result.serverCpuSecondsPerMillion;
+  });
   const what = "server CPU of a durable publish";
-  return [growthRow({ what, unit: "s/M", grows: "rooms", from: 1, to: sizes.rooms, values: costs, allowed: 1.25 })];
+  return [growthRow({ what, unit: "s/M", grows: "rooms", from: 1, to: sizes.rooms, values, allowed: 1.25 })];
 }
 
 /** CPU of a durable publish while nobody, and while many idle members of other rooms are connected. */
 async function members(world: World, directory: string, sizes: Sizes): Promise<GrowthRow[]> {
-  const costs: (number | null)[] = [];
-  for (const count of [0, sizes.members]) {
+  const values = await inTurns([0, sizes.members], sizes.rounds, async (count) => {
     const result = await withServer(world, directory, async (server) => {
-      const load = publishJob(server, sizes, {});
+      const load = publishJob(server, sizes, { warmupMs: longWarmupMs });
       const idle: IdleJob = {
         kind: "idle",
         wire: "synod-websocket",
@@ -194,11 +223,11 @@ async function members(world: World, directory: string, sizes: Sizes): Promise<G
       for (const each of results) clean(each);
       return mergePublishResults(results.filter((each) => each.kind === "publish"));
     });
-    costs.push(result.serverCpuSecondsPerMillion);
-  }
+    return result.serverCpuSecondsPerMillion;
+  });
   const what = "server CPU of a durable publish";
   const grows = "idle members of other rooms";
-  return [growthRow({ what, unit: "s/M", grows, from: 0, to: sizes.members, values: costs, allowed: 1.05 })];
+  return [growthRow({ what, unit: "s/M", grows, from: 0, to: sizes.members, values, allowed: 1.05 })];
 }
 
 /** CPU of a delivery to few and to many readers of one room. */
@@ -236,7 +265,6 @@ interface Stage {
   readonly messages: number;
   readonly publishCpu: number | null;
   readonly newestP99Ms: number | null;
-  readonly residentMiB: number;
   readonly startMs: number;
 }
 
@@ -244,7 +272,7 @@ const settleMs = 3_000;
 /** An odd number of kills, each at another moment of what goes on between two seals; the median counts. */
 const killsAfterMs = [900, 1_200, 1_500, 1_800, 2_100];
 
-/** What a publish, a look at the newest messages, memory and a start cost with little and with much history. */
+/** What a publish, a look at the newest messages and a start cost with little and with much history. */
 async function history(world: World, directory: string, sizes: Sizes): Promise<GrowthRow[]> {
   return await withServer(world, directory, async (server) => {
     const stages: Stage[] = [];
@@ -265,12 +293,12 @@ async function history(world: World, directory: string, sizes: Sizes): Promise<G
       row("server CPU of a durable publish", "s/M", [few, many], (stage) => stage.publishCpu, 1.15),
       row("last 50 of a room, p99", "ms", [few, many], (stage) => stage.newestP99Ms, 1.5),
       row("start-up after SIGKILL under load", "ms", [some, many], (stage) => stage.startMs, 1.3),
-      row("resident memory", "MiB", [some, many], (stage) => stage.residentMiB, 1.2),
     ];
   });
 }
 
-async function historyStage(world: World, server: Server, sizes: Sizes, messages: number): Promise<Stage> {
+/** Publishes until at least so many messages are stored, and answers how many that are. */
+async function fill(world: World, server: Server, sizes: Sizes, messages: number): Promise<number> {
   let stored = await headOf(server);
   while (stored < messages) {
     // Small steps where there is little to do, so that the first stage does not begin with a million.
@@ -281,16 +309,44 @@ async function historyStage(world: World, server: Server, sizes: Sizes, messages
     );
     stored = await headOf(server);
   }
+  return stored;
+}
+
+/**
+ * Memory with some and with many messages stored, by a server that was started on them and then wrote as many more: what
+ * a process has ever needed at once stays with it, so that one which wrote ten million is not compared with one which
+ * wrote three.
+ */
+async function memory(world: World, directory: string, sizes: Sizes): Promise<GrowthRow[]> {
+  return await withServer(world, directory, async (server) => {
+    const [, some, many] = sizes.messages;
+    const stored: number[] = [];
+    const values: number[] = [];
+    for (const messages of [some, many]) {
+      stored.push(await fill(world, server, sizes, messages));
+      await world.processes.end(server.started);
+      Object.assign(server, await startSynod(world, server.directory));
+      await fill(world, server, sizes, stored.at(-1)! + sizes.workMessages);
+      await sleep(settleMs);
+      values.push((residentBytesOf([server.started.pid]) ?? 0) / 2 ** 20);
+    }
+    const [from, to] = [stored[0]!, stored[1]!];
+    const grows = "stored messages";
+    return [growthRow({ what: "resident memory", unit: "MiB", grows, from, to, values, allowed: 1.2 })];
+  });
+}
+
+async function historyStage(world: World, server: Server, sizes: Sizes, messages: number): Promise<Stage> {
+  const stored = await fill(world, server, sizes, messages);
   // What was just published is still being sealed; that belongs to the publishing.
   await sleep(settleMs);
   const newestP99Ms = await newestP99(server);
-  const residentMiB = (residentBytesOf([server.started.pid]) ?? 0) / 2 ** 20;
   const { serverCpuSecondsPerMillion: publishCpu } = await publish(world, publishJob(server, sizes, {}));
   // What a start has to replay is what was not sealed at the moment of the kill: anything from nothing to a chunk.
   const starts: number[] = [];
   for (const afterMs of killsAfterMs) starts.push(await killAndStart(world, server, sizes, afterMs));
   const startMs = starts.sort((one, other) => one - other)[(starts.length - 1) / 2]!;
-  return { messages: stored, publishCpu, newestP99Ms, residentMiB, startMs };
+  return { messages: stored, publishCpu, newestP99Ms, startMs };
 }
 
 async function withClient<T>(server: Server, use: (connection: Connection) => Promise<T>): Promise<T> {

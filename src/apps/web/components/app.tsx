@@ -19,6 +19,8 @@ export function App(props: {
   language: Language;
   onLanguage: () => void;
   onEnter: (signIn: SignIn) => void;
+  /** Another token for the same user. */
+  onToken: (token: string) => void;
   onSignOut: () => void;
 }): JSX.Element {
   const { model, texts, language } = props;
@@ -48,7 +50,7 @@ export function App(props: {
 
   const { state } = model;
   const refusal =
-    state.name === "unauthorized"
+    state.name === "unauthorized" && !model.wasOnline
       ? "unauthorized"
       : state.name === "closed" && mendable.has(state.reason)
         ? state.reason
@@ -93,7 +95,7 @@ export function App(props: {
           {texts.signOut}
         </button>
       </header>
-      <ConnectionBanner model={model} texts={texts} onSignOut={props.onSignOut} />
+      <ConnectionBanner model={model} texts={texts} onToken={props.onToken} onSignOut={props.onSignOut} />
       {model.notices.map(({ number, code, message }) => (
         <p key={number} class="banner notice" role="alert">
           <span>

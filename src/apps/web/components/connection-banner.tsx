@@ -1,17 +1,30 @@
 import type { JSX } from "preact";
 import type { ChatModel } from "../chat-model.ts";
 import type { Texts } from "../texts.ts";
+import { TokenForm } from "./token-form.tsx";
 
 /** The link to the server, as it is: nothing while it stands. */
-export function ConnectionBanner(props: { model: ChatModel; texts: Texts; onSignOut: () => void }): JSX.Element | null {
+export function ConnectionBanner(props: {
+  model: ChatModel;
+  texts: Texts;
+  onToken: (token: string) => void;
+  onSignOut: () => void;
+}): JSX.Element | null {
   const { model, texts } = props;
   const { state } = model;
   const { waiting } = model.sends;
   switch (state.name) {
     case "online":
-    case "unauthorized":
-      // There, the whole page asks for another token.
       return null;
+    case "unauthorized":
+      return (
+        <div class="banner unauthorized" data-connection="unauthorized">
+          <TokenForm texts={texts} onToken={props.onToken} />
+          <button type="button" class="link" onClick={props.onSignOut}>
+            {texts.signOut}
+          </button>
+        </div>
+      );
     case "closed":
       return (
         <div class="banner closed" role="alert" data-connection="closed">

@@ -1,0 +1,65 @@
+import type { Limits } from "../base/limits.ts";
+import { type Random, seededRandom } from "../base/random.ts";
+import { drawSchedule, drawSwarm, type FaultKind, faultKinds, type Schedule } from "./faults.ts";
+import type { LinkConditions } from "./link.ts";
+import { drawMemberIntents } from "./member-intents.ts";
+import { drawOperatorPlan, type OperatorPlan } from "./sim-operator.ts";
+import type { SimServerOptions } from "./sim-server.ts";
+import { drawTinyLimits } from "./tiny-limits.ts";
+import { drawWorkload, type Workload } from "./workload.ts";
+
+/** What is to happen in the world of one seed, all of it known before anything does. */
+export interface Scenario {
+  readonly limits: Limits;
+  readonly settings: SimServerOptions["settings"];
+  readonly workload: Workload;
+  readonly operatorPlan: OperatorPlan;
+  readonly link: LinkConditions;
+  readonly schedule: Schedule;
+  /** Whether the process of one client is killed half-way, and started again. */
+  readonly crashesClient: boolean;
+  /** Chance of each part while the world runs. */
+  readonly random: Readonly<Record<"scheduler" | "network" | "disk" | "server" | "clients", Random>>;
+}
+
+/** What can happen to one server alone. */
+const soloFaults: readonly FaultKind[] = faultKinds.filter((kind) => kind !== "partition");
+const clientCount = 5;
+
+/** The scenario of a seed, with faults for `forMs` virtual milliseconds. */
+export function drawScenario(seed: number, forMs: number): Scenario {
+  // Each part of the world has chance of its own, so that a change to one leaves the others as they were.
+  const of = (part: number): Random => seededRandom(seed * 16 + part);
+  const random = of(2);
+  const limits = drawTinyLimits(random);
+  const settings = drawSettings(random);
+  const { bodyBytesMax } = limits;
+  const workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax });
+  const { rooms, users } = workload;
+  const operatorPlan = drawOperatorPlan(of(7), { rooms, users, forMs });
+  const comings = drawMemberIntents(of(8), { rooms: operatorPlan.privateRooms, users, forMs });
+  const intents = [...workload.intents, ...comings].sort((a, b) => a.at - b.at);
+  const swarm = drawSwarm(random, soloFaults);
+  const targets = { servers: ["n1"], clients: users.map((_, index) => `client${index}`) };
+  const schedule = drawSchedule(random, { swarm, targets, forMs });
+  return {
+    limits,
+    settings,
+    workload: { ...workload, intents },
+    operatorPlan,
+    link: swarm.link,
+    schedule,
+    crashesClient: random.whole(2) === 0,
+    random: { scheduler: of(0), network: of(1), disk: of(3), server: of(4), clients: of(6) },
+  };
+}
+
+function drawSettings(random: Random): SimServerOptions["settings"] {
+  const pick = <T>(...values: readonly T[]): T => values[random.whole(values.length)]!;
+  return {
+    timeZone: pick("UTC", "Asia/Shanghai", "America/St_Johns"),
+    retentionDays: 0,
+    push: pick({ afterMs: 0, afterCount: 0 }, { afterMs: 0, afterCount: 0 }, { afterMs: 20, afterCount: 5 }),
+    flush: pick({ afterMs: 0, afterBytes: 0 }, { afterMs: 0, afterBytes: 0 }, { afterMs: 10, afterBytes: 2_048 }),
+  };
+}
