@@ -25,8 +25,10 @@ export interface Forwarding {
   refused(to: NodeName, number: number, code: ErrorCode): void;
 }
 
-/** After so long without a quorum whoever waits is told so. */
-const noQuorumAfterMs = 2_000;
+/** Whoever waits for so long is told that there is no quorum. Two flushes and an election fit. */
+const noQuorumAfterMs = 1_500;
+/** So long a command may wait for somebody to be elected; longer, and it is refused at once: others may know a leader. */
+const electedWithinMs = 1_000;
 /** How often that is looked at. */
 const lookEveryMs = 250;
 const spareBatchesMax = 4;
@@ -107,7 +109,7 @@ export class Proposals {
   /** Whether a command has a chance to be put in order: somebody orders, or was lost only just now. */
   get canTake(): boolean {
     if (this.#noWaySince === null) return true;
-    return this.#forwarding !== null && this.#clock.now() - this.#noWaySince < noQuorumAfterMs;
+    return this.#forwarding !== null && this.#clock.now() - this.#noWaySince < electedWithinMs;
   }
 
   /** Nobody waits for anything. */
