@@ -90,6 +90,8 @@ export interface Limits {
   readonly unsealedBytesMax: number;
   /** Free space below which new sends are refused with `storage_full`; seals, trims and configuration still fit. */
   readonly diskReserveBytes: number;
+  /** Segments of the journal together, those kept for servers that lag behind included; only where there are others. */
+  readonly journalKeptBytes: number;
   /** Idle time of the journal after which a mark certifies the last batch. */
   readonly markAfterMs: number;
 }
@@ -141,6 +143,7 @@ export const defaultLimits: Limits = {
   chunkBytes: 64 * MiB,
   unsealedBytesMax: 192 * MiB,
   diskReserveBytes: 256 * MiB,
+  journalKeptBytes: 512 * MiB,
   markAfterMs: 20,
 };
 

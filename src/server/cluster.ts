@@ -58,6 +58,7 @@ export class Cluster implements PeerListener {
     this.#listed = new Set([...ground.addresses.keys()].filter((name) => name !== node));
     const { group } = state;
     this.peers = new Peers({ node, owner, group, clock, random, log, limits, ground, listener: this });
+    recovered.journal.keepReleased(limits.journalKeptBytes);
     this.catchUp = new CatchUp({
       disk,
       owner,
@@ -72,8 +73,13 @@ export class Cluster implements PeerListener {
   }
 
   start(): void {
+    this.catchUp.changed();
+    this.#reconcileSoon();
+  }
+
+  #reconcileSoon(): void {
     this.#timer = this.#clock.after(millis(reconcileEveryMs), () => {
-      this.start();
+      this.#reconcileSoon();
       this.#reconcile();
     });
   }

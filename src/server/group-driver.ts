@@ -23,6 +23,8 @@ export interface DriverListener {
   membersChanged(members: readonly Member[]): void;
   /** What the log would say next is not kept by its leader any more: state at `snapshot` or later is needed. */
   snapshotWanted(snapshot: Snapshot, from: NodeName): void;
+  /** An entry that others need can't be read here. */
+  unreadable(cause: unknown): void;
   /** Something was applied, and all that follows from it is to happen now. */
   turnEnded(): void;
 }
@@ -223,11 +225,6 @@ export class GroupDriver {
     this.#step({ type: "compacted", now: this.#clock.now(), through });
   }
 
-  /** The snapshot that was wanted can't be had now. */
-  snapshotFailed(): void {
-    this.#step({ type: "snapshot-failed", now: this.#clock.now() });
-  }
-
   /** Nothing is put in order any more, here. What is on its way to the disk may still be committed by it. */
   end(): void {
     this.#isEnded = true;
@@ -351,7 +348,17 @@ export class GroupDriver {
     const fetched = (entries: readonly Entry[] | null): void => {
       this.#step({ type: "fetched", now: this.#clock.now(), context, entries });
     };
-    this.#journal.read(this.#group, first, last, bytesMax).then(fetched, () => fetched(null));
+    this.#journal.read(this.#group, first, last, bytesMax).then(
+      (entries) => {
+        // Given back meanwhile: what is offered instead must be later than that.
+        if (entries === null) this.compacted(this.#journal.baseOf(this.#group));
+        fetched(entries);
+      },
+      (cause: unknown) => {
+        this.#listener.unreadable(cause);
+        fetched(null);
+      },
+    );
   }
 
   #changeReplaced(): void {

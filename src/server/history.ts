@@ -1,3 +1,4 @@
+import { Fault } from "../base/error-codes.ts";
 import { recordLength, recordSeq, textLength, textStart } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
 import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
@@ -27,6 +28,19 @@ export interface PageWanted {
   readonly bytesMax: number;
 }
 
+/** Chunks that other servers have. */
+export interface OtherCopies {
+  /** Whether others are to give this chunk: it is not here, or not sound. */
+  isLacking(chunk: number): boolean;
+  /** It is here and was found to be damaged: it is lacking from now on. */
+  damaged(chunk: number): void;
+  /** Waits, not for long, for a chunk that is lacking; answers whether it came. */
+  fetch(chunk: number): Promise<boolean>;
+}
+
+/** Until somebody is worth asking again who waited for a chunk in vain. */
+const lackingRetryMs = 2_000;
+
 /**
  * Messages by their place: from memory where they are there, else from the day chunks. Answers only what the room still
  * keeps, in order and without holes; for what is damaged it rejects with `HistoryDamaged`.
@@ -35,13 +49,20 @@ export class History {
   readonly #memory: MemoryLog;
   readonly #chunks: ChunkStore;
   readonly #damagedReads: DamagedReads;
+  readonly #others: OtherCopies | null;
   /** Pages read from chunks, and ids looked for in chunks, for metrics. */
   readonly counts = { chunkPages: 0, chunkFinds: 0 };
 
-  constructor(options: { memory: MemoryLog; chunks: ChunkStore; damagedReads: DamagedReads }) {
+  constructor(options: {
+    memory: MemoryLog;
+    chunks: ChunkStore;
+    damagedReads: DamagedReads;
+    others: OtherCopies | null;
+  }) {
     this.#memory = options.memory;
     this.#chunks = options.chunks;
     this.#damagedReads = options.damagedReads;
+    this.#others = options.others;
   }
 
   /** A page, in the direction asked for. Shorter than asked for only at a bound or at the end of the range. */
@@ -102,8 +123,30 @@ export class History {
   }
 
   async #readChunk(chunk: ChunkNumber, room: Room, range: PageWanted): Promise<Uint8Array[]> {
+    await this.#lacked(chunk);
     if (!this.#chunks.has(chunk)) throw new ChunkDamage(missingChunk(chunk));
-    return (await this.#chunks.read(chunk, room.nameBytes, range)).records;
+    return this.#sound(chunk, async () => (await this.#chunks.read(chunk, room.nameBytes, range)).records);
+  }
+
+  /** A chunk that others have and this server has not yet is waited for. Rejects with `unavailable` when that takes too long. */
+  async #lacked(chunk: ChunkNumber): Promise<void> {
+    if (this.#others?.isLacking(chunk) !== true || this.#chunks.has(chunk)) return;
+    if ((await this.#others.fetch(chunk)) || !this.#others.isLacking(chunk)) return;
+    throw new Fault("unavailable", "these messages are still being fetched from another server; ask again", {
+      retryAfterMs: lackingRetryMs,
+    });
+  }
+
+  /** What is damaged here may be sound elsewhere: then it is read once more. */
+  async #sound<T>(chunk: ChunkNumber, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (cause) {
+      if (!(cause instanceof ChunkDamage) || this.#others === null) throw cause;
+      this.#others.damaged(chunk);
+      if (!(await this.#others.fetch(chunk))) throw cause;
+      return read();
+    }
   }
 
   /** One message, or null when the room does not keep it. */
@@ -124,6 +167,7 @@ export class History {
     for (let i = runs.length - 1; i >= 0; i--) {
       if (runs.firstSeq(i) > highest) continue;
       if (runs.lastSeq(i) < lowest) break;
+      await this.#lacked(runs.chunk(i) as ChunkNumber);
       // Its loss was accepted, and its ids went with it: clients were told by another line.
       if (!this.#chunks.has(runs.chunk(i) as ChunkNumber)) continue;
       this.counts.chunkFinds++;
@@ -140,7 +184,8 @@ export class History {
     const chunk = runs.chunk(run);
     const range = { from: Math.max(room.first, runs.firstSeq(run)), to: runs.lastSeq(run) };
     try {
-      return await this.#chunks.find(chunk as ChunkNumber, { room: room.nameBytes, from, cid });
+      const id = { room: room.nameBytes, from, cid };
+      return await this.#sound(chunk as ChunkNumber, () => this.#chunks.find(chunk as ChunkNumber, id));
     } catch (cause) {
       if (!(cause instanceof ChunkDamage)) throw cause;
       const damaged = new HistoryDamaged(range, "whether this id is among them can't be told", cause);

@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { entryTypes } from "../base/entry.ts";
 import type { ErrorCode, Fault } from "../base/error-codes.ts";
-import { groupId, type Incarnation, type NodeName, type RoomName, type UserName } from "../base/ids.ts";
+import { groupId, type Incarnation, type LogIndex, type NodeName, type RoomName, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import { type Millis, millis } from "../base/units.ts";
@@ -121,13 +121,14 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
     this.memory = new MemoryLog({ limits, from: state.appliedIndex, isShared: chunkBuilder !== undefined });
     this.damagedReads = new DamagedReads({ clock, log });
-    this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads });
+    this.cluster = recovered.peers === undefined ? null : new Cluster(this, recovered, recovered.peers);
+    const others = this.cluster?.catchUp ?? null;
+    this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads, others });
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.rates = new SendRates(limits);
     this.admission = new Admission(limits);
     this.online = new Online(state);
-    this.cluster = recovered.peers === undefined ? null : new Cluster(this, recovered, recovered.peers);
     const peers = this.cluster?.peers ?? null;
     const { memory } = this;
     const applier = new Applier({ state, memory, listener: this, letGo: (batch) => this.proposals.letGo(batch) });
@@ -227,6 +228,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       sessions: () => this.#sessions,
       waitsForSpace: () => journal.stats().waitsForSpace,
       scrub: new Scrub(chunks),
+      onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
     });
   }
 
@@ -430,9 +432,11 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
         return;
       case "chunkEmpty":
         this.sealer.chunkEmpty(event.chunk);
+        this.#chunksChanged();
         return;
       case "rewrite":
         this.sealer.rewrite(event.chunk, event.generation);
+        this.#chunksChanged();
         return;
       case "setting":
         if (event.setting.kind === "timeZone") this.proposals.calendar = calendar(event.setting.timeZone);
@@ -441,6 +445,12 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       default:
         return;
     }
+  }
+
+  /** In a turn of its own: while entries are applied, the state says what is half-way. */
+  #chunksChanged(): void {
+    const { cluster } = this;
+    if (cluster !== null) this.clock.defer(() => cluster.catchUp.changed());
   }
 
   #placeChanged(): void {
@@ -475,13 +485,21 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.log.info("members.are", { members: members.map(({ replica, role }) => `${replica} ${role}`) });
   }
 
-  snapshotWanted(snapshot: Snapshot, from: NodeName): void {
-    this.log.error("snapshot.wanted", {
-      index: snapshot.index,
-      from,
-      why: "what the log lacks here is not in it any more",
-    });
-    this.clock.defer(() => this.driver.snapshotFailed());
+  snapshotWanted({ index }: Snapshot, from: NodeName): void {
+    this.log.warn("snapshot.wanted", { index, from, why: "what the log lacks here is not in it any more" });
+    this.cluster?.catchUp.snapshotWanted(index);
+  }
+
+  snapshotTaken(index: LogIndex): void {
+    this.log.warn("snapshot.taken", { index, applied: this.state.appliedIndex });
+    this.#settings.onOvertaken?.();
+  }
+
+  /** Others can begin with the newest snapshot, which holds what can't be read. */
+  unreadable(cause: unknown): void {
+    this.log.error("journal.unreadable", { cause });
+    const { snapshotIndex } = this.sealer;
+    if (snapshotIndex > this.journal.baseOf(this.state.group)) this.driver.compacted(snapshotIndex as LogIndex);
   }
 
   /** A new leader proposes what the last one may not have: what the state says is due, and a founder's settings. */

@@ -43,6 +43,7 @@ export class Upkeep {
   readonly #sessions: () => Iterable<Session>;
   readonly #waitsForSpace: () => boolean;
   readonly #scrub: Scrub;
+  readonly #onDamaged: (chunk: number) => void;
   #scrubbing: Promise<void> | null = null;
   #looking: Promise<void> | null = null;
   /** Damaged places that the scrub has found, and chunks it has found whole, since the start. */
@@ -72,6 +73,8 @@ export class Upkeep {
     sessions: () => Iterable<Session>;
     waitsForSpace: () => boolean;
     scrub: Scrub;
+    /** The scrub has found a chunk to be damaged. */
+    onDamaged: (chunk: number) => void;
   }) {
     this.#clock = options.clock;
     this.#limits = options.limits;
@@ -86,6 +89,7 @@ export class Upkeep {
     this.#sessions = options.sessions;
     this.#waitsForSpace = options.waitsForSpace;
     this.#scrub = options.scrub;
+    this.#onDamaged = options.onDamaged;
   }
 
   /** Whether new sends are refused because the disk is full. */
@@ -134,6 +138,7 @@ export class Upkeep {
       if (step.state === "idle") return;
       if (step.state !== "checked") continue;
       for (const damage of step.damage) this.#log.error("chunk.damaged", { ...damage });
+      if (step.damage.length > 0) this.#onDamaged(step.chunk);
       if (step.damage.length === 0) this.scrubbed.whole++;
       else this.scrubbed.damaged += step.damage.length;
     }

@@ -160,6 +160,7 @@ export class Town {
         openNames: true,
         authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
         onFailed: () => this.kill(resident),
+        onOvertaken: () => this.scheduler.after(millis(1), "overtaken", () => this.#again(resident, life)),
       },
     );
     if (!host.alive || host.life !== life) return;
@@ -167,6 +168,13 @@ export class Town {
     this.network.listen(host, peerPort, (stream) => server.acceptPeer(simPeerStream(stream)));
     const door = new TcpDoor({ server, clock, limits: server.limits, log: this.#logOf(name) });
     this.network.listen(host, clientPort, (stream) => door.accept(byteStream(stream)));
+  }
+
+  /** What runs is stopped, and started anew from the disk, unless it has ended already. */
+  #again(resident: Resident, life: number): void {
+    if (!resident.host.alive || resident.host.life !== life) return;
+    this.kill(resident);
+    this.restart(resident);
   }
 
   #logOf(name: string): Log {

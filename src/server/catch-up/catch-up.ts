@@ -14,6 +14,7 @@ import {
   snapshotFrom,
   type SnapshotOwner,
 } from "../../storage/snapshot-file.ts";
+import type { OtherCopies } from "../history.ts";
 import type { Log } from "../log.ts";
 import { decodeCatchUp, encodeCatchUp, type Item } from "./catch-up-frames.ts";
 import { type DownloadEffect, type DownloadEvent, Downloads, type WantedItem } from "./downloads.ts";
@@ -56,7 +57,7 @@ const checkedPieces = 8;
  * 2. the newest are had first, and those before all that somebody waits for
  * 3. nothing here is replaced before what replaces it is proven
  */
-export class CatchUp {
+export class CatchUp implements OtherCopies {
   readonly #options: CatchUpOptions;
   readonly #downloads = new Downloads();
   readonly #supplier: Supplier;
@@ -112,16 +113,20 @@ export class CatchUp {
     this.changed();
   }
 
-  /** A chunk that is here was found to be damaged. */
   damaged(chunk: number): void {
+    if (this.#damaged.has(chunk)) return;
     this.#damaged.add(chunk);
     this.changed();
   }
 
-  /** Waits, not for long, for a chunk that is lacking; answers whether it is worth looking again. */
+  isLacking(chunk: number): boolean {
+    const sealed = this.#options.state.chunk(chunk);
+    return sealed !== undefined && this.#isLacking(sealed);
+  }
+
   fetch(chunk: number): Promise<boolean> {
     if (this.#isStopped || this.#waiters >= waitersMax) return Promise.resolve(false);
-    if (!this.#lacking().some(({ number }) => number === chunk)) return Promise.resolve(false);
+    if (!this.isLacking(chunk)) return Promise.resolve(false);
     return new Promise((resolve) => {
       const waiting = this.#waiting.get(chunk) ?? [];
       const timer = this.#options.clock.after(millis(this.#options.waitMs), () => {
@@ -192,17 +197,21 @@ export class CatchUp {
 
   /** Newest first. */
   #lacking(): Item[] {
-    const { state, chunks } = this.#options;
+    const { state } = this.#options;
     const lacking: Item[] = [];
-    for (const { chunk, generation } of state.chunks()) {
-      // What was sealed since is written here, and what was written anew since is so here.
-      if (chunk > this.#sealedBefore && !this.#damaged.has(chunk)) continue;
-      const here = chunks.generationOf(chunk as ChunkNumber);
-      const isOlder = here !== null && here < Math.min(generation, this.#generations.get(chunk) ?? 0);
-      if (here !== null && !isOlder && !this.#damaged.has(chunk)) continue;
-      lacking.push({ kind: "chunk", group: state.group, number: chunk, generation });
+    for (const sealed of state.chunks()) {
+      const { chunk, generation } = sealed;
+      if (this.#isLacking(sealed)) lacking.push({ kind: "chunk", group: state.group, number: chunk, generation });
     }
     return lacking.sort((left, right) => right.number - left.number);
+  }
+
+  /** What was sealed since this start is written here, and what was written anew since is so here. */
+  #isLacking({ chunk, generation }: { chunk: number; generation: number }): boolean {
+    if (this.#damaged.has(chunk)) return true;
+    if (chunk > this.#sealedBefore) return false;
+    const here = this.#options.chunks.generationOf(chunk as ChunkNumber);
+    return here === null || here < Math.min(generation, this.#generations.get(chunk) ?? 0);
   }
 
   #step(event: DownloadEvent): void {

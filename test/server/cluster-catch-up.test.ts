@@ -1,0 +1,91 @@
+import { expect, test } from "vitest";
+import type { ChunkNumber } from "../../src/storage/chunk/chunk-layout.ts";
+import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
+import { groupId } from "../../src/base/ids.ts";
+import { cluster, type Resident, Town } from "./town.ts";
+
+/** Chunks of some dozens of messages, and a journal that keeps hardly more than it must. */
+const small = {
+  bodyBytesMax: 2_048,
+  entryBytesMax: 16 * 1024,
+  segmentBytes: 64 * 1024,
+  chunkBytes: 32 * 1024,
+  unsealedBytesMax: 128 * 1024,
+  journalKeptBytes: 1,
+  ringSlots: 64,
+  ringBytesMax: 32 * 1024,
+} as const;
+
+async function talk(town: Town, count: number, servers: readonly string[]): Promise<void> {
+  const room = town.client("zoe", servers).room("lobby");
+  for (let at = 0; at < count; at += 20) {
+    const sent = Array.from({ length: Math.min(20, count - at) }, (_, n) => room.send(`${at + n} ${"x".repeat(1_000)}`));
+    await town.after("stored", Promise.all(sent));
+  }
+}
+
+async function chunksOf({ disk }: Resident): Promise<Map<ChunkNumber, string>> {
+  const store = await openChunkStore({ disk: disk.attach(), cluster, group: groupId(0), readOnly: true });
+  const roots = new Map<ChunkNumber, string>();
+  for (const { chunk } of store.list()) roots.set(chunk, Buffer.from((await store.footer(chunk)).root).toString("hex"));
+  return roots;
+}
+
+async function everythingIsEverywhere(town: Town): Promise<void> {
+  // Who takes a snapshot does not run for a moment.
+  await town.until("everybody has everything", () => {
+    const last = town.leader?.now.driver.lastIndex;
+    return town.residents.every(({ runs, server }) => {
+      if (!runs || server?.state.appliedIndex !== last) return false;
+      return server?.cluster?.catchUp.progress.lacking === 0 && server.sealer.backlog === 0;
+    });
+  });
+  expect(new Set(town.hashes()).size).toBe(1);
+  const [first, ...others] = await town.after("roots", Promise.all(town.residents.map(chunksOf)));
+  expect(first!.size).toBeGreaterThan(2);
+  for (const other of others) expect(other).toEqual(first);
+}
+
+test("a server that missed more than the journals keep begins with a snapshot, and gets every chunk", async () => {
+  const heard: string[] = [];
+  const town = await Town.founded({ limits: small, heard: (line) => heard.push(line) });
+  await talk(town, 100, ["n1"]);
+  const away = town.of("n3");
+  town.kill(away);
+  await talk(town, 300, ["n1", "n2"]);
+  town.restart(away);
+  await town.until("n3 runs", () => away.runs);
+  await everythingIsEverywhere(town);
+  expect(heard.some((line) => line.includes(" n3 snapshot.taken"))).toBe(true);
+  expect(away.now.state.room("lobby")?.head).toBe(400);
+  // It is one of those who decide: another may be lost now.
+  town.kill(town.of("n2"));
+  await talk(town, 20, ["n3"]);
+  expect(away.now.state.room("lobby")?.head).toBe(420);
+});
+
+test("a server whose disk was wiped gets all that the others have, as another member", async () => {
+  const town = await Town.founded({ limits: small });
+  await talk(town, 200, ["n1"]);
+  const wiped = town.of("n2");
+  town.wipe(wiped);
+  await talk(town, 100, ["n1", "n3"]);
+  town.restart(wiped);
+  await town.until("n2 runs", () => wiped.runs);
+  await town.until("n2 votes", () => town.voters.includes("n2"));
+  await everythingIsEverywhere(town);
+});
+
+test("messages of a chunk that is not here yet are read all the same, and a page has no hole", async () => {
+  const town = await Town.founded({ limits: small });
+  await talk(town, 200, ["n1"]);
+  const wiped = town.of("n2");
+  town.wipe(wiped);
+  town.restart(wiped);
+  await town.until("n2 has a snapshot", () => wiped.runs && (wiped.now.state.room("lobby")?.head ?? 0) >= 100);
+  const room = wiped.now.state.room("lobby")!;
+  const wanted = { from: 1, to: 20, direction: "up", itemsMax: 20, bytesMax: 100_000 } as const;
+  const page = await town.after("read", wiped.now.history.page(room, wanted));
+  expect(page.map(({ seq }) => seq)).toEqual(Array.from({ length: page.length }, (_, at) => at + 1));
+  expect(page.length).toBeGreaterThan(5);
+});
