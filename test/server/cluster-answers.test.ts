@@ -1,0 +1,97 @@
+import { expect, test } from "vitest";
+import type { Cid, RoomName } from "../../src/base/ids.ts";
+import type { RequestId } from "../../src/protocol/schema.ts";
+import { caller, type Resident, Town } from "./town.ts";
+
+let lastId = 0;
+
+function nextId(): RequestId {
+  return ++lastId as RequestId;
+}
+
+function send(resident: Resident, cid: string): Promise<unknown> {
+  const frame = {
+    t: "send",
+    id: nextId(),
+    room: "lobby" as RoomName,
+    cid: cid as Cid,
+    body: `body of ${cid}`,
+  } as const;
+  return resident.now.singleSends.send(caller("alice"), frame);
+}
+
+test("empty directories that were made to join never found a cluster of their own", async () => {
+  const town = new Town();
+  for (const name of ["n2", "n3"]) town.boot(town.of(name));
+  await town.rest(10_000);
+  expect(town.residents.map(({ server }) => server?.driver.engine.standing.term ?? 0)).toEqual([0, 0, 0]);
+  // Nor do they once they have begun to hear of the log, and are started again.
+  town.boot(town.of("n1"));
+  await town.until("they have something of the log", () =>
+    ["n2", "n3"].every((name) => (town.of(name).server?.driver.lastIndex ?? 0) > 0),
+  );
+  for (const resident of town.residents) town.kill(resident);
+  for (const name of ["n2"]) town.restart(town.of(name));
+  await town.rest(10_000);
+  expect(town.of("n2").now.driver.leads).toBe(false);
+});
+
+test("a server that may be behind does not say that a room is not there", async () => {
+  const town = await Town.founded();
+  town.partition(["n3"]);
+  const room = "made-elsewhere" as RoomName;
+  const join = { t: "join", id: nextId(), room } as const;
+  await town.after("made", town.of("n1").now.requests.handle(caller("alice"), join));
+  // It can't know of the room, and can ask nobody.
+  const page = { t: "hist", id: nextId(), room } as const;
+  const asked = town.of("n3").now.requests.handle(caller("alice"), page);
+  await expect(town.after("told", asked)).rejects.toMatchObject({ code: "no_quorum" });
+  town.heal();
+  const again = town.of("n3").now.requests.handle(caller("alice"), page);
+  expect(await town.after("answered", again)).toMatchObject({ of: "hist", head: 0 });
+  const nowhere = { ...page, room: "nowhere" as RoomName };
+  const refused = town.of("n3").now.requests.handle(caller("alice"), nowhere);
+  await expect(town.after("told", refused)).rejects.toMatchObject({ code: "not_found" });
+});
+
+test("who comes back is given what was said, and not what was said after it", async () => {
+  const town = await Town.founded();
+  town.partition(["n3"]);
+  // By now nothing is sent to it any more: what it lacks is kept for it.
+  await town.rest(1_000);
+  for (let at = 1; at <= 50; at++) await town.after("stored", send(town.of("n1"), `while n3 is away ${at}`));
+  town.heal();
+  await town.settled();
+  expect(new Set(town.hashes()).size).toBe(1);
+  const room = town.of("n3").now.state.room("lobby")!;
+  const page = { from: 1, to: 50, direction: "up", itemsMax: 50, bytesMax: 1_000_000 } as const;
+  const records = await town.of("n3").now.history.page(room, page);
+  const bodies = records.map(({ bytes, offset }, at) =>
+    Buffer.from(bytes.subarray(offset, offset + 300)).includes(`body of while n3 is away ${at + 1}`),
+  );
+  expect(bodies).toEqual(Array.from({ length: 50 }, () => true));
+});
+
+test("a read on a follower waits until it has applied what the leader had committed", async () => {
+  const town = await Town.founded();
+  const follower = town.of("n3");
+  let behind = 0;
+  for (let at = 1; at <= 30; at++) {
+    await town.after("stored", send(town.of("n1"), `m${at}`));
+    if (follower.now.state.room("lobby")!.head < at) behind++;
+    const page = { t: "hist", id: nextId(), room: "lobby" as RoomName, level: "linearizable" } as const;
+    const answer = await town.after("answered", follower.now.requests.handle(caller("alice"), page));
+    expect(answer).toMatchObject({ head: at });
+  }
+  expect(behind).toBeGreaterThan(0);
+});
+
+test("what is on its way to a leader that is lost is told at once, not after a time-out", async () => {
+  const town = await Town.founded();
+  await town.after("stored", send(town.of("n2"), "first"));
+  const before = town.scheduler.now();
+  const lost = send(town.of("n2"), "on its way");
+  town.kill(town.of("n1"));
+  await expect(town.after("told", lost)).rejects.toMatchObject({ code: "no_quorum", definite: false });
+  expect(town.scheduler.now() - before).toBeLessThan(500);
+});
