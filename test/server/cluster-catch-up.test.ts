@@ -2,7 +2,9 @@ import { expect, test } from "vitest";
 import type { ChunkNumber } from "../../src/storage/chunk/chunk-layout.ts";
 import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { groupId } from "../../src/base/ids.ts";
-import { cluster, type Resident, Town } from "./town.ts";
+import type { Cid, RoomName } from "../../src/base/ids.ts";
+import type { RequestId } from "../../src/protocol/schema.ts";
+import { caller, cluster, type Resident, Town } from "./town.ts";
 
 /** Chunks of some dozens of messages, and a journal that keeps hardly more than it must. */
 const small = {
@@ -19,7 +21,9 @@ const small = {
 async function talk(town: Town, count: number, servers: readonly string[]): Promise<void> {
   const room = town.client("zoe", servers).room("lobby");
   for (let at = 0; at < count; at += 20) {
-    const sent = Array.from({ length: Math.min(20, count - at) }, (_, n) => room.send(`${at + n} ${"x".repeat(1_000)}`));
+    const sent = Array.from({ length: Math.min(20, count - at) }, (_, n) =>
+      room.send(`${at + n} ${"x".repeat(1_000)}`),
+    );
     await town.after("stored", Promise.all(sent));
   }
 }
@@ -88,4 +92,39 @@ test("messages of a chunk that is not here yet are read all the same, and a page
   const page = await town.after("read", wiped.now.history.page(room, wanted));
   expect(page.map(({ seq }) => seq)).toEqual(Array.from({ length: page.length }, (_, at) => at + 1));
   expect(page.length).toBeGreaterThan(5);
+});
+
+test("an id in a chunk that is not here yet is found all the same: nothing is stored twice", async () => {
+  const town = await Town.founded({ limits: { ...small, idWindowEntries: 16 } });
+  const again = { t: "send", room: "lobby" as RoomName, cid: "once" as Cid, body: "hello" } as const;
+  const first = await town.after(
+    "stored",
+    town.of("n1").now.singleSends.send(caller("zoe"), { ...again, id: 1 as RequestId }),
+  );
+  expect(first).toMatchObject({ of: "send", seq: 1, dup: false });
+  await talk(town, 200, ["n1"]);
+  const wiped = town.of("n2");
+  town.wipe(wiped);
+  town.restart(wiped);
+  await town.until("n2 has a snapshot", () => wiped.runs && (wiped.now.state.room("lobby")?.head ?? 0) >= 100);
+  const second = await town.after(
+    "answered",
+    wiped.now.singleSends.send(caller("zoe"), { ...again, id: 2 as RequestId }),
+  );
+  expect(second).toMatchObject({ of: "send", seq: 1, dup: true });
+});
+
+test("a chunk that rots is had from another server as soon as somebody reads it", async () => {
+  const heard: string[] = [];
+  const town = await Town.founded({ limits: small, heard: (line) => heard.push(line) });
+  await talk(town, 200, ["n1"]);
+  await everythingIsEverywhere(town);
+  const { disk, now } = town.of("n3");
+  const file = [...disk.fileSystem.files().keys()].find((name) => name.startsWith("history/"))!;
+  for (let offset = 200; offset < 4_000; offset += 300) disk.fileSystem.flip(file, offset, 1);
+  const wanted = { from: 1, to: 5, direction: "up", itemsMax: 5, bytesMax: 100_000 } as const;
+  const page = await town.after("read", now.history.page(now.state.room("lobby")!, wanted));
+  expect(page.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
+  expect(heard.some((line) => line.includes("n3 catch-up.taken"))).toBe(true);
+  await everythingIsEverywhere(town);
 });
