@@ -1,9 +1,9 @@
-import type { RoomName } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import type { Log } from "../server/log.ts";
 import type { Server } from "../server/server.ts";
-import { DirectReader } from "./direct-reader.ts";
+import { ClusterRun } from "./cluster-run.ts";
+import { Clients } from "./clients.ts";
 import { FaultInjector, safetyThenLiveness } from "./fault-injector.ts";
 import type { FaultKind, Schedule } from "./faults.ts";
 import type { SimHost } from "./host.ts";
@@ -12,16 +12,17 @@ import { Oracle, type Verdict } from "./oracle.ts";
 import { type MarkName, RunMarks } from "./run-marks.ts";
 import { drawScenario, type Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
-import { type Person, SdkClient } from "./sdk-client.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { SimOperator } from "./sim-operator.ts";
-import { restartAfter, SimServer, serverPort } from "./sim-server.ts";
+import { restartAfter, SimServer } from "./sim-server.ts";
 import { roomContents, sealedDifferences, verifyFindings, WhiteBox } from "./white-box.ts";
 import { WorkloadPlayer } from "./workload-player.ts";
 
 export interface RunOptions {
   readonly seed: number;
-  /** How long faults go on, in virtual milliseconds. @defaultValue 120000 */
+  /** How many servers order messages together, one of them elected. @defaultValue 1: it is alone */
+  readonly servers?: 1 | 3 | 5;
+  /** How long faults go on, in virtual milliseconds. @defaultValue 120000 for a server alone, 300000 for several */
   readonly forMs?: number;
   /** Instead of what the seed draws: to repeat a shrunken run. */
   readonly schedule?: Schedule;
@@ -45,6 +46,7 @@ export interface RunResult {
 }
 
 const silent: Log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+const clusterForMs = 300_000;
 const livenessMs = 60_000;
 const lookEveryMs = 4_000;
 const eventsMax = 20_000_000;
@@ -56,14 +58,13 @@ const violationsMax = 50;
  * again, and must have kept everything. The same seed gives the same run.
  */
 export async function runSeed(options: RunOptions): Promise<RunResult> {
+  const { servers = 1 } = options;
+  if (servers > 1) {
+    const { forMs = clusterForMs, log = silent } = options;
+    return new ClusterRun({ ...options, servers, forMs, log }).run();
+  }
   const run = new SeedRun(options);
   return run.run();
-}
-
-interface ClientSlot {
-  readonly host: SimHost;
-  readonly client: SdkClient;
-  readonly direct: DirectReader;
 }
 
 class SeedRun {
@@ -83,8 +84,7 @@ class SeedRun {
   readonly #player: WorkloadPlayer;
   readonly #injector: FaultInjector;
   readonly #schedule: Schedule;
-  readonly #people: ReadonlyMap<string, Person>;
-  readonly #clients: ClientSlot[] = [];
+  readonly #clients: Clients;
   #server: Server | null = null;
   #starts = 0;
   #isOver = false;
@@ -93,7 +93,7 @@ class SeedRun {
     this.#seed = options.seed;
     this.#forMs = options.forMs ?? 120_000;
     this.#log = options.log ?? silent;
-    this.#scenario = drawScenario(options.seed, this.#forMs);
+    this.#scenario = drawScenario(options.seed, { forMs: this.#forMs, servers: 1 });
     const { random, limits, workload, operatorPlan: plan } = this.#scenario;
     const { users } = workload;
     this.#scheduler = new Scheduler({ random: random.scheduler });
@@ -122,10 +122,16 @@ class SeedRun {
       scheduler: this.#scheduler,
       oracle: this.#oracle,
       workload,
-      client: (index) => this.#clients[index]!,
+      client: (index) => this.#clients.at(index),
     });
-    this.#people = new Map(users.map((user) => [user, { user, sent: new Set<string>(), marked: new Map() }]));
-    if (this.#people.size < users.length) this.#marks.count("two devices of one user");
+    this.#clients = new Clients({
+      scheduler: this.#scheduler,
+      network: this.#network,
+      scenario: this.#scenario,
+      oracle: this.#oracle,
+      marks: this.#marks,
+      beforeNews: () => this.#operator.update(),
+    });
     this.#injector = new FaultInjector({
       scheduler: this.#scheduler,
       network: this.#network,
@@ -149,20 +155,15 @@ class SeedRun {
 
   async #play(): Promise<void> {
     this.#boot();
-    const { workload } = this.#scenario;
-    for (const index of workload.users.keys()) {
-      this.#clients.push(this.#makeClient(index, this.#scheduler.host(`client${index}`)));
-    }
-    // Rooms are made before anybody talks in them.
-    for (const room of workload.rooms as readonly RoomName[]) {
-      if (!room.startsWith("@")) this.#clients[0]!.client.join(room).catch(() => undefined);
-    }
+    this.#clients.start();
     this.#injector.inject(this.#schedule);
     this.#player.play();
     this.#operator.start();
     this.#lookLater();
     if (this.#scenario.crashesClient) {
-      this.#scheduler.after(millis(this.#forMs / 2), "client crash", () => this.#crashClient(1));
+      this.#scheduler.after(millis(this.#forMs / 2), "client crash", () => {
+        this.#clients.crash(1, () => this.#player.clientCrashed(1));
+      });
     }
     const tookMs = await safetyThenLiveness({
       scheduler: this.#scheduler,
@@ -170,18 +171,18 @@ class SeedRun {
       safetyMs: millis(this.#forMs),
       livenessMs: millis(livenessMs),
       afterHealing: () => {
-        for (const { client } of this.#clients) client.reconnect();
-        for (const index of this.#clients.keys()) this.#player.beginCatchUp(index);
+        this.#clients.reconnect();
+        for (let index = 0; index < this.#clients.count; index++) this.#player.beginCatchUp(index);
       },
-      done: () => this.#player.isCaughtUp && this.#owedDirectly().length === 0,
+      done: () => this.#player.isCaughtUp && this.#clients.owedDirectly().length === 0,
       eventsMax,
     });
     if (tookMs === null) {
-      const waits = [...this.#player.unfinished(), ...this.#owedDirectly()];
+      const waits = [...this.#player.unfinished(), ...this.#clients.owedDirectly()];
       this.#violated(`no progress ${livenessMs / 1_000} s after everything was healed: ${waits.join("; ")}`);
     }
     this.#player.endCatchUp();
-    for (const { direct } of this.#clients) direct.end({ complete: tookMs !== null });
+    this.#clients.endDirect({ complete: tookMs !== null });
     this.#operator.update();
     await this.#stopAndStartAgain();
   }
@@ -204,6 +205,7 @@ class SeedRun {
       limits,
       settings,
       log: this.#log,
+      peers: null,
       onStarted: (server) => {
         this.#server = server;
         this.#operator.serverStarted();
@@ -223,56 +225,12 @@ class SeedRun {
     started.start();
   }
 
-  #makeClient(index: number, host: SimHost): ClientSlot {
-    const { workload, operatorPlan, random } = this.#scenario;
-    const person = this.#people.get(workload.users[index]!)!;
-    const client = new SdkClient({
-      person,
-      host,
-      network: this.#network,
-      servers: [{ host: "n1", port: serverPort }],
-      random: random.clients,
-      isBinary: random.clients.whole(2) === 0,
-      privateRooms: operatorPlan.privateRooms,
-      marks: this.#marks,
-      beforeNews: () => this.#operator.update(),
-    });
-    const direct = new DirectReader({
-      chat: client.chat,
-      name: `client ${index}.${host.life}`,
-      oracle: this.#oracle,
-      marks: this.#marks,
-      marked: person.marked,
-    });
-    return { host, client, direct };
-  }
-
-  #crashClient(index: number): void {
-    const { host, direct } = this.#clients[index]!;
-    host.crash("killed");
-    this.#player.clientCrashed(index);
-    direct.end({ complete: false });
-    host.start();
-    this.#clients[index] = this.#makeClient(index, host);
-    this.#marks.count("client crashed");
-  }
-
   #lookLater(): void {
     this.#scheduler.after(millis(lookEveryMs), "look", () => {
       if (this.#isOver) return;
       if (this.#host.alive) this.#whiteBox.look();
       this.#lookLater();
     });
-  }
-
-  /** Direct rooms of which a client has not been given everything without asking for it. */
-  #owedDirectly(): string[] {
-    return this.#clients.flatMap(({ client, direct }, index) =>
-      this.#scenario.workload.rooms
-        .filter((room) => room.startsWith("@") && room.slice(1).split(",").includes(client.user))
-        .filter((room) => !direct.hasAll(room))
-        .map((room) => `client ${index} lacks direct messages of ${room}`),
-    );
   }
 
   /** A clean stop loses nothing, leaves no damage, and the next start has the same content, wherever it reads it. */
@@ -285,11 +243,11 @@ class SeedRun {
     }
     for (const room of server.state.rooms()) {
       if (this.#scenario.operatorPlan.privateRooms.has(room.name)) continue;
-      for (const user of this.#people.keys()) {
+      for (const user of this.#clients.users) {
         this.#oracle.finalMark({ user, room: room.name, seq: room.readMark(user) });
       }
     }
-    for (const { host } of this.#clients) host.crash("killed");
+    this.#clients.kill();
     // What the crashed clients had sent may still be on its way into the log.
     await this.#scheduler.run({ until: millis(this.#scheduler.now() + 2_000), eventsMax });
     this.#whiteBox.look();

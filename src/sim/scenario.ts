@@ -10,6 +10,8 @@ import { drawWorkload, type Workload } from "./workload.ts";
 
 /** What is to happen in the world of one seed, all of it known before anything does. */
 export interface Scenario {
+  /** Names of the servers; the first one founds. */
+  readonly servers: readonly string[];
   readonly limits: Limits;
   readonly settings: SimServerOptions["settings"];
   readonly workload: Workload;
@@ -25,24 +27,31 @@ export interface Scenario {
 /** What can happen to one server alone. */
 const soloFaults: readonly FaultKind[] = faultKinds.filter((kind) => kind !== "partition");
 const clientCount = 5;
+/** Several servers cost as much more for every message; faults matter more there than messages. */
+const clusterSendsPerSecond = 5;
 
 /** The scenario of a seed, with faults for `forMs` virtual milliseconds. */
-export function drawScenario(seed: number, forMs: number): Scenario {
+export function drawScenario(seed: number, options: { readonly forMs: number; readonly servers: number }): Scenario {
+  const { forMs } = options;
+  const servers = Array.from({ length: options.servers }, (_, index) => `n${index + 1}`);
+  const isAlone = servers.length === 1;
   // Each part of the world has chance of its own, so that a change to one leaves the others as they were.
   const of = (part: number): Random => seededRandom(seed * 16 + part);
   const random = of(2);
   const limits = drawTinyLimits(random);
   const settings = drawSettings(random);
   const { bodyBytesMax } = limits;
-  const workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax });
+  const sendsPerSecond = isAlone ? 20 : clusterSendsPerSecond;
+  const workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax, sendsPerSecond });
   const { rooms, users } = workload;
   const operatorPlan = drawOperatorPlan(of(7), { rooms, users, forMs });
   const comings = drawMemberIntents(of(8), { rooms: operatorPlan.privateRooms, users, forMs });
   const intents = [...workload.intents, ...comings].sort((a, b) => a.at - b.at);
-  const swarm = drawSwarm(random, soloFaults);
-  const targets = { servers: ["n1"], clients: users.map((_, index) => `client${index}`) };
+  const swarm = drawSwarm(random, isAlone ? soloFaults : faultKinds);
+  const targets = { servers, clients: users.map((_, index) => `client${index}`) };
   const schedule = drawSchedule(random, { swarm, targets, forMs });
   return {
+    servers,
     limits,
     settings,
     workload: { ...workload, intents },

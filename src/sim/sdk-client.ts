@@ -14,8 +14,6 @@ import type { RunMarks } from "./run-marks.ts";
 import type { HistoryRequest, SendOutcome, SimClient, SubscriptionSink } from "./sim-client.ts";
 import { clientLink } from "./stream-adapters.ts";
 
-/** How often a reader who wants to know asks whether it has everything. */
-const askHeadMs = 500;
 /** How long a reader waits before it tries a room again that it may not read, or that is not there. */
 const readAgainMs = 1_000;
 
@@ -38,6 +36,8 @@ export interface SdkClientOptions {
   /** Rooms that are made private, and that people are put out of. */
   readonly privateRooms: ReadonlySet<string>;
   readonly marks: RunMarks;
+  /** How often a reader who wants to know asks whether it has everything. */
+  readonly askHeadMs: number;
   /** Called before anything that speaks of what a room keeps is passed on. */
   readonly beforeNews: () => void;
 }
@@ -114,7 +114,7 @@ export class SdkClient implements SimClient {
     sink: SubscriptionSink,
   ): { end(): void } {
     const room = this.#room(request.room);
-    const { host, privateRooms, marks, beforeNews } = this.#options;
+    const { host, privateRooms, marks, askHeadMs, beforeNews } = this.#options;
     const isPrivate = privateRooms.has(request.room);
     const stop = new AbortController();
     let position = request.after === "latest" ? -1 : request.after;

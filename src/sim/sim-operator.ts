@@ -49,6 +49,8 @@ export class SimOperator {
   readonly #oracle: Oracle;
   readonly #users: readonly UserName[];
   readonly #server: () => Server | null;
+  readonly #head: (room: RoomName) => number;
+  readonly #isCertain: (error: unknown) => boolean;
   /** How many messages a room keeps, and the highest head it was seen to have. */
   readonly #kept = new Map<RoomName, number>();
   /** Changes of membership that are not answered. */
@@ -61,12 +63,18 @@ export class SimOperator {
     readonly users: readonly string[];
     /** The server of the moment, if it takes anything. */
     readonly server: () => Server | null;
+    /** How far a room is known to go; left out: as far as that server knows it. */
+    readonly head?: (room: RoomName) => number;
+    /** Whether what ended with this error is not done any more, ever. @defaultValue yes: a server that is alone knows */
+    readonly isCertain?: (error: unknown) => boolean;
   }) {
     this.#plan = options.plan;
     this.#scheduler = options.scheduler;
     this.#oracle = options.oracle;
     this.#users = [...new Set(options.users)] as UserName[];
     this.#server = options.server;
+    this.#head = options.head ?? ((room) => this.#server()?.state.room(room)?.head ?? 0);
+    this.#isCertain = options.isCertain ?? (() => true);
   }
 
   start(): void {
@@ -78,7 +86,7 @@ export class SimOperator {
     }
     for (const { at, room, share } of this.#plan.trims) {
       this.#later(at, () => {
-        const first = Math.floor((this.#server()?.state.room(room)?.head ?? 0) * share);
+        const first = Math.floor(this.#head(room) * share);
         if (first < 1) return;
         this.#oracle.removable(room, first);
         this.#do({ type: "trim", room, first: first as Seq });
@@ -93,7 +101,7 @@ export class SimOperator {
   /** Tells the oracle what retention may have removed by now: called before anything is judged by it. */
   update(): void {
     for (const [room, messages] of this.#kept) {
-      const head = this.#server()?.state.room(room)?.head ?? 0;
+      const head = this.#head(room);
       if (head >= messages) this.#oracle.removable(room, head - messages + 1);
     }
   }
@@ -132,11 +140,11 @@ export class SimOperator {
     this.#changes.add(id);
     operate(server, { type, room, user }).then(
       () => this.#ended(id, "done"),
-      () => this.#ended(id, "over"),
+      (error: unknown) => this.#ended(id, this.#isCertain(error) ? "over" : "unknown"),
     );
   }
 
-  #ended(id: OperationId, outcome: "done" | "over"): void {
+  #ended(id: OperationId, outcome: "done" | "over" | "unknown"): void {
     if (this.#changes.delete(id)) this.#oracle.changeEnded(id, { at: this.#scheduler.now(), outcome });
   }
 

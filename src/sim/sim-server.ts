@@ -1,5 +1,5 @@
 import { Fault } from "../base/error-codes.ts";
-import type { NodeName, UserName } from "../base/ids.ts";
+import type { ClusterId, NodeName, UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
@@ -9,15 +9,30 @@ import { DataDamaged } from "../server/recovery.ts";
 import type { Server } from "../server/server.ts";
 import type { ServerSettings } from "../server/server-settings.ts";
 import { startServer } from "../server/start-server.ts";
+import type { PeerGround } from "../server/peers.ts";
 import { openDataDirectory } from "../storage/data-directory.ts";
+import type { LinkLimits } from "../transport/link-limits.ts";
+import { defaultLivenessTiming } from "../transport/liveness/liveness-timing.ts";
+import type { PeerAddress } from "../transport/peer-stream.ts";
 import type { SimHost } from "./host.ts";
 import type { Network } from "./network.ts";
 import type { SimDisk } from "./sim-disk.ts";
+import { simPeerStream } from "./sim-peer-stream.ts";
 import { byteStream } from "./stream-adapters.ts";
 
 export const serverPort = 7403;
+const peerPort = 7400;
 /** How long whoever looks after the server waits before it starts it again. */
 const restartMs = 300;
+
+/** What a server knows of those it is to belong together with. */
+export interface SimPeers {
+  /** All of them, itself included. */
+  readonly nodes: readonly string[];
+  /** The cluster to join; null: there is none yet, and this server founds it. */
+  readonly cluster: ClusterId | null;
+  readonly limits: LinkLimits;
+}
 
 export interface SimServerOptions {
   readonly host: SimHost;
@@ -28,6 +43,8 @@ export interface SimServerOptions {
   readonly settings: Pick<ServerSettings, "timeZone" | "retentionDays" | "push"> & {
     readonly flush: { readonly afterMs: number; readonly afterBytes: number };
   };
+  /** Null: it is alone, and nobody ever comes. */
+  readonly peers: SimPeers | null;
   /** It takes clients from now on. */
   readonly onStarted: (server: Server) => void;
   /** The data is damaged, though nobody damaged it: the worst that can be found. */
@@ -62,7 +79,7 @@ export class SimServer {
   }
 
   async #start(): Promise<void> {
-    const { host, network, random, limits, settings, log } = this.#options;
+    const { host, network, random, limits, settings, log, peers } = this.#options;
     const disk = this.#options.disk.attach();
     const { clock } = host;
     const directory = await openDataDirectory({
@@ -72,10 +89,11 @@ export class SimServer {
       node: host.name as NodeName,
       groups: 1,
       found: true,
+      ...(peers === null || peers.cluster === null ? {} : { cluster: peers.cluster }),
       now: clock.wall(),
     });
     if (!this.#isMine) return;
-    const { cluster, incarnation } = directory.identity;
+    const { cluster, incarnation, joined } = directory.identity;
     const server = await startServer(
       {
         disk,
@@ -87,6 +105,8 @@ export class SimServer {
         owner: { cluster, incarnation },
         acceptLoss: false,
         flush: settings.flush,
+        joined,
+        peers: peers === null ? undefined : peerGround(host, network, peers),
       },
       {
         timeZone: settings.timeZone,
@@ -97,14 +117,31 @@ export class SimServer {
         advertise: [],
         openNames: true,
         authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
+        onOvertaken: () => this.#restart(),
         onFailed: () => this.#exit(),
       },
     );
     if (!this.#isMine) return;
     this.server = server;
+    if (peers !== null) network.listen(host, peerPort, (stream) => server.acceptPeer(simPeerStream(stream)));
     this.#options.onStarted(server);
     const door = new TcpDoor({ server, clock, limits, log });
     network.listen(host, serverPort, (stream) => door.accept(byteStream(stream)));
+  }
+
+  /** The process stops in good order; whoever looks after it starts it again. */
+  stop(withinMs: number): void {
+    const { server } = this;
+    if (server === null || !this.#isMine) this.#exit();
+    else {
+      const ended = (): void => this.#exit();
+      server.stop(withinMs).then(ended, ended);
+    }
+  }
+
+  /** The disk has another state than the server: it goes on from there, as after a crash. */
+  #restart(): void {
+    if (this.#isMine) this.stop(0);
   }
 
   #failed(cause: unknown): void {
@@ -119,6 +156,17 @@ export class SimServer {
     if (!this.#isMine) return;
     this.#options.host.clock.after(millis(0), () => this.#options.onExit());
   }
+}
+
+function peerGround(host: SimHost, network: Network, { nodes, limits }: SimPeers): PeerGround {
+  const addresses = new Map<NodeName, PeerAddress>();
+  for (const node of nodes) addresses.set(node as NodeName, { host: node, port: peerPort });
+  return {
+    dialler: { dial: (to) => simPeerStream(network.dial(host, to)) },
+    addresses,
+    limits,
+    timing: defaultLivenessTiming,
+  };
 }
 
 /** How long after the end of a process it is started again. */

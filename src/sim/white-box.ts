@@ -11,9 +11,12 @@ import type { Room } from "../rooms/room.ts";
 import { sealReasons } from "../rooms/seal.ts";
 import type { RecordRef } from "../server/history.ts";
 import type { Log } from "../server/log.ts";
+import type { PeerGround } from "../server/peers.ts";
 import { recover } from "../server/recovery.ts";
 import { messageOf } from "../server/requests.ts";
 import type { Server } from "../server/server.ts";
+import { defaultLinkLimits } from "../transport/link-limits.ts";
+import { defaultLivenessTiming } from "../transport/liveness/liveness-timing.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { openChunkStore } from "../storage/chunk/chunk-store.ts";
 import { openDisk } from "../storage/disk.ts";
@@ -32,6 +35,17 @@ const stillClock: Clock = {
   after: () => ({ cancel: () => undefined }),
   defer: () => undefined,
 };
+/** Others that are never reached: a copy is only read. */
+const unreachedPeers: PeerGround = {
+  dialler: {
+    dial: () => {
+      throw new Error("a copy of a disk dials nobody");
+    },
+  },
+  addresses: new Map(),
+  limits: defaultLinkLimits,
+  timing: defaultLivenessTiming,
+};
 const pageItems = 1_000;
 const pageBytes = 1 << 20;
 
@@ -41,14 +55,18 @@ const pageBytes = 1 << 20;
  * 1. what is applied is durable: the durable part of the disk, recovered as after a power loss, reaches the same index
  * 2. replay is deterministic: the recovered state has the hash of the live one, at this index and at every earlier one
  *    that was looked at and is replayed
- * 3. no life of a server has applied less than an earlier life had
+ * 3. no life of a server that is alone has applied less than an earlier life had
+ *
+ * Of several servers each has a box, and all share what is known of the states: at one index they have one state. What
+ * one of them has applied is durable on a majority, and here only once its own disk has nothing left to write.
  */
 export class WhiteBox {
   readonly #disk: SimDisk;
   readonly #limits: Limits;
   readonly #marks: RunMarks;
   readonly #violated: (what: string) => void;
-  readonly #hashes = new Map<number, string>();
+  readonly #states: Map<number, string>;
+  readonly #isAlone: boolean;
   readonly #seals = new Map<number, number>();
   readonly #rewritten = new Set<number>();
   readonly #firsts = new Map<string, number>();
@@ -57,7 +75,16 @@ export class WhiteBox {
   #lastApplied = 0;
   #recovering = false;
 
-  constructor(options: { disk: SimDisk; limits: Limits; marks: RunMarks; violated: (what: string) => void }) {
+  /** `states`: what several servers have in common, by index; left out: it is alone. */
+  constructor(options: {
+    disk: SimDisk;
+    limits: Limits;
+    marks: RunMarks;
+    violated: (what: string) => void;
+    states?: Map<number, string>;
+  }) {
+    this.#isAlone = options.states === undefined;
+    this.#states = options.states ?? new Map<number, string>();
     this.#disk = options.disk;
     this.#limits = options.limits;
     this.#marks = options.marks;
@@ -72,7 +99,9 @@ export class WhiteBox {
   /** A server of this host has started, in a new life. */
   started(server: Server): void {
     if (this.#lastApplied > server.sealer.snapshotIndex) this.#marks.count("restart with replay");
-    if (server.state.appliedIndex < this.#lastApplied) {
+    // What others know to be committed a new life has yet to hear from them, and applies it once more.
+    if (!this.#isAlone) this.#firsts.clear();
+    else if (server.state.appliedIndex < this.#lastApplied) {
       this.#violated(`${this.#lastApplied} was applied, and the next life knows only ${server.state.appliedIndex}`);
     }
     this.#server = server;
@@ -90,11 +119,12 @@ export class WhiteBox {
     }
     const { appliedIndex } = server.state;
     const hash = server.state.hash();
-    const before = this.#hashes.get(appliedIndex);
+    const before = this.#states.get(appliedIndex);
     if (before !== undefined && before !== hash)
-      this.#violated(`the state changed without an entry at ${appliedIndex}`);
-    this.#hashes.set(appliedIndex, hash);
+      this.#violated(`the state at ${appliedIndex} is not the one that was seen there before`);
+    this.#states.set(appliedIndex, hash);
     this.#lastApplied = Math.max(this.#lastApplied, appliedIndex);
+    if (!this.#isAlone && server.driver.syncAgeMs() > 0) return;
     this.#recovering = true;
     this.#recoverBeside(server, appliedIndex).then(
       () => {
@@ -146,6 +176,7 @@ export class WhiteBox {
         owner: { cluster: server.state.cluster, incarnation: server.incarnation },
         acceptLoss: false,
         flush: { afterMs: 0, afterBytes: 0 },
+        ...(this.#isAlone ? {} : { peers: unreachedPeers }),
       },
       { onFlushed: () => undefined, onFailed: () => undefined },
     );
@@ -161,7 +192,7 @@ export class WhiteBox {
   }
 
   #compare(state: GroupState): void {
-    const live = this.#hashes.get(state.appliedIndex);
+    const live = this.#states.get(state.appliedIndex);
     if (live !== undefined && live !== state.hash()) {
       this.#violated(`the state replayed up to ${state.appliedIndex} is not the one that was live there`);
     }

@@ -1,0 +1,175 @@
+import type { ClusterId, RoomName } from "../base/ids.ts";
+import { seededRandom } from "../base/random.ts";
+import { millis } from "../base/units.ts";
+import type { Log } from "../server/log.ts";
+import type { Server } from "../server/server.ts";
+import { nodeOf } from "../consensus/replica.ts";
+import { defaultLinkLimits } from "../transport/link-limits.ts";
+import type { SimHost } from "./host.ts";
+import type { Network } from "./network.ts";
+import type { RunMarks } from "./run-marks.ts";
+import type { Scenario } from "./scenario.ts";
+import type { Scheduler } from "./scheduler.ts";
+import { SimDisk } from "./sim-disk.ts";
+import { restartAfter, SimServer } from "./sim-server.ts";
+import { WhiteBox } from "./white-box.ts";
+
+/** One server of a cluster, over all its lives. */
+export interface Member {
+  readonly host: SimHost;
+  readonly disk: SimDisk;
+  readonly box: WhiteBox;
+  /** The program of the present life. */
+  program: SimServer | null;
+  /** The server of this life, or of the last one: what it knew can still be looked at. Null before the first. */
+  server: Server | null;
+  starts: number;
+}
+
+export interface SimClusterOptions {
+  readonly seed: number;
+  readonly scheduler: Scheduler;
+  readonly network: Network;
+  readonly scenario: Scenario;
+  readonly marks: RunMarks;
+  readonly log: (node: string) => Log;
+  readonly violated: (what: string) => void;
+  /** Before what a server knew gives way to what its next life knows. */
+  readonly beforeStart: () => void;
+}
+
+/**
+ * Several servers that belong together, each on a host and a disk of its own. The first one founds; the others wait for
+ * that, and are admitted by whoever leads.
+ */
+export class SimCluster {
+  readonly members: readonly Member[];
+  readonly #options: SimClusterOptions;
+  #cluster: ClusterId | null = null;
+  /** Those that nobody has started so far. */
+  readonly #waiting = new Set<Member>();
+
+  constructor(options: SimClusterOptions) {
+    this.#options = options;
+    const { scheduler, scenario, seed, marks, violated } = options;
+    const states = new Map<number, string>();
+    this.members = scenario.servers.map((name, index) => {
+      const host = scheduler.host(name);
+      const disk = new SimDisk(host, seededRandom(seed * 64 + index));
+      const box = new WhiteBox({
+        disk,
+        limits: scenario.limits,
+        marks,
+        states,
+        violated: (what) => violated(`${name}: ${what}`),
+      });
+      return { host, disk, box, program: null, server: null, starts: 0 };
+    });
+  }
+
+  of(host: SimHost): Member | undefined {
+    return this.members.find((member) => member.host === host);
+  }
+
+  start(): void {
+    for (const member of this.members) this.boot(member);
+  }
+
+  /** Starts the program of a host whose life has just begun. */
+  boot(member: Member): void {
+    const isFounder = member === this.members[0];
+    if (this.#cluster === null && !isFounder) {
+      this.#waiting.add(member);
+      return;
+    }
+    const { network, scenario, seed, log, violated } = this.#options;
+    const { host, disk } = member;
+    const { limits, settings, servers } = scenario;
+    member.starts++;
+    member.program = new SimServer({
+      host,
+      network,
+      disk,
+      random: seededRandom(seed * 1_024 + host.index * 64 + (host.life % 64)),
+      limits,
+      settings,
+      log: log(host.name),
+      peers: { nodes: servers, cluster: this.#cluster, limits: defaultLinkLimits },
+      onStarted: (server) => this.#started(member, server),
+      onDamaged: (damage) => violated(`${host.name}: damaged without damage: ${damage.message}`),
+      onExit: () => this.#ended(member, restartAfter),
+    });
+    member.program.start();
+  }
+
+  /** Stops one in good order, as a rolling restart does, and starts it again `downMs` after its end. */
+  stop(member: Member): void {
+    if (member.host.alive && !member.host.isPaused) member.program?.stop(1_000);
+  }
+
+  /** Those that run and have started. */
+  get running(): { member: Member; server: Server }[] {
+    return this.members.flatMap((member) => {
+      const server = this.serverOf(member);
+      return server === null ? [] : [{ member, server }];
+    });
+  }
+
+  serverOf({ host, program }: Member): Server | null {
+    return host.alive ? (program?.server ?? null) : null;
+  }
+
+  /** Who leads and knows a quorum; null when nobody does, or more than one thinks so. */
+  get leader(): Server | null {
+    const leaders = this.running.filter(({ server }) => {
+      const { role, isAuthoritative } = server.driver.engine.standing;
+      return role === "leader" && isAuthoritative;
+    });
+    return leaders.length === 1 ? leaders[0]!.server : null;
+  }
+
+  /** How far a room is known to go by anybody, also by whoever is down. */
+  head(room: RoomName): number {
+    return Math.max(...this.members.map(({ server }) => server?.state.room(room)?.head ?? 0));
+  }
+
+  /** Empty when all run, vote, and have applied the same; else what is missing for that. */
+  apart(): string[] {
+    const { leader } = this;
+    if (leader === null) return ["nobody leads"];
+    const apart: string[] = [];
+    const { engine, lastIndex } = leader.driver;
+    const voters = engine.members.filter(({ role }) => role === "voter").map(({ replica }) => nodeOf(replica));
+    for (const member of this.members) {
+      const { name } = member.host;
+      const server = this.serverOf(member);
+      if (server === null) apart.push(`${name} does not run`);
+      else if (!voters.some((voter) => voter === name)) apart.push(`${name} does not vote`);
+      else if (server.state.appliedIndex !== lastIndex) {
+        apart.push(`${name} has applied ${server.state.appliedIndex} of ${lastIndex}`);
+      } else if (server.state.hash() !== leader.state.hash()) apart.push(`${name} has another state at ${lastIndex}`);
+    }
+    return apart;
+  }
+
+  #started(member: Member, server: Server): void {
+    this.#options.beforeStart();
+    member.server = server;
+    member.box.started(server);
+    if (this.#cluster !== null) return;
+    this.#cluster = server.state.cluster;
+    for (const waiting of this.#waiting) if (waiting.host.alive) this.boot(waiting);
+    this.#waiting.clear();
+  }
+
+  #ended(member: Member, downMs: number): void {
+    const { host, disk } = member;
+    host.crash("killed");
+    disk.killed();
+    this.#options.scheduler.after(millis(downMs), "restart", () => {
+      if (host.alive) return;
+      host.start();
+      this.boot(member);
+    });
+  }
+}
