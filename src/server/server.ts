@@ -521,7 +521,8 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   }
 
   refusalForOthers(): ErrorCode | null {
-    return this.orderer.refusal()?.code ?? null;
+    // One that stops still takes what is on its way to it, until another leads.
+    return this.#stopping === null ? (this.orderer.refusal()?.code ?? null) : null;
   }
 
   /** Changes who belongs to the group. Settles when that is committed; rejects with a Fault, also when this server does not lead. */
@@ -573,11 +574,18 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     const hasOthers = this.driver.engine.members.some(
       ({ replica, role }) => role === "voter" && replica !== this.#recovered.self,
     );
-    if (this.driver.leads && hasOthers) {
-      await this.driver.transfer(null).catch((cause: unknown) => this.log.warn("not.handed.over", { cause }));
+    const handover = { isUnderWay: this.driver.leads && hasOthers };
+    if (handover.isUnderWay) {
+      this.driver
+        .transfer(null)
+        .catch((cause: unknown) => this.log.warn("not.handed.over", { cause }))
+        .finally(() => {
+          handover.isUnderWay = false;
+        });
     }
+    // Whoever steps down meanwhile because too few are left never hears of another leader.
     const until = this.clock.now() + decideWithinMs;
-    while (!this.proposals.isIdle && this.clock.now() < until && this.#failed === null) {
+    while ((handover.isUnderWay || !this.proposals.isIdle) && this.clock.now() < until && this.#failed === null) {
       await new Promise<void>((resolve) => {
         this.clock.after(millis(decidePollMs), resolve);
       });
