@@ -20,16 +20,21 @@ export interface Origin {
     memory: Uint8Array,
     offset: number,
   ): void;
-  /** The command was proposed, and now nobody can tell whether it will be committed. */
+  /** Nobody can tell whether the command will be committed; or, where the code is definite, it was not put in order. */
   undecided(request: RequestId, code: UndecidedCode): void;
 }
 
-/** Why nobody knows: the server stops, or has lost what it asked; or too few servers answer. */
-export type UndecidedCode = "unavailable" | "no_quorum";
+/**
+ * Why nobody knows: the server stops, or has lost what it asked; or too few servers answer. Or why the leader does not take
+ * it: too much waits, or its disk is full.
+ */
+export type UndecidedCode = "unavailable" | "no_quorum" | "overloaded" | "storage_full";
 
 export const undecidedMessages: Readonly<Record<UndecidedCode, string>> = {
   unavailable: "the server stopped, or lost the leader, before this was decided",
   no_quorum: "too few servers have answered in time to decide this",
+  overloaded: "too much waits to be decided by the leader",
+  storage_full: "the disk of the leader is full; nothing is lost, nothing new is taken",
 };
 
 /** A post as it lies in a client's frame: texts and body are ranges of `bytes`. One object is used again and again. */

@@ -9,7 +9,7 @@ import type { PeerAddress } from "../transport/peer-stream.ts";
 import { CatchUp, defaultCatchUpSettings } from "./catch-up/catch-up.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
-import type { Vouch } from "./peer-frames.ts";
+import type { BatchNumber, Vouch } from "./peer-frames.ts";
 import { type KnownPeer, type PeerGround, type PeerListener, Peers, type ReplicaHealth } from "./peers.ts";
 import type { Proposals } from "./proposals.ts";
 import type { Recovered } from "./recovery.ts";
@@ -131,16 +131,16 @@ export class Cluster implements PeerListener {
     if (group === this.#group) this.#host.driver.vouched(vouched);
   }
 
-  forwarded(from: NodeName, number: number, commands: Uint8Array): void {
-    this.#host.proposals.take(from, number, commands, this.#host.refusalForOthers());
+  forwarded(from: NodeName, batch: BatchNumber, commands: Uint8Array): void {
+    this.#host.proposals.take(from, batch, commands, this.#host.refusalForOthers());
   }
 
-  accepted(from: NodeName, number: number, index: LogIndex, term: Term): void {
-    this.#host.proposals.accepted(from, number, index, term);
+  accepted(from: NodeName, batch: BatchNumber, index: LogIndex, term: Term): void {
+    this.#host.proposals.accepted(from, batch, index, term);
   }
 
-  refused(from: NodeName, number: number, code: ErrorCode): void {
-    this.#host.proposals.refused(from, number, code);
+  refused(from: NodeName, batch: BatchNumber, code: ErrorCode): void {
+    this.#host.proposals.refused(from, batch, code);
   }
 
   wayOpened(): void {

@@ -33,6 +33,6 @@ export class Decision implements Origin {
   }
 
   undecided(_request: unknown, code: UndecidedCode): void {
-    this.#reject(new Fault(code, undecidedMessages[code], { definite: false }));
+    this.#reject(new Fault(code, undecidedMessages[code]));
   }
 }

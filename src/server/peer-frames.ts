@@ -1,4 +1,4 @@
-import { getU16, getU48, putU16, putU48 } from "../base/byte-order.ts";
+import { getU16, getU32, getU48, putU16, putU32, putU48 } from "../base/byte-order.ts";
 import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
 import type { GroupId, Incarnation, LogIndex, Term } from "../base/ids.ts";
 
@@ -7,14 +7,20 @@ import type { GroupId, Incarnation, LogIndex, Term } from "../base/ids.ts";
  *
  * ```
  * 1 engine      what one server's engine says to another's
- * 2 forward     u16 group, u48 number, commands: put these in order
- * 3 accepted    u16 group, u48 number, u48 index, u48 term: they are this entry, which another may still replace
- * 4 refused     u16 group, u48 number, code (ASCII): they are not in the log
+ * 2 forward     u16 group, u32 stream, u32 number, commands: put these in order
+ * 3 accepted    u16 group, u32 stream, u32 number, u48 index, u48 term: they are this entry, which another may still replace
+ * 4 refused     u16 group, u32 stream, u32 number, code (ASCII): neither they nor any behind them in the stream are in the log
  * ```
  *
  * 2, 3 and 4 go on the lane of appends: an answer comes before the entry that it speaks of.
  */
 export const peerFrameKinds = { engine: 1, forward: 2, accepted: 3, refused: 4 } as const;
+
+/** Which batch of those that one server sends another: the numbers of each stream begin with 1, and have no hole. */
+export interface BatchNumber {
+  readonly stream: number;
+  readonly number: number;
+}
 
 /** What a heartbeat says of one group that its sender leads. */
 export interface Vouch {
@@ -23,61 +29,67 @@ export interface Vouch {
   readonly isAuthoritative: boolean;
 }
 
-const forwardHeadBytes = 8;
-const acceptedBytes = 20;
+const batchHeadBytes = 10;
+const acceptedBytes = 22;
 const vouchFormat = 1;
 const vouchBytes = 9;
 const ascii = new TextEncoder();
 const fromAscii = new TextDecoder();
 
 /** The commands are copied. */
-export function encodeForward(group: GroupId, number: number, commands: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(forwardHeadBytes + commands.length);
-  putU16(bytes, 0, group);
-  putU48(bytes, 2, number);
-  bytes.set(commands, forwardHeadBytes);
+export function encodeForward(group: GroupId, batch: BatchNumber, commands: Uint8Array): Uint8Array {
+  const bytes = head(group, batch, commands.length);
+  bytes.set(commands, batchHeadBytes);
   return bytes;
 }
 
 /** Null: it is no such frame. `commands` is a view. */
-export function decodeForward(bytes: Uint8Array): { group: GroupId; number: number; commands: Uint8Array } | null {
-  if (bytes.length < forwardHeadBytes) return null;
-  const group = getU16(bytes, 0) as GroupId;
-  return { group, number: getU48(bytes, 2), commands: bytes.subarray(forwardHeadBytes) };
+export function decodeForward(bytes: Uint8Array): { group: GroupId; batch: BatchNumber; commands: Uint8Array } | null {
+  if (bytes.length < batchHeadBytes) return null;
+  return { ...headOf(bytes), commands: bytes.subarray(batchHeadBytes) };
 }
 
-export function encodeAccepted(group: GroupId, number: number, index: LogIndex, term: Term): Uint8Array {
-  const bytes = new Uint8Array(acceptedBytes);
-  putU16(bytes, 0, group);
-  putU48(bytes, 2, number);
-  putU48(bytes, 8, index);
-  putU48(bytes, 14, term);
+export function encodeAccepted(group: GroupId, batch: BatchNumber, index: LogIndex, term: Term): Uint8Array {
+  const bytes = head(group, batch, acceptedBytes - batchHeadBytes);
+  putU48(bytes, batchHeadBytes, index);
+  putU48(bytes, batchHeadBytes + 6, term);
   return bytes;
 }
 
 export function decodeAccepted(
   bytes: Uint8Array,
-): { group: GroupId; number: number; index: LogIndex; term: Term } | null {
+): { group: GroupId; batch: BatchNumber; index: LogIndex; term: Term } | null {
   if (bytes.length !== acceptedBytes) return null;
-  const group = getU16(bytes, 0) as GroupId;
-  return { group, number: getU48(bytes, 2), index: getU48(bytes, 8) as LogIndex, term: getU48(bytes, 14) as Term };
+  const index = getU48(bytes, batchHeadBytes) as LogIndex;
+  return { ...headOf(bytes), index, term: getU48(bytes, batchHeadBytes + 6) as Term };
 }
 
-export function encodeRefused(group: GroupId, number: number, code: ErrorCode): Uint8Array {
+export function encodeRefused(group: GroupId, batch: BatchNumber, code: ErrorCode): Uint8Array {
   const text = ascii.encode(code);
-  const bytes = new Uint8Array(forwardHeadBytes + text.length);
-  putU16(bytes, 0, group);
-  putU48(bytes, 2, number);
-  bytes.set(text, forwardHeadBytes);
+  const bytes = head(group, batch, text.length);
+  bytes.set(text, batchHeadBytes);
   return bytes;
 }
 
 /** A code that this version does not know is `unavailable`. */
-export function decodeRefused(bytes: Uint8Array): { group: GroupId; number: number; code: ErrorCode } | null {
-  if (bytes.length < forwardHeadBytes) return null;
-  const text = fromAscii.decode(bytes.subarray(forwardHeadBytes));
+export function decodeRefused(bytes: Uint8Array): { group: GroupId; batch: BatchNumber; code: ErrorCode } | null {
+  if (bytes.length < batchHeadBytes) return null;
+  const text = fromAscii.decode(bytes.subarray(batchHeadBytes));
   const code = Object.hasOwn(errorCodes, text) ? (text as ErrorCode) : "unavailable";
-  return { group: getU16(bytes, 0) as GroupId, number: getU48(bytes, 2), code };
+  return { ...headOf(bytes), code };
+}
+
+function head(group: GroupId, { stream, number }: BatchNumber, moreBytes: number): Uint8Array {
+  const bytes = new Uint8Array(batchHeadBytes + moreBytes);
+  putU16(bytes, 0, group);
+  putU32(bytes, 2, stream);
+  putU32(bytes, 6, number);
+  return bytes;
+}
+
+function headOf(bytes: Uint8Array): { group: GroupId; batch: BatchNumber } {
+  const group = getU16(bytes, 0) as GroupId;
+  return { group, batch: { stream: getU32(bytes, 2), number: getU32(bytes, 6) } };
 }
 
 /**

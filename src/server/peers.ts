@@ -13,6 +13,7 @@ import type { PeerAddress, PeerDialler, PeerStream } from "../transport/peer-str
 import { type LinkNews, PeerTransport, type TransportOwner } from "../transport/peer-transport.ts";
 import type { Log } from "./log.ts";
 import {
+  type BatchNumber,
   decodeAccepted,
   decodeForward,
   decodeRefused,
@@ -50,9 +51,9 @@ export interface PeerListener {
   peerHealth(health: ReplicaHealth): void;
   vouched(group: GroupId, vouched: { replica: ReplicaId; term: Term; isAuthoritative: boolean }): void;
   /** Commands to be put in order; a view. */
-  forwarded(from: NodeName, number: number, commands: Uint8Array): void;
-  accepted(from: NodeName, number: number, index: LogIndex, term: Term): void;
-  refused(from: NodeName, number: number, code: ErrorCode): void;
+  forwarded(from: NodeName, batch: BatchNumber, commands: Uint8Array): void;
+  accepted(from: NodeName, batch: BatchNumber, index: LogIndex, term: Term): void;
+  refused(from: NodeName, batch: BatchNumber, code: ErrorCode): void;
   /** On the bulk lane; a view. Answers whether it is known what it is. */
   bulk(from: NodeName, kind: number, payload: Uint8Array): boolean;
   /** The bulk lane to this server takes some again. */
@@ -176,16 +177,16 @@ export class Peers implements TransportOwner, Forwarding {
       this.#transport.send(to, { lane, kind: peerFrameKinds.engine, payload, tag: 0, subject: null });
   }
 
-  forward(to: NodeName, number: number, commands: Uint8Array): boolean {
-    return this.#frame(to, peerFrameKinds.forward, encodeForward(this.#group, number, commands));
+  forward(to: NodeName, batch: BatchNumber, commands: Uint8Array): boolean {
+    return this.#frame(to, peerFrameKinds.forward, encodeForward(this.#group, batch, commands));
   }
 
-  accepted(to: NodeName, number: number, index: LogIndex, term: Term): void {
-    this.#frame(to, peerFrameKinds.accepted, encodeAccepted(this.#group, number, index, term));
+  accepted(to: NodeName, batch: BatchNumber, index: LogIndex, term: Term): void {
+    this.#frame(to, peerFrameKinds.accepted, encodeAccepted(this.#group, batch, index, term));
   }
 
-  refused(to: NodeName, number: number, code: ErrorCode): void {
-    this.#frame(to, peerFrameKinds.refused, encodeRefused(this.#group, number, code));
+  refused(to: NodeName, batch: BatchNumber, code: ErrorCode): void {
+    this.#frame(to, peerFrameKinds.refused, encodeRefused(this.#group, batch, code));
   }
 
   /** What is large and not urgent. After `full`, `bulkWayOpened` is told. */
@@ -317,17 +318,17 @@ export class Peers implements TransportOwner, Forwarding {
         return;
       case peerFrameKinds.forward: {
         const frame = decodeForward(payload);
-        if (frame?.group === this.#group) this.#listener.forwarded(from, frame.number, frame.commands);
+        if (frame?.group === this.#group) this.#listener.forwarded(from, frame.batch, frame.commands);
         return;
       }
       case peerFrameKinds.accepted: {
         const frame = decodeAccepted(payload);
-        if (frame?.group === this.#group) this.#listener.accepted(from, frame.number, frame.index, frame.term);
+        if (frame?.group === this.#group) this.#listener.accepted(from, frame.batch, frame.index, frame.term);
         return;
       }
       case peerFrameKinds.refused: {
         const frame = decodeRefused(payload);
-        if (frame?.group === this.#group) this.#listener.refused(from, frame.number, frame.code);
+        if (frame?.group === this.#group) this.#listener.refused(from, frame.batch, frame.code);
         return;
       }
       default:

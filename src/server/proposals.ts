@@ -14,15 +14,18 @@ import { Batch, type UndecidedCode } from "./batch.ts";
 import type { Calendar } from "./calendar.ts";
 import { type Asker, faultOf, type GroupDriver } from "./group-driver.ts";
 import type { LogClock } from "./log-clock.ts";
+import { ForwardedBatches, TakenStreams } from "./forwarded-batches.ts";
 import type { MemoryLog } from "./memory-log.ts";
+import type { BatchNumber } from "./peer-frames.ts";
 
 /** The way of batches to a leader elsewhere, and of its answers. */
 export interface Forwarding {
   /** Sends a copy of the commands. False: there is no way, or no room, now. */
-  forward(to: NodeName, number: number, commands: Uint8Array): boolean;
+  forward(to: NodeName, batch: BatchNumber, commands: Uint8Array): boolean;
   /** They are the entry `index` of `term`, which another may still replace. */
-  accepted(to: NodeName, number: number, index: LogIndex, term: Term): void;
-  refused(to: NodeName, number: number, code: ErrorCode): void;
+  accepted(to: NodeName, batch: BatchNumber, index: LogIndex, term: Term): void;
+  /** Neither they nor any behind them in the stream are in the log. */
+  refused(to: NodeName, batch: BatchNumber, code: ErrorCode): void;
 }
 
 /** Whoever waits for so long is told that there is no quorum. Two flushes and an election fit. */
@@ -32,6 +35,10 @@ const electedWithinMs = 1_000;
 /** How often that is looked at. */
 const lookEveryMs = 250;
 const spareBatchesMax = 4;
+/** After a refusal, before the next attempt: the other may hand over, or not know yet that it leads. */
+const refusedRestMs = 10;
+/** What is on its way to a server that does not lead any more is given up after so long without an answer. */
+const answeredWithinMs = 100;
 
 /**
  * What this server proposes: gathers the commands of a turn into a batch, and knows where batches go: into an entry of
@@ -40,8 +47,9 @@ const spareBatchesMax = 4;
  * A batch's way: gathered → here: an entry | elsewhere: sent → placed → applied; or given up, and its origins told so.
  *
  * 1. batches go in the order in which they were gathered; one that waits holds back those behind it
- * 2. nothing is sent a second time by itself: when a link, or the leader, is lost before the answer, the batch is given up,
- *    and so is everything else that was on its way there
+ * 2. what may be in the log is not sent again by itself: when a link, or the leader, is lost before the answer, the batch
+ *    is given up, and so is everything else that was on its way there. What was refused is not in the log, and waits for
+ *    whoever leads next
  * 3. every origin is told within `noQuorumAfterMs`, in a cluster
  * 4. seals and other entries of a server's own accord are proposed by the leader only
  */
@@ -63,9 +71,12 @@ export class Proposals {
   #lastNumber = 0;
   /** Full, and nobody to take them; in the order of their numbers. */
   readonly #waiting: Batch[] = [];
-  /** On their way to the leader, by number: no answer yet. */
-  readonly #sent = new Map<number, Batch>();
-  #sentTo: NodeName | null = null;
+  readonly #forwarded: ForwardedBatches;
+  readonly #taken = new TakenStreams();
+  /** The leader has refused something just now. */
+  #rest: Timer | null = null;
+  /** Another server leads than the one that batches are on their way to. */
+  #grace: Timer | null = null;
   /** Bytes of closed batches of this server that are not decided. */
   #ownBytes = 0;
   /** Since when nobody can take a batch; null: somebody can. */
@@ -95,6 +106,9 @@ export class Proposals {
     this.#forwarding = options.forwarding;
     this.#flushNow = options.flushNow;
     this.#noWaySince = options.clock.now();
+    this.#forwarded = new ForwardedBatches((to, batch, commands) => {
+      return this.#forwarding?.forward(to, batch, commands) === true;
+    });
   }
 
   set calendar(calendar: Calendar) {
@@ -201,41 +215,59 @@ export class Proposals {
   // Other servers
 
   /** The commands of another server, which takes this one for the leader. They are copied. */
-  take(from: NodeName, number: number, commands: Uint8Array, refusal: ErrorCode | null): void {
+  take(from: NodeName, batch: BatchNumber, commands: Uint8Array, refusal: ErrorCode | null): void {
     const forwarding = this.#forwarding;
     if (forwarding === null) return;
+    const refused = (code: ErrorCode): void => {
+      this.#taken.refused(from, batch);
+      forwarding.refused(from, batch, code);
+    };
     const why = refusal ?? (areCommands(commands) ? null : "bad_request");
-    if (why !== null || this.#isEnded) {
-      forwarding.refused(from, number, why ?? "unavailable");
-      return;
+    if (!this.#taken.isNext(from, batch)) refused("no_quorum");
+    else if (why !== null || this.#isEnded) refused(why ?? "no_quorum");
+    else {
+      this.#propose(entryTypes.commands, commands.slice(), {
+        batch: null,
+        appended: (index, term) => forwarding.accepted(from, batch, index, term),
+        refused: (reason) => refused(faultOf(reason).code),
+      });
     }
-    this.#propose(entryTypes.commands, commands.slice(), {
-      batch: null,
-      appended: (index, term) => forwarding.accepted(from, number, index, term),
-      refused: (reason) => forwarding.refused(from, number, faultOf(reason).code),
-    });
   }
 
   /** The leader has made a batch of ours the entry `index` of `term`. */
-  accepted(from: NodeName, number: number, index: LogIndex, term: Term): void {
-    const batch = this.#answered(from, number);
+  accepted(from: NodeName, number: BatchNumber, index: LogIndex, term: Term): void {
+    const batch = this.#forwarded.accepted(from, number);
     if (batch !== null) this.#applier.place(batch, index, term);
+    if (this.#forwarded.to === null) this.close();
   }
 
-  /** The leader does not take it. What was sent behind it may have been taken, so it is not sent again from here. */
-  refused(from: NodeName, number: number, code: ErrorCode): void {
-    const batch = this.#answered(from, number);
-    if (batch !== null) this.#applier.giveUp(batch, code === "no_quorum" ? "no_quorum" : "unavailable");
+  /** The leader does not take it, nor what was sent behind it. All of that waits, unless it can't help. */
+  refused(from: NodeName, number: BatchNumber, code: ErrorCode): void {
+    const refused = this.#forwarded.refused(from, number);
+    if (refused === null) return;
+    for (const batch of refused.lost) this.#applier.giveUp(batch, "unavailable");
+    const first = refused.again[0];
+    if (first !== undefined && code !== "no_quorum") {
+      this.#applier.giveUp(first, code === "overloaded" || code === "storage_full" ? code : "unavailable");
+      refused.again.shift();
+    }
+    this.#waiting.unshift(...refused.again);
+    this.#rest ??= this.#clock.after(millis(refusedRestMs), () => {
+      this.#rest = null;
+      this.close();
+    });
   }
 
   /** What was on its way to this server, or back, is lost. */
   linkLost(peer: NodeName): void {
-    if (this.#sentTo === peer) this.#giveUpSent();
+    this.#taken.forget(peer);
+    this.#giveUpSent(peer);
   }
 
   /** This server stands elsewhere now, or another leads: what waits may go. */
   standingChanged(standing: Standing): void {
-    if (this.#sentTo !== null && standing.leader !== this.#sentTo) this.#giveUpSent();
+    const { to } = this.#forwarded;
+    if (to !== null && standing.leader !== to) this.#mayBeLost(to);
     const isHere = standing.role === "leader" || standing.role === "elected";
     const hasWay = isHere ? isOpen(standing) : this.#forwarding !== null && standing.leader !== null;
     if (hasWay) this.#noWaySince = null;
@@ -246,20 +278,16 @@ export class Proposals {
   /** Nothing more is put in order, for the server stops. What was gathered goes out now, without waiting for the end of the turn. */
   end(): void {
     this.close();
-    this.#isEnded = true;
-    this.#timer?.cancel();
-    this.#timer = null;
+    this.#ended();
     this.#flushNow();
   }
 
   /** Whoever waits is told that nobody knows: the server stops, or its journal failed. */
   fail(): void {
-    this.#isEnded = true;
-    this.#timer?.cancel();
-    this.#timer = null;
+    this.#ended();
     this.#applier.fail();
     for (const batch of this.#waiting) batch.tellUndecided("unavailable");
-    for (const batch of this.#sent.values()) batch.tellUndecided("unavailable");
+    for (const batch of this.#forwarded.lost(this.#forwarded.to)) batch.tellUndecided("unavailable");
     this.#batch.tellUndecided("unavailable");
     this.#batch = new Batch();
   }
@@ -277,6 +305,11 @@ export class Proposals {
     this.#ownBytes -= batch.length;
     batch.clear();
     if (this.#spareBatches.length < spareBatchesMax) this.#spareBatches.push(batch);
+  }
+
+  #ended(): void {
+    this.#isEnded = true;
+    for (const timer of [this.#timer, this.#rest, this.#grace]) timer?.cancel();
   }
 
   #nextBatch(): Batch {
@@ -315,11 +348,10 @@ export class Proposals {
       return true;
     }
     const { leader } = standing;
-    if (this.#forwarding === null || leader === null) return false;
-    if (!this.#forwarding.forward(leader, batch.number, batch.bytes.subarray(0, batch.length))) return false;
-    this.#sentTo = leader;
-    this.#sent.set(batch.number, batch);
-    return true;
+    if (leader === null || this.#rest !== null) return false;
+    // What is on its way to the last leader is not overtaken.
+    const { to } = this.#forwarded;
+    return (to === null || to === leader) && this.#forwarded.send(leader, batch);
   }
 
   /** It is not in the log, and nothing behind it is: it waits for whoever leads next. */
@@ -333,18 +365,17 @@ export class Proposals {
     this.#waiting.splice(at, 0, batch);
   }
 
-  #answered(from: NodeName, number: number): Batch | null {
-    if (from !== this.#sentTo) return null;
-    const batch = this.#sent.get(number) ?? null;
-    this.#sent.delete(number);
-    return batch;
+  #giveUpSent(peer: NodeName): void {
+    for (const batch of this.#forwarded.lost(peer)) this.#applier.giveUp(batch, "no_quorum");
+    this.close();
   }
 
-  #giveUpSent(): void {
-    const lost = [...this.#sent.values()];
-    this.#sent.clear();
-    this.#sentTo = null;
-    for (const batch of lost) this.#applier.giveUp(batch, "no_quorum");
+  // A leader that hands over still answers what is on its way to it. One that is silent is not waited for.
+  #mayBeLost(to: NodeName): void {
+    this.#grace ??= this.#clock.after(millis(answeredWithinMs), () => {
+      this.#grace = null;
+      if (this.#driver.engine.standing.leader !== to) this.#giveUpSent(to);
+    });
   }
 
   #sealOpenChunk(reason: SealReason): boolean {
@@ -384,11 +415,7 @@ export class Proposals {
   #tellLate(since: number): void {
     const code: UndecidedCode = "no_quorum";
     this.#applier.tellUndecided(since, code);
-    for (const [number, batch] of this.#sent) {
-      if (batch.since > since) continue;
-      this.#sent.delete(number);
-      this.#applier.giveUp(batch, code);
-    }
+    for (const batch of this.#forwarded.late(since)) this.#applier.giveUp(batch, code);
     while (this.#waiting.length > 0 && this.#waiting[0]!.since <= since) {
       this.#applier.giveUp(this.#waiting.shift()!, code);
     }

@@ -259,7 +259,7 @@ export class SessionSends implements Origin {
 
   undecided(request: RequestId, code: UndecidedCode): void {
     this.#ended();
-    this.#session.answer(refusal(request, code, undecidedMessages[code], { definite: false }));
+    this.#session.answer(refusal(request, code, undecidedMessages[code]));
   }
 }
 

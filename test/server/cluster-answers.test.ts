@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Cid, RoomName } from "../../src/base/ids.ts";
+import { millis } from "../../src/base/units.ts";
 import type { RequestId } from "../../src/protocol/schema.ts";
 import { caller, type Resident, Town } from "./town.ts";
 
@@ -94,4 +95,23 @@ test("what is on its way to a leader that is lost is told at once, not after a t
   town.kill(town.of("n1"));
   await expect(town.after("told", lost)).rejects.toMatchObject({ code: "no_quorum", definite: false });
   expect(town.scheduler.now() - before).toBeLessThan(500);
+});
+
+test("while the leader hands over, whoever sends to another server only waits a little longer", async () => {
+  const town = await Town.founded();
+  const sent: Promise<unknown>[] = [];
+  let count = 0;
+  const sendSome = (): void => {
+    if (++count > 60) return;
+    sent.push(send(town.of("n2"), `m${count}`), send(town.of("n3"), `n${count}`));
+    town.scheduler.after(millis(1), "send", sendSome);
+  };
+  sendSome();
+  await town.rest(20);
+  const stopped = town.of("n1").now.stop(1_000);
+  await town.after("all are stored", Promise.all(sent));
+  await town.after("stopped", stopped);
+  await town.until("all were sent", () => count > 60);
+  await town.after("all are stored", Promise.all(sent));
+  expect(town.leader!.now.state.room("lobby")!.head).toBe(120);
 });
