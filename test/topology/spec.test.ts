@@ -1,0 +1,14 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+
+test("every rule of SPEC.md has a test, and every id that is cited is a rule", () => {
+  const spec = readFileSync(new URL("../../src/topology/SPEC.md", import.meta.url), "utf8");
+  const rules = new Set([...spec.matchAll(/^- \*\*\[([A-Z]+\d+)\]\*\*/gm)].map((match) => match[1]));
+  const tests = new URL("./", import.meta.url);
+  const texts = readdirSync(tests)
+    .filter((file) => file.endsWith(".test.ts"))
+    .map((file) => readFileSync(new URL(file, tests), "utf8"));
+  const cited = new Set(texts.flatMap((text) => [...text.matchAll(/\bFND\d+\b/g)].map(([id]) => id)));
+  expect(rules.size).toBeGreaterThan(8);
+  expect(cited).toEqual(rules);
+});
