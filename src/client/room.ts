@@ -55,6 +55,8 @@ export interface HistoryPage {
   /** There is more in the direction that was asked for. */
   readonly more: boolean;
   readonly node: NodeName;
+  /** So long, in milliseconds, the server had not known who orders: others may have more. Absent: it knew. */
+  readonly ageMs?: number;
 }
 
 export interface Found {

@@ -366,6 +366,12 @@ export const serverFrames = {
       head: { ...seq, doc: "the newest `seq`" },
       node,
       more: { ...flag, doc: "the page ended at a limit; there is more in the direction asked for" },
+      ageMs: {
+        ...millis,
+        optional: true,
+        min: 1,
+        doc: "this server has not known who orders for so long: others may have more, or other rights",
+      },
       items: { type: "messages", itemsMax: 10_000, doc: "in the order of `seq`" },
     },
     doc: "A page of history.",

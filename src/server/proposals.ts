@@ -126,6 +126,11 @@ export class Proposals {
     return this.#forwarding !== null && this.#clock.now() - this.#noWaySince < electedWithinMs;
   }
 
+  /** How long nobody who orders has been known here, in milliseconds; 0: somebody is. What is read meanwhile may be as old, or older. */
+  get ageMs(): number {
+    return this.#noWaySince === null ? 0 : Math.max(1, Math.ceil(this.#clock.now() - this.#noWaySince));
+  }
+
   /** Nobody waits for anything. */
   get isIdle(): boolean {
     return this.#ownBytes === 0 && this.#batch.count === 0 && !this.#applier.isAwaited;

@@ -52,6 +52,7 @@ export class Requests {
   readonly #limits: Limits;
   readonly #node: NodeName;
   readonly #hasOthers: boolean;
+  readonly #ageMs: () => number;
   readonly memberships: Memberships;
 
   constructor(options: {
@@ -64,6 +65,8 @@ export class Requests {
     node: NodeName;
     /** There are other servers, which may know more than this one. */
     hasOthers: boolean;
+    /** How old what is read here may be at least. */
+    ageMs: () => number;
     knowsUser: (user: UserName) => boolean;
     mayBegin: (user: UserName, room: RoomName) => boolean;
   }) {
@@ -75,6 +78,7 @@ export class Requests {
     this.#limits = options.limits;
     this.#node = options.node;
     this.#hasOthers = options.hasOthers;
+    this.#ageMs = options.ageMs;
     this.memberships = new Memberships({
       state: options.driver.applier.state,
       limits: options.limits,
@@ -172,6 +176,7 @@ export class Requests {
     // The head that the page was read under: one of later would call messages missing that came meanwhile.
     const head = room.head;
     const page = await this.historyPage(room, frame);
+    const ageMs = this.#ageMs();
     return {
       t: "ok",
       of: "hist",
@@ -182,6 +187,7 @@ export class Requests {
       head: seq(Math.max(head, page.records.at(-1)?.seq ?? 0)),
       node: this.#node,
       more: page.more,
+      ...(ageMs === 0 ? {} : { ageMs: millis(ageMs) }),
       items: page.records.map(messageOf),
     };
   }

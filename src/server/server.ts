@@ -172,6 +172,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       limits,
       node,
       hasOthers: this.cluster !== null,
+      ageMs: () => this.proposals.ageMs,
       knowsUser: (user) => this.knowsUser(user),
       mayBegin: (user, room) => this.mayBegin(user, room),
     });

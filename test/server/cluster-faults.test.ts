@@ -43,6 +43,10 @@ test("a leader that is cut off says no_quorum within two seconds; what it had in
   const asked = { t: "hist", id: 9 as RequestId, room: lobby, level: "linearizable" } as const;
   const refused = town.of("n1").now.requests.handle(caller("alice"), asked);
   await expect(town.after("told", refused)).rejects.toMatchObject({ code: "no_quorum" });
+  const asOfThen = { ...asked, level: "local" } as const;
+  const old = await town.after("answered", town.of("n1").now.requests.handle(caller("alice"), asOfThen));
+  expect(old).toMatchObject({ head: 1 });
+  expect((old as { ageMs?: number }).ageMs).toBeGreaterThan(500);
   const late = send(town.of("n1"), "late");
   await expect(town.after("told", late)).rejects.toMatchObject({ code: "no_quorum" });
   town.heal();
