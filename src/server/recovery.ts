@@ -59,6 +59,8 @@ export interface Ground {
   readonly peers?: PeerGround | undefined;
   /** The directory was made to join a cluster that others had founded. @defaultValue false */
   readonly joined?: boolean;
+  /** Stands before the engine and is asked in its place, for whoever watches it; left out: nobody does. */
+  readonly watch?: ((engine: Engine) => Engine) | undefined;
 }
 
 /** Everything that was read, and is durable; nothing of it is committed yet. */
@@ -182,20 +184,21 @@ export async function recover(
   const logClock = new LogClock(clock, timestamp(lastTs));
   assert(entries.length === 0 || entries[0]!.index === logIndex(from + 1), "the journal joins the snapshot");
   const self = replicaId(node, owner.incarnation);
+  const engine = leaderEngine({
+    group,
+    self,
+    random,
+    policy: rankedCampaigns(),
+    // The server bounds what it gathers and what others may send it.
+    settings: { ...defaultGroupSettings, uncommittedBytesMax: Number.MAX_SAFE_INTEGER },
+  });
   const remembered = rememberedLog(ground, state, mine, logClock);
   return {
     ...ground,
     state,
     journal: opened.journal,
     chunks,
-    engine: leaderEngine({
-      group,
-      self,
-      random,
-      policy: rankedCampaigns(),
-      // The server bounds what it gathers and what others may send it.
-      settings: { ...defaultGroupSettings, uncommittedBytesMax: Number.MAX_SAFE_INTEGER },
-    }),
+    engine: ground.watch?.(engine) ?? engine,
     logClock,
     self,
     remembered,

@@ -38,7 +38,8 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
   // Each part of the world has chance of its own, so that a change to one leaves the others as they were.
   const of = (part: number): Random => seededRandom(seed * 16 + part);
   const random = of(2);
-  const limits = drawTinyLimits(random);
+  const tiny = drawTinyLimits(random);
+  const limits = isAlone ? tiny : { ...tiny, journalKeptBytes: drawJournalKept(of(9), tiny) };
   const settings = drawSettings(random);
   const { bodyBytesMax } = limits;
   const sendsPerSecond = isAlone ? 20 : clusterSendsPerSecond;
@@ -61,6 +62,11 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
     crashesClient: random.whole(2) === 0,
     random: { scheduler: of(0), network: of(1), disk: of(3), server: of(4), clients: of(6) },
   };
+}
+
+/** Some keep next to nothing for those who lag behind, so that these need a snapshot. */
+function drawJournalKept(random: Random, { segmentBytes, journalKeptBytes }: Limits): number {
+  return [segmentBytes, segmentBytes * 8, journalKeptBytes][random.whole(3)]!;
 }
 
 function drawSettings(random: Random): SimServerOptions["settings"] {

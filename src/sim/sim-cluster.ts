@@ -5,6 +5,7 @@ import type { Log } from "../server/log.ts";
 import type { Server } from "../server/server.ts";
 import { nodeOf } from "../consensus/replica.ts";
 import { defaultLinkLimits } from "../transport/link-limits.ts";
+import { ConsensusWatch } from "./consensus-watch.ts";
 import type { SimHost } from "./host.ts";
 import type { Network } from "./network.ts";
 import type { RunMarks } from "./run-marks.ts";
@@ -44,6 +45,7 @@ export interface SimClusterOptions {
  */
 export class SimCluster {
   readonly members: readonly Member[];
+  readonly watch: ConsensusWatch;
   readonly #options: SimClusterOptions;
   #cluster: ClusterId | null = null;
   /** Those that nobody has started so far. */
@@ -52,6 +54,7 @@ export class SimCluster {
   constructor(options: SimClusterOptions) {
     this.#options = options;
     const { scheduler, scenario, seed, marks, violated } = options;
+    this.watch = new ConsensusWatch(violated);
     const states = new Map<number, string>();
     this.members = scenario.servers.map((name, index) => {
       const host = scheduler.host(name);
@@ -94,7 +97,12 @@ export class SimCluster {
       limits,
       settings,
       log: log(host.name),
-      peers: { nodes: servers, cluster: this.#cluster, limits: defaultLinkLimits },
+      peers: {
+        nodes: servers,
+        cluster: this.#cluster,
+        limits: defaultLinkLimits,
+        watch: (replica, engine) => this.watch.watched(replica, engine),
+      },
       onStarted: (server) => this.#started(member, server),
       onDamaged: (damage) => violated(`${host.name}: damaged without damage: ${damage.message}`),
       onExit: () => this.#ended(member, restartAfter),

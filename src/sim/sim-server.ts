@@ -3,6 +3,7 @@ import type { ClusterId, NodeName, UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
+import { type ReplicaId, replicaId } from "../consensus/replica.ts";
 import { TcpDoor } from "../doors/tcp-door.ts";
 import type { Log } from "../server/log.ts";
 import { DataDamaged } from "../server/recovery.ts";
@@ -11,6 +12,7 @@ import type { ServerSettings } from "../server/server-settings.ts";
 import { startServer } from "../server/start-server.ts";
 import type { PeerGround } from "../server/peers.ts";
 import { openDataDirectory } from "../storage/data-directory.ts";
+import type { Engine } from "../topology/engine.ts";
 import type { LinkLimits } from "../transport/link-limits.ts";
 import { defaultLivenessTiming } from "../transport/liveness/liveness-timing.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
@@ -32,6 +34,8 @@ export interface SimPeers {
   /** The cluster to join; null: there is none yet, and this server founds it. */
   readonly cluster: ClusterId | null;
   readonly limits: LinkLimits;
+  /** Stands before the engine of this life. */
+  readonly watch: (replica: ReplicaId, engine: Engine) => Engine;
 }
 
 export interface SimServerOptions {
@@ -107,6 +111,8 @@ export class SimServer {
         flush: settings.flush,
         joined,
         peers: peers === null ? undefined : peerGround(host, network, peers),
+        watch:
+          peers === null ? undefined : (engine) => peers.watch(replicaId(host.name as NodeName, incarnation), engine),
       },
       {
         timeZone: settings.timeZone,
