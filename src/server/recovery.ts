@@ -24,7 +24,7 @@ import { type ChunkStore, defaultChunkStoreSettings, openChunkStore } from "../s
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { Damage } from "../storage/damage.ts";
-import { startedFile } from "../storage/data-directory.ts";
+import { newbornFile, startedFile } from "../storage/data-directory.ts";
 import { type Disk, type FileName, fileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { quarantine, quarantineFolder } from "../storage/quarantine.ts";
@@ -136,6 +136,7 @@ export async function recover(
   };
   const isTaken = snapshot?.isTaken === true;
   const isStarted = (await disk.sizeOf(startedFile)) !== null;
+  const isNewborn = (await disk.sizeOf(newbornFile)) !== null;
   const open = (kept: LogIndex, acceptLoss: boolean): Promise<OpenedJournal> =>
     openJournal({
       disk,
@@ -155,7 +156,7 @@ export async function recover(
       ...(isTaken ? { taken: new Map([[group, { index: from, chain: snapshot.chain }]]) } : {}),
       acceptLoss,
       approve,
-      expected: isStarted || snapshot !== null || chunks.list().length > 0,
+      expected: isStarted || (!isNewborn && (snapshot !== null || chunks.list().length > 0)),
       ...listen,
     });
   // The journal is kept back to the snapshot before the newest, also over a start: should the newest turn out damaged, it
@@ -180,6 +181,7 @@ export async function recover(
   }
   for (const { file } of missing) await disk.publish(acceptedLoss(file), []);
   if (!isStarted) await disk.publish(startedFile, []);
+  if (isNewborn) await disk.remove(newbornFile);
   const lastTs = Math.max(state.lastTs, entries.at(-1)?.ts ?? 0);
   const logClock = new LogClock(clock, timestamp(lastTs));
   assert(entries.length === 0 || entries[0]!.index === logIndex(from + 1), "the journal joins the snapshot");

@@ -29,6 +29,10 @@ import { snapshotFolder } from "./snapshot-file.ts";
 export const identityFile = fileName("identity");
 /** An empty file that says: the journal of this directory was opened before, so that finding none is damage. */
 export const startedFile = fileName("started");
+/** An empty file that says: this directory is being made another life of its server, and what is left may be half of one. */
+const newLifeFile = fileName("new-life");
+/** An empty file that says: this life of the directory has no journal yet, though there are chunks. Removed by its first start. */
+export const newbornFile = fileName("newborn");
 export const identityMagic = "SYNODDIR";
 /** The format of the whole directory. Raised when an older version must not touch it. */
 export const directoryFormat = 1;
@@ -134,8 +138,10 @@ export async function openDataDirectory(options: DataDirectoryOptions): Promise<
   try {
     const read = await readIdentity(disk);
     const unknown = await unknownAtTop(disk, options.lockFiles ?? (() => false));
-    const identity = read?.identity ?? (await found(options, unknown));
-    checkIdentity(identity, options);
+    const before = read?.identity ?? (await found(options, unknown));
+    checkIdentity(before, options);
+    const isBetweenLives = (await disk.sizeOf(newLifeFile)) !== null;
+    const identity = isBetweenLives ? (await beginNewLife(before, options)).identity : before;
     // The copy that still holds is written over both.
     if (read !== null && read.damage.length > 0) await disk.publish(identityFile, encodeIdentity(identity));
     return {
@@ -150,6 +156,32 @@ export async function openDataDirectory(options: DataDirectoryOptions): Promise<
     await lock.release();
     throw fault;
   }
+}
+
+/**
+ * Makes a directory another life of its server: one that has promised nothing, and joins the cluster it belongs to. For a
+ * member of a cluster whose journal is damaged where its newest vote may have stood, or a promise that nobody can tell
+ * any more: under its old name it must not vote again, and what it lacks the others have. Journal and snapshots go to
+ * quarantine, nothing is deleted; chunks stay, for they are the same on all servers.
+ *
+ * A file says that it has begun, so that a start after a crash in its midst ends it before it looks at anything else: what
+ * is left of a journal half moved could look like a whole one. The directory is locked, and not used meanwhile.
+ */
+export async function beginNewLife(
+  identity: Identity,
+  { disk, random, now }: Pick<DataDirectoryOptions, "disk" | "random" | "now">,
+): Promise<{ identity: Identity; moved: FileName[] }> {
+  await disk.publish(newLifeFile, []);
+  const moved: FileName[] = [];
+  for (const folder of ["journal", snapshotFolder]) {
+    for (const file of await disk.list(folder)) moved.push(await quarantine(disk, file));
+  }
+  await disk.publish(newbornFile, []);
+  await disk.remove(startedFile);
+  const next = { ...identity, incarnation: randomHex(random, 16) as Incarnation, joined: true, created: now };
+  await disk.publish(identityFile, encodeIdentity(next));
+  await disk.remove(newLifeFile);
+  return { identity: next, moved };
 }
 
 /** The lock comes from outside, so its refusal is known by its shape. */
@@ -189,7 +221,8 @@ async function holdsFiles(disk: Disk, folder: string): Promise<boolean> {
 }
 
 async function unknownAtTop(disk: Disk, isLock: (file: FileName) => boolean): Promise<string[]> {
-  const files = (await disk.list("")).filter((file) => file !== identityFile && file !== startedFile && !isLock(file));
+  const own = [identityFile, startedFile, newLifeFile, newbornFile];
+  const files = (await disk.list("")).filter((file) => !own.includes(file) && !isLock(file));
   const folders = (await disk.folders("")).filter((folder) => !ownFolders.includes(folder));
   return [...files, ...folders.map((folder) => `${folder}/`)];
 }

@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
 import type { ChunkNumber } from "../../src/storage/chunk/chunk-layout.ts";
 import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
-import { groupId } from "../../src/base/ids.ts";
-import type { Cid, RoomName } from "../../src/base/ids.ts";
+import { type Cid, groupId, type NodeName, type RoomName } from "../../src/base/ids.ts";
+import { seededRandom } from "../../src/base/random.ts";
+import { timestamp } from "../../src/base/units.ts";
+import { beginNewLife } from "../../src/storage/data-directory.ts";
 import type { RequestId } from "../../src/protocol/schema.ts";
 import { caller, cluster, type Resident, Town } from "./town.ts";
 
@@ -127,4 +129,29 @@ test("a chunk that rots is had from another server as soon as somebody reads it"
   expect(page.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
   expect(heard.some((line) => line.includes("n3 catch-up.taken"))).toBe(true);
   await everythingIsEverywhere(town);
+});
+
+test("a server that begins another life keeps its chunks, and gets the rest as another member", async () => {
+  const heard: string[] = [];
+  const town = await Town.founded({ limits: small, heard: (line) => heard.push(line) });
+  await talk(town, 300, ["n1"]);
+  await everythingIsEverywhere(town);
+  const reborn = town.of("n3");
+  const { incarnation } = reborn.now;
+  const chunks = reborn.now.chunkCount;
+  town.kill(reborn);
+  reborn.host.start();
+  const before = { cluster, incarnation, node: "n3" as NodeName, groups: 1, created: timestamp(1), joined: true };
+  const ground = { disk: reborn.disk.attach(), random: seededRandom(5), now: timestamp(2) };
+  await town.after("another life", beginNewLife(before, ground));
+  reborn.incarnation++;
+  town.boot(reborn);
+  await town.until("n3 votes", () => town.voters.filter((name) => name === "n3").length === 1 && reborn.runs);
+  await everythingIsEverywhere(town);
+  expect(reborn.now.incarnation).not.toBe(incarnation);
+  expect(reborn.now.chunkCount).toBeGreaterThanOrEqual(chunks);
+  expect(heard.filter((line) => line.includes("n3 snapshot.taken"))).toHaveLength(1);
+  expect(heard.filter((line) => line.includes("n3 catch-up.taken") && line.includes('"chunk"'))).toEqual([]);
+  // Once it has started, a journal that goes missing is damage again.
+  expect([...reborn.disk.fileSystem.files().keys()]).not.toContain("newborn");
 });

@@ -13,6 +13,7 @@ import { nodeFileSystem } from "../../src/platform/node/node-file-system.ts";
 import { crashModes } from "../../src/sim/crash-modes.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import {
+  beginNewLife,
   type DataDirectory,
   type DataDirectoryOptions,
   DirectoryRefused,
@@ -20,6 +21,7 @@ import {
   identityFile,
   type Lock,
   openDataDirectory,
+  readIdentity,
 } from "../../src/storage/data-directory.ts";
 import { fileName, openDisk } from "../../src/storage/disk.ts";
 import { quarantine } from "../../src/storage/quarantine.ts";
@@ -243,6 +245,76 @@ describe("the identity of a data directory", () => {
     const broken: Lock = { ...noLock, acquire: () => Promise.reject(new Error("EIO")) };
     await expect(open(fileSystem, { lock: broken })).rejects.toThrow("EIO");
     expect(fileSystem.calls).toBe(0);
+  });
+});
+
+describe("another life", () => {
+  /** A member's directory: some files of each kind. */
+  async function member(random = seededRandom(1)): Promise<SimFileSystem> {
+    const fileSystem = new SimFileSystem({ random });
+    await open(fileSystem);
+    for (const file of [
+      "journal/0000000001.wal",
+      "journal/0000000002.wal",
+      "snapshot/g00-000000000007.state",
+      "started",
+    ]) {
+      fileSystem.plant(file, utf8(file));
+    }
+    fileSystem.plant("history/2026-11-23/g00-c000001-r0.chunk", utf8("chunk"));
+    return fileSystem;
+  }
+
+  const begin = async (fileSystem: SimFileSystem): Promise<DataDirectory["identity"]> => {
+    const disk = openDisk(fileSystem);
+    const { identity } = (await readIdentity(disk))!;
+    return (await beginNewLife(identity, { disk, random: seededRandom(7), now: timestamp(1_790_000_000_001) }))
+      .identity;
+  };
+
+  function expectNewLife(fileSystem: SimFileSystem, before: string, now: DataDirectory["identity"]): void {
+    expect(now.incarnation).not.toBe(before);
+    expect(now.joined).toBe(true);
+    const names = [...fileSystem.files().keys()];
+    expect(names.filter((name) => /^(journal|snapshot)\/|^started$|^new-life$/.test(name))).toEqual([]);
+    expect(names).toContain("history/2026-11-23/g00-c000001-r0.chunk");
+    // Whatever was moved is there, whole.
+    const kept = [...fileSystem.files().values()].map(text);
+    for (const file of ["journal/0000000001.wal", "journal/0000000002.wal", "snapshot/g00-000000000007.state"]) {
+      expect(kept).toContain(file);
+    }
+  }
+
+  test("it has another incarnation, has joined, and nothing of what was promised is left but in quarantine", async () => {
+    const fileSystem = await member();
+    const before = (await open(fileSystem)).identity;
+    const begun = await begin(fileSystem);
+    expectNewLife(fileSystem, before.incarnation, begun);
+    const opened = await open(fileSystem, { cluster: before.cluster });
+    expect(opened.identity).toEqual(begun);
+    expect(opened.unknown).toEqual([]);
+    expect(begun.cluster).toBe(before.cluster);
+  });
+
+  test("after a crash at any call the next start ends it, or nothing has begun", async () => {
+    for (let at = 1; ; at++) {
+      let whole = false;
+      for (const [seed, mode] of crashModes.entries()) {
+        const fileSystem = await member(seededRandom(seed));
+        const before = (await open(fileSystem)).identity.incarnation;
+        fileSystem.crashAt(fileSystem.calls + at, mode);
+        whole = await Promise.race([begin(fileSystem).then(() => true), fileSystem.whenStopped().then(() => false)]);
+        if (!whole) fileSystem.crash(seededRandom(at), mode);
+        fileSystem.heal();
+        fileSystem.crash(seededRandom(at), "lost");
+        const { identity } = await open(fileSystem, { random: seededRandom(at) });
+        if (identity.incarnation === before)
+          expect(fileSystem.files().has(fileName("journal/0000000002.wal"))).toBe(true);
+        else expectNewLife(fileSystem, before, identity);
+        if (whole) break;
+      }
+      if (whole) break;
+    }
   });
 });
 
