@@ -284,6 +284,26 @@ describe("segments", () => {
     await world.open();
   });
 
+  test("[JRN11] the same for a vote that a start has copied, with entries that fill more than one segment", async () => {
+    const world = new JournalWorld();
+    await world.open();
+    world.vote(0, 3, "n3");
+    for (let index = 1; index <= 200; index++) {
+      world.entry(0, index, { term: 3 });
+      if (index % 10 === 0) await world.settle();
+    }
+    world.crash(seededRandom(1), "lost");
+    await world.open();
+    // The vote is in the first segment of the copy, which is the first to be given back.
+    expect(world.journal.stats().segments).toBeGreaterThan(3);
+    world.release(0, 200);
+    await world.settle();
+    expect(world.journal.stats().segments).toBeLessThan(3);
+    await world.close();
+    await world.open();
+    expect(world.opened!.groups.get(group0)!.vote).toEqual({ term: 3, votedFor: "n3" });
+  });
+
   test("[JRN10] an entry at or below the last one replaces it and all after it, also across segments", async () => {
     const world = new JournalWorld();
     await world.open();

@@ -14,6 +14,9 @@ import { Staging } from "./staging.ts";
 export interface CopiedForward extends Omit<JournalStart, "groups"> {
   readonly chains: ReadonlyMap<GroupId, ChainLog>;
   readonly places: ReadonlyMap<GroupId, EntryPlaces>;
+  /** Segments that hold each group's vote, and its newest entry or base: the copy may be longer than one segment. */
+  readonly voteSegments: ReadonlyMap<GroupId, number>;
+  readonly chainSegments: ReadonlyMap<GroupId, number>;
 }
 
 /**
@@ -36,6 +39,8 @@ export async function copyForward(options: {
   const live: JournalStart["live"] = [];
   const chains = new Map<GroupId, ChainLog>();
   const places = new Map<GroupId, EntryPlaces>();
+  const voteSegments = new Map<GroupId, number>();
+  const chainSegments = new Map<GroupId, number>();
   const staging = new Staging(settings.batchBytesMax);
   const small = new Uint8Array(sectorBytes);
   let offset = sectorBytes;
@@ -75,11 +80,14 @@ export async function copyForward(options: {
   /** Writes what is staged, but for the last batch, which may still take records; at the end that one too. */
   async function drain(leave: number): Promise<void> {
     while (staging.batches.length > leave) {
-      const { start, recordBytes, recordCount, entries, ranges } = staging.batches[0]!;
+      const { start, recordBytes, recordCount, entries, ranges, votes } = staging.batches[0]!;
       await makeRoom(batchLength(recordBytes));
       const { highest } = live.at(-1)!;
       for (const [group, index] of entries) highest.set(group, index);
-      const batch = { segment: written.at(-1)!.number, offset, length: batchLength(recordBytes) };
+      const { number } = written.at(-1)!;
+      for (const group of entries.keys()) chainSegments.set(group, number);
+      for (const group of votes) voteSegments.set(group, number);
+      const batch = { segment: number, offset, length: batchLength(recordBytes) };
       await write(staging.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
       for (const [group, { first, last }] of ranges) {
         places.get(group)!.add(first, last, { ...batch, checksum: lastChecksum });
@@ -94,7 +102,10 @@ export async function copyForward(options: {
   }
 
   for (const [id, group] of groups) {
-    if (group.vote !== null) stage(encodeVote(id, group.vote));
+    if (group.vote !== null) {
+      stage(encodeVote(id, group.vote));
+      staging.open.votes.add(id);
+    }
     const before = (group.entries[0]?.index ?? group.last + 1) - 1;
     const chain = new ChainLog(before, group.chainBefore);
     chains.set(id, chain);
@@ -120,5 +131,6 @@ export async function copyForward(options: {
     await disk.rename(segment.file, file);
     segment.file = file;
   }
-  return { segment: written.at(-1)!, offset, lastNumber, lastChecksum, live, chains, places };
+  const segment = written.at(-1)!;
+  return { segment, offset, lastNumber, lastChecksum, live, chains, places, voteSegments, chainSegments };
 }

@@ -147,7 +147,7 @@ async function startAfresh(options: JournalOptions, pool: SegmentPool, found: Re
   });
   const groups = new Map<GroupId, GroupStart>();
   for (const [id, group] of found.groups) {
-    const places = { voteSegment: copy.segment.number, chainSegment: copy.segment.number };
+    const places = { voteSegment: copy.voteSegments.get(id) ?? 0, chainSegment: copy.chainSegments.get(id) ?? 0 };
     const copied = { chains: copy.chains.get(id)!, places: copy.places.get(id)! };
     groups.set(id, { ...startOf(group, options.from.get(id), places), ...copied });
   }
