@@ -11,6 +11,7 @@ import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { BatchNumber, Vouch } from "./peer-frames.ts";
 import { type KnownPeer, type PeerGround, type PeerListener, Peers, type ReplicaHealth } from "./peers.ts";
+import { PresenceGossip } from "./presence-gossip.ts";
 import type { Proposals } from "./proposals.ts";
 import type { Recovered } from "./recovery.ts";
 
@@ -34,6 +35,7 @@ const reconcileEveryMs = 250;
 export class Cluster implements PeerListener {
   readonly peers: Peers;
   readonly catchUp: CatchUp;
+  readonly presence: PresenceGossip;
   readonly #host: ClusterHost;
   readonly #self: ReplicaId;
   readonly #group: GroupId;
@@ -43,6 +45,7 @@ export class Cluster implements PeerListener {
   readonly #diskStuckMs: Millis;
   readonly #listed: Set<NodeName>;
   #vouches: readonly Vouch[] = [];
+  #linked: readonly NodeName[] = [];
   #timer: Timer | null = null;
   #isChanging = false;
 
@@ -58,6 +61,11 @@ export class Cluster implements PeerListener {
     this.#listed = new Set([...ground.addresses.keys()].filter((name) => name !== node));
     const { group } = state;
     this.peers = new Peers({ node, owner, group, clock, random, log, limits, ground, listener: this });
+    this.presence = new PresenceGossip({
+      clock,
+      peers: () => this.#linked,
+      send: (to, bytes) => this.peers.gossip(to, bytes),
+    });
     recovered.journal.keepReleased(limits.journalKeptBytes);
     this.catchUp = new CatchUp({
       disk,
@@ -87,6 +95,7 @@ export class Cluster implements PeerListener {
   async stop(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = null;
+    this.presence.stop();
     await this.catchUp.stop();
     await this.peers.stop();
   }
@@ -143,6 +152,10 @@ export class Cluster implements PeerListener {
     this.#host.proposals.refused(from, batch, code);
   }
 
+  gossip(from: NodeName, bytes: Uint8Array): void {
+    this.presence.take(from, bytes);
+  }
+
   wayOpened(): void {
     this.#host.proposals.close();
   }
@@ -150,6 +163,7 @@ export class Cluster implements PeerListener {
   linkLost(peer: NodeName): void {
     this.#host.proposals.linkLost(peer);
     this.catchUp.linkLost(peer);
+    this.presence.lost(peer);
   }
 
   bulk(from: NodeName, kind: number, payload: Uint8Array): boolean {
@@ -161,7 +175,10 @@ export class Cluster implements PeerListener {
   }
 
   linkedWith(peers: readonly NodeName[]): void {
+    const before = this.#linked;
+    this.#linked = peers;
     this.catchUp.linked(peers);
+    for (const peer of peers) if (!before.includes(peer)) this.presence.linked(peer);
   }
 
   syncAgeMs(): Millis {

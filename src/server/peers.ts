@@ -60,6 +60,8 @@ export interface PeerListener {
   bulkWayOpened(peer: NodeName): void;
   /** Links stand with these and nobody else. */
   linkedWith(peers: readonly NodeName[]): void;
+  /** What is not logged; a view. */
+  gossip(from: NodeName, bytes: Uint8Array): void;
   /** Something may be sent again that could not be. */
   wayOpened(peer: NodeName): void;
   /** What was on its way to this server, or from it, may be lost. */
@@ -194,6 +196,12 @@ export class Peers implements TransportOwner, Forwarding {
     if (this.#isStopped) return "no-link";
     const outcome = this.#transport.send(to, { lane: "bulk", kind, payload, tag: 0, subject: null });
     return outcome === "full" || outcome === "no-link" ? outcome : "taken";
+  }
+
+  /** What may be lost. */
+  gossip(to: NodeName, payload: Uint8Array): void {
+    if (this.#isStopped) return;
+    this.#transport.send(to, { lane: "control", kind: peerFrameKinds.gossip, payload, tag: 0, subject: null });
   }
 
   #frame(to: NodeName, kind: number, payload: Uint8Array): boolean {
@@ -331,6 +339,9 @@ export class Peers implements TransportOwner, Forwarding {
         if (frame?.group === this.#group) this.#listener.refused(from, frame.batch, frame.code);
         return;
       }
+      case peerFrameKinds.gossip:
+        this.#listener.gossip(from, payload);
+        return;
       default:
         // Of a later version, which has to do without it.
         this.#log.warn("peer.frame.unknown", { peer: from, kind });

@@ -6,6 +6,7 @@ import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
 import type { Room } from "../rooms/room.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
+import type { LocalPresence, PresenceGossip, Readers } from "./presence-gossip.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import type { Session } from "./session.ts";
 
@@ -17,10 +18,11 @@ const gatherMs = 1_000;
 const typingMs = 1_000;
 
 /**
- * Who is there and who is typing. Nothing of this is logged: it is true now, on this server, and forgotten. Whoever has
- * asked who is in a room hears of changes, gathered over a second; in rooms with more than 100 readers only how many.
+ * Who is there and who is typing. Nothing of this is logged: it is true now and forgotten; of other servers it is as true
+ * as `PresenceGossip` knows. Whoever has asked who is in a room hears of changes, gathered over a second; in rooms with
+ * more than 100 readers only how many.
  */
-export class Presence {
+export class Presence implements LocalPresence {
   readonly #clock: Clock;
   readonly #state: GroupState;
   readonly #memory: MemoryLog;
@@ -28,8 +30,12 @@ export class Presence {
   readonly #interested = new Map<LiveRoom, Set<Session>>();
   readonly #typedAt = new Map<Session, Map<RoomName, number>>();
   #isGathering = false;
+  readonly #gossip: PresenceGossip | null;
 
-  constructor(options: { clock: Clock; state: GroupState; memory: MemoryLog }) {
+  /** `gossip`: null where there are no other servers. */
+  constructor(options: { clock: Clock; state: GroupState; memory: MemoryLog; gossip: PresenceGossip | null }) {
+    this.#gossip = options.gossip;
+    if (this.#gossip !== null) this.#gossip.local = this;
     this.#clock = options.clock;
     this.#state = options.state;
     this.#memory = options.memory;
@@ -41,10 +47,12 @@ export class Presence {
     if (room === undefined || !room.mayRead(session.user)) throw new Fault("not_found", "there is no such room");
     const live = this.#memory.live(room);
     session.answer({ t: "ok", of: "presence", id: frame.id, ...this.#who(live) });
+    // Those elsewhere are told with the first change.
     if (session.subscription(frame.room) === undefined) return;
     let interested = this.#interested.get(live);
     if (interested === undefined) this.#interested.set(live, (interested = new Set()));
     interested.add(session);
+    this.#gossip?.want(room.name);
   }
 
   /** Somebody began or ceased to read a room. */
@@ -65,7 +73,8 @@ export class Presence {
     const room = this.#state.room(name);
     if (room === undefined || !room.mayRead(session.user)) return;
     const live = this.#memory.known(room);
-    if (live === undefined || live.subscriptions.length > namesMax) return;
+    if (this.#gossip === null && live === undefined) return;
+    if (live !== undefined && live.subscriptions.length > namesMax) return;
     let typed = this.#typedAt.get(session);
     if (typed === undefined) this.#typedAt.set(session, (typed = new Map<RoomName, number>()));
     const now = this.#clock.now();
@@ -73,15 +82,47 @@ export class Presence {
     // Only rooms typed in during the last second are remembered.
     for (const [other, at] of typed) if (now - at >= typingMs) typed.delete(other);
     typed.set(name, now);
-    for (const { session: other } of live.subscriptions) {
-      if (other !== session && !other.isSlow()) other.answer({ t: "typing", room: name, user: session.user });
+    if (live !== undefined) this.#tellTyping(live, session.user, session);
+    this.#gossip?.typing(name, session.user);
+  }
+
+  // Other servers
+
+  typed(name: RoomName, user: UserName): void {
+    const room = this.#state.room(name);
+    const live = room === undefined ? undefined : this.#memory.known(room);
+    if (live !== undefined && live.subscriptions.length <= namesMax) this.#tellTyping(live, user, null);
+  }
+
+  changedElsewhere(name: RoomName): void {
+    const room = this.#state.room(name);
+    if (room !== undefined) this.#note(room);
+  }
+
+  readersHere(name: RoomName): Readers {
+    const room = this.#state.room(name);
+    const users = this.#readersOf(room === undefined ? undefined : this.#memory.known(room));
+    return { users: users.size > namesMax ? null : [...users], count: users.size };
+  }
+
+  isAsked(name: RoomName): boolean {
+    const room = this.#state.room(name);
+    const live = room === undefined ? undefined : this.#memory.known(room);
+    return live !== undefined && this.#interested.has(live);
+  }
+
+  #tellTyping(live: LiveRoom, user: UserName, by: Session | null): void {
+    for (const { session } of live.subscriptions) {
+      if (session !== by && !session.isSlow()) session.answer({ t: "typing", room: live.room.name, user });
     }
   }
 
   #note(room: Room): void {
-    if (this.#interested.size === 0) return;
+    if (this.#interested.size === 0 && this.#gossip === null) return;
     const live = this.#memory.known(room);
-    if (live === undefined || !this.#interested.has(live)) return;
+    if (live === undefined) return;
+    const isWanted = this.#interested.has(live) || this.#gossip?.isWantedElsewhere(room.name) === true;
+    if (!isWanted) return;
     this.#changed.add(live);
     if (this.#isGathering) return;
     this.#isGathering = true;
@@ -91,6 +132,7 @@ export class Presence {
   #tell(): void {
     this.#isGathering = false;
     for (const live of this.#changed) {
+      this.#gossip?.changed(live.room.name);
       const interested = this.#interested.get(live);
       if (interested === undefined) continue;
       const frame: ServerFrame = { t: "presence", ...this.#who(live) };
@@ -105,8 +147,20 @@ export class Presence {
 
   #who(live: LiveRoom): { room: RoomName; users: UserName[] } | { room: RoomName; count: number } {
     const room = live.room.name;
+    const users = this.#readersOf(live);
+    let unnamed = 0;
+    for (const readers of this.#gossip?.readersElsewhere(room) ?? []) {
+      if (readers.users === null) unnamed += readers.count;
+      else for (const user of readers.users) users.add(user);
+    }
+    // Who reads on two servers is counted twice where names are not told.
+    const count = users.size + unnamed;
+    return count > namesMax ? { room, count } : { room, users: [...users].sort() };
+  }
+
+  #readersOf(live: LiveRoom | undefined): Set<UserName> {
     const users = new Set<UserName>();
-    for (const { session } of live.subscriptions) users.add(session.user);
-    return users.size > namesMax ? { room, count: users.size } : { room, users: [...users].sort() };
+    for (const { session } of live?.subscriptions ?? []) users.add(session.user);
+    return users;
   }
 }

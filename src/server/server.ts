@@ -161,7 +161,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       online: this.online,
       push: settings.push,
     });
-    this.presence = new Presence({ clock, state, memory: this.memory });
+    this.presence = new Presence({ clock, state, memory: this.memory, gossip: this.cluster?.presence ?? null });
     const readMarks = new ReadMarks({ clock, orderer: this.orderer });
     this.requests = new Requests({
       driver: this.driver,
