@@ -25,6 +25,12 @@ type Said =
   | { readonly what: 2; readonly room: RoomName }
   | { readonly what: 3; readonly room: RoomName; readonly readers: Readers };
 
+/** What another server has told, and until when it counts. */
+interface Told {
+  readonly readers: Readers;
+  readonly until: number;
+}
+
 /** What this needs of presence on its own server. */
 export interface LocalPresence {
   /** Somebody on another server is typing. */
@@ -58,7 +64,7 @@ export class PresenceGossip {
   /** By server: in which rooms it is interested, and until when. */
   readonly #interests = new Map<NodeName, Map<RoomName, number>>();
   /** By room and server. */
-  readonly #readers = new Map<RoomName, Map<NodeName, { readonly readers: Readers; readonly until: number }>>();
+  readonly #readers = new Map<RoomName, Map<NodeName, Told>>();
   #timer: Timer | null = null;
 
   constructor(options: {
@@ -128,8 +134,8 @@ export class PresenceGossip {
         return;
       default: {
         if (!this.#wanted.has(room)) return;
-        let known = this.#readers.get(room);
-        if (known === undefined) this.#readers.set(room, (known = new Map()));
+        const known = this.#readers.get(room) ?? new Map<NodeName, Told>();
+        this.#readers.set(room, known);
         known.set(from, { readers: said.readers, until: this.#clock.now() + standsMs });
         local.changedElsewhere(room);
       }
@@ -153,8 +159,8 @@ export class PresenceGossip {
   }
 
   #interested(peer: NodeName, room: RoomName): void {
-    let rooms = this.#interests.get(peer);
-    if (rooms === undefined) this.#interests.set(peer, (rooms = new Map()));
+    const rooms = this.#interests.get(peer) ?? new Map<RoomName, number>();
+    this.#interests.set(peer, rooms);
     const now = this.#clock.now();
     if (rooms.size >= roomsMax) for (const [other, until] of rooms) if (until <= now) rooms.delete(other);
     if (rooms.size < roomsMax || rooms.has(room)) rooms.set(room, now + standsMs);
