@@ -122,6 +122,11 @@ export interface DataDirectoryOptions {
   readonly found: boolean;
   /** The cluster to join; founding makes a new one if it is not given. An existing directory must belong to it. */
   readonly cluster?: ClusterId;
+  /**
+   * Asked instead of `cluster`, once the directory is taken and known to be empty, and before anything is written: the
+   * cluster to join, or null to found one. What it rejects with, the opening does, and the directory stays as it was.
+   */
+  readonly belonging?: (incarnation: Incarnation) => Promise<ClusterId | null>;
   readonly now: Timestamp;
   /** Files at the top that the lock keeps there. */
   readonly lockFiles?: (file: FileName) => boolean;
@@ -202,14 +207,10 @@ async function found(options: DataDirectoryOptions, unknown: readonly string[]):
     const others = unknown.length === 0 ? "" : ` (it holds ${unknown.slice(0, 3).join(", ")}, which is not Synod's)`;
     throw new DirectoryRefused("empty", `the data directory holds no data of Synod yet${others}`);
   }
-  const identity: Identity = {
-    cluster: options.cluster ?? (randomHex(random, 16) as ClusterId),
-    incarnation: randomHex(random, 16) as Incarnation,
-    node,
-    groups,
-    created: now,
-    joined: options.cluster !== undefined,
-  };
+  const incarnation = randomHex(random, 16) as Incarnation;
+  const joins = options.belonging === undefined ? (options.cluster ?? null) : await options.belonging(incarnation);
+  const cluster = joins ?? (randomHex(random, 16) as ClusterId);
+  const identity: Identity = { cluster, incarnation, node, groups, created: now, joined: joins !== null };
   await disk.publish(identityFile, encodeIdentity(identity));
   return identity;
 }

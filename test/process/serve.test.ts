@@ -134,9 +134,27 @@ describe("a start is refused with one clear line, and nothing is touched", () =>
   chmodSync(open, 0o755);
   const configuration = join(folder.path, "wrong.yaml");
   writeFileSync(configuration, "prot: 1\n");
+  const leader = ["--topology", "leader", "--secret-file"];
+  const [secret, openSecret, shortSecret] = ["secret", "secret-of-all", "secret-of-few-bytes"].map((name) =>
+    join(folder.path, name),
+  ) as [string, string, string];
+  writeFileSync(secret, "0123456789abcdef0123456789abcdef\n", { mode: 0o600 });
+  writeFileSync(openSecret, "0123456789abcdef0123456789abcdef\n", { mode: 0o644 });
+  writeFileSync(shortSecret, "guess\n", { mode: 0o600 });
 
   test.each<[string, string[], number, string]>([
-    ["a topology that is not built", ["--topology", "leader"], 2, "leader is not built yet"],
+    ["a topology that is not built", ["--topology", "mesh"], 2, "mesh is not built yet"],
+    ["a cluster without a secret", ["--topology", "leader"], 2, "needs --secret-file FILE"],
+    ["a secret that others may read", [...leader, openSecret], 4, `run: chmod 600 ${openSecret}`],
+    ["a secret that can be guessed", [...leader, shortSecret], 2, "openssl rand -hex 32"],
+    ["a peer without an address", ["--peers", "n2"], 2, "must be NAME=HOST:PORT"],
+    ["a peer that is named twice", ["--peers", "n2=a:1,n2=b:1"], 2, "must name each server once"],
+    [
+      "a peer port that others can't reach",
+      [...leader, secret, "--peers", "n1=10.0.0.1:7401,n2=10.0.0.2:7401"],
+      2,
+      "set --peer-host 10.0.0.1",
+    ],
     ["peers of a solo server", ["--peers", "n2=127.0.0.1:7401"], 2, "--peers is for several servers"],
     ["a flag that does not exist", ["--prot", "1"], 2, "unknown option '--prot'"],
     ["a key that does not exist", ["--config", configuration], 2, "did you mean port?"],

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { defaultLimits, type Limits } from "../../base/limits.ts";
 import { isTimeZone } from "../../server/calendar.ts";
+import { peerOf } from "./peer-list.ts";
 
 /** Types and ranges of everything that can be configured; what there is, with its meaning, is in settings.ts. */
 const port = z
@@ -23,6 +24,11 @@ const timeZone = filled.refine(isTimeZone, "must be an IANA time zone such as Eu
 const nodeName = filled.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$/, "must be 1 to 60 letters, digits, dots, - or _");
 const origin = filled.refine(isOrigin, "must be an origin such as https://chat.example.org, without a path");
 const address = filled.refine((url) => URL.canParse(url), "must be an address such as wss://chat.example.org/v1/ws");
+const peer = filled.refine((text) => peerOf(text) !== null, "must be NAME=HOST:PORT, such as n1=10.0.0.1:7401");
+const peers = z
+  .array(peer, "must be a list")
+  .max(64, "must be at most 64 servers")
+  .refine((list) => new Set(list.map((text) => text.split("=")[0])).size === list.length, "must name each server once");
 
 const limit = count.min(1, "must be 1 or more");
 const limits = Object.fromEntries(Object.keys(defaultLimits).map((name) => [name, limit])) as Record<
@@ -37,11 +43,12 @@ export const configurationSchema = z.strictObject({
   port,
   tcpPort: port,
   peerPort: port,
+  peerHost: filled,
   adminPort: port,
   adminHost: filled,
   adminTokenFile: optional,
   topology: choice(["solo", "mesh", "leader", "equal"]),
-  peers: optional,
+  peers,
   secretFile: optional,
   log: choice(["auto", "json", "text"]),
   timeZone,

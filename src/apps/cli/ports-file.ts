@@ -11,6 +11,8 @@ export interface Ports {
   readonly tcpPort: number;
   /** Status, metrics and operations. */
   readonly adminPort: number;
+  /** Other servers; not there in topology solo. */
+  readonly peerPort?: number;
   readonly pid: number;
   readonly node: string;
 }

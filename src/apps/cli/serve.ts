@@ -1,7 +1,9 @@
 import { Fault } from "../../base/error-codes.ts";
+import type { Clock } from "../../base/clock.ts";
 import type { NodeName } from "../../base/ids.ts";
 import { checkLimits } from "../../base/limits.ts";
 import { AssertionFailure } from "../../base/assert.ts";
+import type { Random } from "../../base/random.ts";
 import { loopbackHosts, type Trust } from "../../doors/trust.ts";
 import { isLockFile, nodeDataLock } from "../../platform/node/data-lock.ts";
 import { nodeChunkBuilder } from "../../platform/node/node-chunk-builder.ts";
@@ -16,6 +18,7 @@ import { type DataDirectory, DirectoryRefused, openDataDirectory } from "../../s
 import { type Disk, openDisk } from "../../storage/disk.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
+import { ClusterGround, clusterSecretOf } from "./cluster-ground.ts";
 import type { Configuration } from "./configuration.ts";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { portsFile, removePorts, writePorts } from "./ports-file.ts";
@@ -31,7 +34,13 @@ const drainWithinMs = 2_000;
 const failedWithinMs = 500;
 
 /** What ends a server that runs. */
-type End = { type: "signal"; signal: NodeJS.Signals } | { type: "failed"; cause: Error };
+type End =
+  | { type: "signal"; signal: NodeJS.Signals }
+  | { type: "failed"; cause: Error }
+  /** What is on the disk is another state than the one that is served. */
+  | { type: "overtaken" };
+
+type ServerPorts = Awaited<ReturnType<ServerDoors["open"]>>;
 
 /**
  * `synod serve`: runs a server in the foreground, and settles with the exit code once it has stopped.
@@ -40,25 +49,69 @@ type End = { type: "signal"; signal: NodeJS.Signals } | { type: "failed"; cause:
  * 2. a signal stops it in good order: clients are told, what was taken is stored; a second signal ends it at once
  * 3. what must not happen (a failed journal, an exception nobody expected) is logged and ends it with code 1
  */
-export async function serve(
-  configuration: Configuration,
-  options: { acceptLoss: boolean; restored: boolean; warnings: readonly string[] },
-): Promise<ExitCode> {
-  const { data, node } = configuration;
+export async function serve(configuration: Configuration, options: ServeOptions): Promise<ExitCode> {
   const isTerminal = process.stderr.isTTY;
   const format = configuration.log === "auto" ? (isTerminal ? "text" : "json") : configuration.log;
   const log = serverLog({ format, colour: isTerminal && !("NO_COLOR" in process.env) });
-  refuseWhatIsNotBuilt(configuration);
   checkConfiguredLimits(configuration);
+  const secret = await clusterSecretOf(configuration);
   const authenticate = await authenticator(configuration.auth, [configuration.host]);
   const adminToken = await adminTokenOf(configuration);
   process.umask(0o077);
 
   const end = endOfServer(log);
-  const clock = nodeClock();
-  const random = nodeRandom();
+  const outside = { clock: nodeClock(), random: nodeRandom(), log };
+  const cluster = secret === null ? null : new ClusterGround(configuration, secret, outside);
+  const parts = { ...outside, end, cluster, authenticate, adminToken, format };
+  try {
+    let ended = await serveOnce(configuration, options, parts);
+    // Another server's snapshot was taken: what goes on from it is started as after a crash, on the same ports.
+    while (typeof ended === "object") {
+      log.info("server.again", { because: "a snapshot of another server was taken" });
+      ended = await serveOnce(
+        { ...configuration, ...ended },
+        { ...options, acceptLoss: false, restored: false },
+        parts,
+      );
+    }
+    return ended;
+  } finally {
+    await cluster?.close();
+  }
+}
+
+interface ServeOptions {
+  readonly acceptLoss: boolean;
+  readonly restored: boolean;
+  readonly warnings: readonly string[];
+}
+
+interface ServeParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly end: ReturnType<typeof endOfServer>;
+  readonly cluster: ClusterGround | null;
+  readonly authenticate: Parameters<typeof startServer>[1]["authenticate"];
+  readonly adminToken: string | null;
+  readonly format: "json" | "text";
+}
+
+/** One server, from its start to its end: the exit code, or the ports it had when it is to be started anew. */
+async function serveOnce(
+  configuration: Configuration,
+  options: ServeOptions,
+  { clock, random, log, end, cluster, authenticate, adminToken, format }: ServeParts,
+): Promise<ExitCode | ServerPorts> {
+  const { data, node } = configuration;
   const disk = openDisk(nodeFileSystem(data));
-  const directory = await openDirectory(configuration, disk);
+  const again = withResolvers<End>();
+  const directory = await openDirectory(configuration, disk, { cluster, end: end.reached });
+  if (directory === null) {
+    await disk.close();
+    log.info("server.stopped", { because: "it was told to while it waited for a cluster" });
+    return exitCodes.ok;
+  }
   // The clock's timers do not keep a process alive, and until a door is open nothing else may: without this, a start
   // that waits for its first flush can end the process with code 0 and without a word.
   const alive = setInterval(() => undefined, 3_600_000);
@@ -77,7 +130,10 @@ export async function serve(
       restored: options.restored,
       authenticate,
       onFailed: end.failed,
+      onOvertaken: () => again.resolve({ type: "overtaken" }),
+      peers: cluster?.ground,
     });
+    if (cluster !== null) cluster.taker = { accept: (stream) => server.acceptPeer(stream) };
     if (options.restored)
       log.warn("data.restored", { line: server.state.line, advice: "leave --restored out from now on" });
     const { host, adminHost, limits } = configuration;
@@ -90,7 +146,8 @@ export async function serve(
     const ports = await doors.open(configuration);
     const { port, tcpPort } = ports;
     const pid = process.pid;
-    writePorts(data, { ...ports, pid, node });
+    const peerPort = (await cluster?.listen()) ?? null;
+    writePorts(data, { ...ports, ...(peerPort === null ? {} : { peerPort }), pid, node });
     const forget = (): void => removePorts(data);
     process.once("exit", forget);
     // Somebody at a terminal is told the same in better words.
@@ -100,13 +157,22 @@ export async function serve(
       );
     }
     if (!process.stdout.isTTY || format === "json") {
-      log.info("server.started", { version, node, data, cluster: directory.identity.cluster, ...ports, pid });
+      log.info("server.started", {
+        version,
+        node,
+        data,
+        cluster: directory.identity.cluster,
+        ...ports,
+        ...(peerPort === null ? {} : { peerPort }),
+        pid,
+      });
     }
 
-    const reason = await end.reached;
+    const reason = await Promise.race([end.reached, again.promise]);
     forget();
     process.off("exit", forget);
-    return await stop(reason, { server, doors, log });
+    const code = await stop(reason, { server, doors, log });
+    return reason.type === "overtaken" ? ports : code;
   } finally {
     await disk.close();
     await directory.close();
@@ -126,12 +192,13 @@ async function stop(reason: End, parts: { server: Server; doors: ServerDoors; lo
     await doors.settle(failedWithinMs);
     process.exit(exitCodes.failed);
   }
-  log.info("server.stopping", { signal: reason.signal });
+  const withinMs = reason.type === "signal" ? drainWithinMs : 0;
+  if (reason.type === "signal") log.info("server.stopping", { signal: reason.signal });
   doors.stop();
-  await server.stop(drainWithinMs);
-  await doors.settle(drainWithinMs);
+  await server.stop(withinMs);
+  await doors.settle(withinMs);
   await doors.close();
-  log.info("server.stopped");
+  if (reason.type === "signal") log.info("server.stopped");
   return exitCodes.ok;
 }
 
@@ -163,19 +230,6 @@ function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void 
   return { promise, resolve: resolve! };
 }
 
-function refuseWhatIsNotBuilt({ topology, peers, secretFile }: Configuration): void {
-  if (topology !== "solo") {
-    throw new CommandFailed(
-      exitCodes.usage,
-      `topology ${topology} is not built yet; this version runs --topology solo`,
-    );
-  }
-  if (peers !== null || secretFile !== null) {
-    const flag = peers !== null ? "--peers" : "--secret-file";
-    throw new CommandFailed(exitCodes.usage, `${flag} is for several servers; in topology solo there is one`);
-  }
-}
-
 function checkConfiguredLimits({ limits }: Configuration): void {
   try {
     checkLimits(limits);
@@ -198,8 +252,14 @@ function trustOf({ auth, host, origins }: Configuration): Trust {
   return { origins, hosts };
 }
 
-async function openDirectory(configuration: Configuration, disk: Disk): Promise<DataDirectory> {
+/** null: it was told to end while an empty directory waited for a cluster. */
+async function openDirectory(
+  configuration: Configuration,
+  disk: Disk,
+  { cluster, end }: { readonly cluster: ClusterGround | null; readonly end: Promise<End> },
+): Promise<DataDirectory | null> {
   const { data, node } = configuration;
+  const interrupted = end.then((why) => new Interrupted(why));
   try {
     return await openDataDirectory({
       disk,
@@ -210,8 +270,10 @@ async function openDirectory(configuration: Configuration, disk: Disk): Promise<
       found: true,
       now: nodeClock().wall(),
       lockFiles: (file) => isLockFile(file) || file === portsFile,
+      ...(cluster === null ? {} : { belonging: (incarnation) => cluster.belonging(incarnation, interrupted) }),
     });
   } catch (cause) {
+    if (cause instanceof Interrupted) return null;
     if (cause instanceof DirectoryRefused) throw new CommandFailed(exitCodes.refused, cause.message, { cause });
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
     if (["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST"].includes(code)) {
@@ -222,23 +284,43 @@ async function openDirectory(configuration: Configuration, disk: Disk): Promise<
   }
 }
 
+/** A start was ended by a signal. */
+class Interrupted extends Error {
+  override readonly name = "Interrupted";
+
+  constructor(end: End) {
+    super(`the start was ended: ${end.type}`);
+  }
+}
+
 async function startOn(
   ground: Pick<Parameters<typeof startServer>[0], "disk" | "log" | "clock" | "random"> & { directory: DataDirectory },
   configuration: Configuration,
-  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed"> & {
-    acceptLoss: boolean;
-    restored: boolean;
-  },
+  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed" | "onOvertaken"> &
+    Pick<Parameters<typeof startServer>[0], "peers"> & {
+      acceptLoss: boolean;
+      restored: boolean;
+    },
 ): Promise<Server> {
   const { disk, log, clock, random, directory } = ground;
-  const { cluster, incarnation, node } = directory.identity;
+  const { cluster, incarnation, node, joined } = directory.identity;
   const { limits, flush, push, retention, timeZone, advertise, auth } = configuration;
-  const { acceptLoss, restored, authenticate, onFailed } = options;
+  const { acceptLoss, restored, authenticate, onFailed, onOvertaken, peers } = options;
   const chunkBuilder = nodeChunkBuilder(new URL("./chunk-thread.js", import.meta.url));
   const outside = { disk, clock, random, log, chunkBuilder };
   const start = (withLoss: boolean): Promise<Server> =>
     startServer(
-      { ...outside, limits, node, owner: { cluster, incarnation }, acceptLoss: withLoss, restored, flush },
+      {
+        ...outside,
+        limits,
+        node,
+        owner: { cluster, incarnation },
+        acceptLoss: withLoss,
+        restored,
+        flush,
+        joined,
+        peers,
+      },
       {
         timeZone,
         retentionDays: retention.days,
@@ -249,6 +331,7 @@ async function startOn(
         openNames: auth.mode === "open",
         authenticate,
         onFailed,
+        ...(onOvertaken === undefined ? {} : { onOvertaken }),
       },
     );
   try {

@@ -17,7 +17,7 @@ import { openApiDocument } from "../../protocol/openapi.ts";
 import type { Log } from "../../server/log.ts";
 import type { Server } from "../../server/server.ts";
 import type { ProcessFacts } from "../../server/status.ts";
-import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
+import { listenRefused } from "./listen-refused.ts";
 import { version } from "./version.ts";
 
 export interface DoorOptions {
@@ -70,7 +70,8 @@ export class ServerDoors {
         const { key, host } = door;
         const at = { host, port: wanted[key] };
         ports[key] = await door.listen(at).catch((cause: unknown) => {
-          throw cannotListen({ key, ...at }, cause);
+          const hostFlag = key === "adminPort" ? "--admin-host" : "--host";
+          throw listenRefused({ ...at, portFlag: flags[key], hostFlag }, cause);
         });
       }
     } catch (fault) {
@@ -158,32 +159,3 @@ export async function builtPage(): Promise<Page | null> {
 }
 
 const flags = { port: "--port", tcpPort: "--tcp-port", adminPort: "--admin-port" } as const;
-
-function cannotListen(at: { key: Door["key"]; host: string; port: number }, cause: unknown): CommandFailed {
-  const { key, host, port } = at;
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  const where = `${host}:${port}`;
-  const flag = flags[key];
-  switch (code) {
-    case "EADDRINUSE":
-      return new CommandFailed(exitCodes.refused, `${where} is in use; choose another ${flag}, or 0 for a free one`, {
-        cause,
-      });
-    case "EACCES":
-      return new CommandFailed(
-        exitCodes.refused,
-        `${where} may not be opened by this user; choose a ${flag} above 1023`,
-        { cause },
-      );
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return new CommandFailed(exitCodes.usage, `${host} is no address of this machine; choose another --host`, {
-        cause,
-      });
-    default: {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      return new CommandFailed(exitCodes.failed, `can't listen on ${where}: ${why}`, { cause });
-    }
-  }
-}

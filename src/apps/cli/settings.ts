@@ -21,7 +21,8 @@ const basic: readonly Setting[] = [
   text("host", "--host <address>", "127.0.0.1", "address to listen on, for the public and the TCP port"),
   number("port", "--port <n>", 7400, "public port: HTTP, WebSocket and the page; 0 = a free one"),
   number("tcpPort", "--tcp-port <n>", 7403, "port for clients over TCP; 0 = a free one"),
-  number("peerPort", "--peer-port <n>", 7401, "port for other servers; not opened in topology solo"),
+  number("peerPort", "--peer-port <n>", 7401, "port for other servers; not opened in topology solo; 0 = a free one"),
+  text("peerHost", "--peer-host <address>", "127.0.0.1", "address to listen on for other servers"),
   number("adminPort", "--admin-port <n>", 7402, "port for operators: status, metrics, operations; 0 = a free one"),
   text(
     "adminHost",
@@ -35,9 +36,23 @@ const basic: readonly Setting[] = [
     null,
     "what operators must show (Authorization: Bearer), readable by its owner only",
   ),
-  text("topology", "--topology <name>", "solo", "solo: this one server orders everything"),
-  text("peers", "--peers <list>", null, "other servers, for topologies that have some"),
-  text("secretFile", "--secret-file <file>", null, "secret that servers share, for topologies with several"),
+  text(
+    "topology",
+    "--topology <name>",
+    "solo",
+    "solo: this one server orders everything; leader: one of several does, elected by them",
+  ),
+  list(
+    "peers",
+    "--peers <list>",
+    "the servers of a cluster and where they listen for others: n1=HOST:7401,n2=HOST:7401",
+  ),
+  text(
+    "secretFile",
+    "--secret-file <file>",
+    null,
+    "secret that all servers of a cluster share: 32 bytes or more, readable by its owner only",
+  ),
   text("log", "--log <format>", "auto", "json, text, or auto: text on a terminal, JSON otherwise"),
   text(
     "timeZone",
