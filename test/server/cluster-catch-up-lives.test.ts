@@ -33,7 +33,7 @@ async function life(seed: number): Promise<{ snapshotsTaken: number; chunksTaken
   const town = await Town.founded({ seed, limits: small, heard });
   const room: Room = town.client("zoe").room("lobby");
   let sent = 0;
-  const acknowledged: { seq: number; body: string }[] = [];
+  const acknowledged: { seq: number | null; body: string }[] = [];
   const talk = async (count: number): Promise<void> => {
     const bodies = Array.from({ length: count }, () => `${++sent} ${"x".repeat(random.whole(1_500))}`);
     const stored = await town.after("stored", Promise.all(bodies.map((body) => room.send(body))), 60_000);
@@ -73,7 +73,7 @@ async function life(seed: number): Promise<{ snapshotsTaken: number; chunksTaken
       expect(page.length).toBeGreaterThan(0);
       for (const { bytes, offset } of page) bodies.push(text.decode(bodyOf(bytes, offset)));
     }
-    for (const { seq, body } of acknowledged) expect(bodies[seq - 1]).toBe(body);
+    for (const { seq, body } of acknowledged) expect(bodies[seq! - 1]).toBe(body);
   }
   return counts;
 }
