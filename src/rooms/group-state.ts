@@ -12,7 +12,14 @@ import { type OutcomeCode, outcomes } from "./outcome.ts";
 import type { LookupNeeded } from "./posting.ts";
 import type { Room } from "./room.ts";
 import { decodeRewrite, decodeSeal } from "./seal.ts";
-import { type Bounds, decodeSettings, initialBounds, type Setting } from "./setting.ts";
+import {
+  addressesMax,
+  type Bounds,
+  decodeSettings,
+  initialBounds,
+  type ServerAddress,
+  type Setting,
+} from "./setting.ts";
 import { readSnapshot } from "./snapshot.ts";
 import { joined } from "./snapshot-bytes.ts";
 import { type CutStep, cutStep, StateCut } from "./state-cut.ts";
@@ -103,6 +110,10 @@ export class GroupState {
   /** Who belongs to the group, as the last entry that said so; null: none has, and whoever founded the log is alone in it. */
   get configuration(): GroupConfiguration | null {
     return this.#parts.configuration;
+  }
+  /** Where servers were said to be reached; null: taken off. */
+  get addresses(): ReadonlyMap<string, ServerAddress | null> {
+    return this.#parts.addresses;
   }
   get openChunk(): OpenChunk {
     const { chunks, lastDay } = this.#parts;
@@ -207,6 +218,11 @@ export class GroupState {
         all.bounds = { ...all.bounds, [setting.bound]: setting.value };
         if (setting.bound === "idWindowEntries") posting.window.resize(setting.value);
         break;
+      case "address": {
+        const { addresses } = this.#parts;
+        if (addresses.has(setting.node) || addresses.size < addressesMax) addresses.set(setting.node, setting.address);
+        break;
+      }
       default:
         unreachable(setting);
     }

@@ -6,11 +6,11 @@ import type { Limits } from "../base/limits.ts";
  * The payload of an entry of type 4: settings, back to back.
  *
  * ```
- * 0 u8  kind       1 founding, 2 time zone, 3 retention days, 4 line, 5 bound
+ * 0 u8  kind       1 founding, 2 time zone, 3 retention days, 4 line, 5 bound, 6 address
  * 1 u8  detail     bound: its place in `boundNames`; else 0
  * 2 u16 textLength
- * 4 u48 number     retention days (0 = for ever); line: a number never used before; bound: its value
- * 10    text       time zone: its IANA name
+ * 4 u48 number     retention days (0 = for ever); line: a number never used before; bound: its value; address: its port
+ * 10    text       time zone: its IANA name; address: server "=" host, nothing behind it when the server is taken off
  * ```
  */
 export type Setting =
@@ -23,7 +23,17 @@ export type Setting =
   /** From here on a `seq` may mean another message than before: loss was accepted, or a backup restored. */
   | { kind: "line"; number: number }
   /** A bound that `apply` decides by. */
-  | { kind: "bound"; bound: BoundName; value: number };
+  | { kind: "bound"; bound: BoundName; value: number }
+  /** Where the others reach a server; null: it is not to belong to the cluster any more. `apply` keeps it and asks nothing. */
+  | { kind: "address"; node: string; address: ServerAddress | null };
+
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Servers whose addresses are kept, those that were taken off included. */
+export const addressesMax = 256;
 
 /**
  * The bounds that `apply` decides by. They are part of the replicated state and changed by a committed setting only: a
@@ -68,8 +78,10 @@ const isBound = (name: BoundName, value: number): boolean => value >= (name === 
 
 const headerBytes = 10;
 /** Longer than any name of a time zone. */
-const textBytesMax = 64;
-const kinds = { founding: 1, timeZone: 2, retentionDays: 3, line: 4, bound: 5 } as const;
+const zoneBytesMax = 64;
+/** A server with its host: a snapshot has one byte for the length of a text. */
+const textBytesMax = 255;
+const kinds = { founding: 1, timeZone: 2, retentionDays: 3, line: 4, bound: 5, address: 6 } as const;
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
 
@@ -81,19 +93,32 @@ function numberOf(setting: Setting): number {
       return setting.number;
     case "bound":
       return setting.value;
+    case "address":
+      return setting.address?.port ?? 0;
     default:
       return 0;
   }
 }
 
+function textOf(setting: Setting): string {
+  switch (setting.kind) {
+    case "timeZone":
+      return setting.timeZone;
+    case "address":
+      return `${setting.node}=${setting.address?.host ?? ""}`;
+    default:
+      return "";
+  }
+}
+
 /** The payload for some settings, applied in this order. */
 export function encodeSettings(settings: readonly Setting[]): Uint8Array {
-  const texts = settings.map((setting) => utf8.encode(setting.kind === "timeZone" ? setting.timeZone : ""));
+  const texts = settings.map((setting) => utf8.encode(textOf(setting)));
   const b = new Uint8Array(texts.reduce((sum, own) => sum + headerBytes + own.length, 0));
   let o = 0;
   settings.forEach((setting, i) => {
     const own = texts[i]!;
-    assert(own.length < 256, "the name of a time zone does not fit a setting");
+    assert(own.length <= textBytesMax, "the text of a setting is too long");
     b[o] = kinds[setting.kind];
     b[o + 1] = setting.kind === "bound" ? boundNames.indexOf(setting.bound) : 0;
     putU16(b, o + 2, own.length);
@@ -111,7 +136,8 @@ export function decodeSettings(b: Uint8Array): Setting[] | null {
   while (o < b.length) {
     if (b.length - o < headerBytes) return null;
     const end = o + headerBytes + getU16(b, o + 2);
-    if (end > b.length || end - o > headerBytes + textBytesMax) return null;
+    const bytesMax = b[o] === kinds.address ? textBytesMax : zoneBytesMax;
+    if (end > b.length || end - o > headerBytes + bytesMax) return null;
     const number = getU48(b, o + 4);
     const bound = boundNames[b[o + 1]!];
     if (b[o] === kinds.founding) settings.push({ kind: "founding" });
@@ -121,8 +147,19 @@ export function decodeSettings(b: Uint8Array): Setting[] | null {
     else if (b[o] === kinds.line) settings.push({ kind: "line", number });
     else if (b[o] === kinds.bound && bound !== undefined && isBound(bound, number))
       settings.push({ kind: "bound", bound, value: number });
-    else return null;
+    else if (b[o] === kinds.address) {
+      const address = addressSetting(text.decode(b.subarray(o + headerBytes, end)), number);
+      if (address === null) return null;
+      settings.push(address);
+    } else return null;
     o = end;
   }
   return settings;
+}
+
+function addressSetting(written: string, port: number): Setting | null {
+  const at = written.indexOf("=");
+  const host = written.slice(at + 1);
+  if (at < 1 || (host === "") !== (port === 0)) return null;
+  return { kind: "address", node: written.slice(0, at), address: port === 0 ? null : { host, port } };
 }

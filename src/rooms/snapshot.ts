@@ -22,6 +22,7 @@ import type { GroupConfiguration, StateParts } from "./state-parts.ts";
  * "SYNR", u32 format = 2, u32 group, text cluster, u8 number of bounds, u48 each
  * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, text time zone, u48 retention days
  * u48 index of the last configuration entry, 0 = none, u32 length and its payload (not in format 1, which had none)
+ * u32 addresses, each: text server, text host, u48 port; no host and 0 = taken off (not in format 1)
  * u48 last chunk, open from, open messages, open bytes
  * u32 live chunks, each: u48 chunk, from, to, u32 day, u8 format, reason, u48 messages, bytes, sealedAt, generation
  * u32 rooms, each:       text name, u8 exists | private << 1, u48 head, first, floor, lastTs, ageMs, messages, bytes,
@@ -37,7 +38,7 @@ import type { GroupConfiguration, StateParts } from "./state-parts.ts";
  */
 export const snapshotMagic = 0x524e_5953;
 export const snapshotFormat = 2;
-/** Before configurations were kept. It is read, and written no more. */
+/** Before configurations and addresses were kept. It is read, and written no more. */
 const formatWithoutConfiguration = 1;
 const digestBytes = 32;
 
@@ -73,7 +74,15 @@ export function readSnapshot(
   all.lineNumber = from.u48();
   parts.timeZone = userName(from.text());
   parts.retentionDays = from.u48();
-  if (itsFormat !== formatWithoutConfiguration) parts.configuration = readConfiguration(from);
+  if (itsFormat !== formatWithoutConfiguration) {
+    parts.configuration = readConfiguration(from);
+    for (let count = from.u32(); count > 0; count--) {
+      const node = userName(from.text());
+      const host = userName(from.text());
+      const port = from.u48();
+      parts.addresses.set(node, port === 0 ? null : { host, port });
+    }
+  }
   chunks.last = from.u48();
   chunks.openFrom = from.u48();
   chunks.openMessages = from.u48();

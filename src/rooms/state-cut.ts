@@ -233,6 +233,12 @@ function writeHead(out: SnapshotWriter, parts: StateParts): void {
   out.u48(parts.configuration?.index ?? 0);
   out.u32(parts.configuration?.bytes.length ?? 0);
   if (parts.configuration !== null) out.raw(parts.configuration.bytes);
+  out.u32(parts.addresses.size);
+  for (const [node, address] of parts.addresses) {
+    out.text(utf8.encode(node));
+    out.text(utf8.encode(address?.host ?? ""));
+    out.u48(address?.port ?? 0);
+  }
   out.u48(chunks.last);
   out.u48(chunks.openFrom);
   out.u48(chunks.openMessages);

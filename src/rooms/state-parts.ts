@@ -4,7 +4,7 @@ import { Aggregates } from "./aggregates.ts";
 import { Chunks } from "./chunks.ts";
 import { Membership } from "./membership.ts";
 import { Posting } from "./posting.ts";
-import type { Bounds } from "./setting.ts";
+import type { Bounds, ServerAddress } from "./setting.ts";
 
 /** The parts of a group's state. They know one another; nobody outside this folder sees them. */
 export interface StateParts {
@@ -21,6 +21,8 @@ export interface StateParts {
   retentionDays: number;
   /** Payload and index of the last configuration entry. Opaque here: consensus wrote it and reads it. */
   configuration: GroupConfiguration | null;
+  /** Where servers were said to be reached, in the order in which they were named first. */
+  readonly addresses: Map<string, ServerAddress | null>;
 }
 
 /** Who belongs to the group, in bytes, and the entry that said so. */
@@ -47,5 +49,6 @@ export function emptyParts(group: GroupId, cluster: ClusterId, bounds: Bounds, h
     timeZone: "UTC",
     retentionDays: 0,
     configuration: null,
+    addresses: new Map(),
   };
 }

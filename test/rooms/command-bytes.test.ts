@@ -94,6 +94,8 @@ describe("bytes of commands", () => {
       { kind: "retentionDays", days: 30 },
       { kind: "line", number: 3 },
       { kind: "bound", bound: "roomsMax", value: 8 },
+      { kind: "address", node: "n2", address: { host: "10.0.0.2", port: 7401 } },
+      { kind: "address", node: "n3", address: null },
     ];
     const bytes = encodeSettings(settings);
     expect(decodeSettings(bytes)).toEqual(settings);
@@ -101,6 +103,11 @@ describe("bytes of commands", () => {
     expect(decodeSettings(bytes.with(0, 77))).toBeNull();
     // Longer than any zone's name, and longer than a snapshot takes.
     expect(decodeSettings(encodeSettings([{ kind: "timeZone", timeZone: "x".repeat(65) }]))).toBeNull();
+    // A server without a name, a host without a port, a port without a host.
+    const named = encodeSettings([{ kind: "address", node: "n", address: { host: "h", port: 1 } }]);
+    expect(decodeSettings(named.with(10, 0x3d))).toBeNull();
+    expect(decodeSettings(named.with(4, 0))).toBeNull();
+    expect(decodeSettings(encodeSettings([{ kind: "address", node: "n", address: { host: "", port: 1 } }]))).toBeNull();
     // A window of nothing would let everything through twice.
     expect(decodeSettings(encodeSettings([{ kind: "bound", bound: "idWindowEntries", value: 7 }]))).toBeNull();
     expect(decodeSettings(encodeSettings([{ kind: "bound", bound: "roomsMax", value: 0 }]))).toBeNull();

@@ -46,6 +46,18 @@ describe("snapshots", () => {
     expect(other.state.hash()).not.toBe(log.state.hash());
   });
 
+  test("[SNAP1] addresses of servers are there again, those that were taken off too", () => {
+    const log = full();
+    log.set({ kind: "address", node: "n2", address: { host: "10.0.0.2", port: 7401 } });
+    log.set({ kind: "address", node: "n3", address: { host: "::1", port: 7401 } });
+    log.set({ kind: "address", node: "n3", address: null });
+    log.restart();
+    expect([...log.state.addresses]).toEqual([
+      ["n2", { host: "10.0.0.2", port: 7401 }],
+      ["n3", null],
+    ]);
+  });
+
   test("[SNAP1] everything is there again", () => {
     const log = full();
     log.restart();
