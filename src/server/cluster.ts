@@ -3,6 +3,7 @@ import { type ErrorCode, Fault } from "../base/error-codes.ts";
 import type { ClusterId, GroupId, LogIndex, NodeName, Term } from "../base/ids.ts";
 import { type Millis, millis } from "../base/units.ts";
 import { nodeOf, type ReplicaId } from "../consensus/replica.ts";
+import type { GroupState } from "../rooms/group-state.ts";
 import type { Standing } from "../topology/engine.ts";
 import { nextChanges } from "../topology/membership-plan.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
@@ -43,7 +44,12 @@ export class Cluster implements PeerListener {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #diskStuckMs: Millis;
-  readonly #listed: Set<NodeName>;
+  readonly #node: NodeName;
+  readonly #state: GroupState;
+  /** Servers that are to belong to the cluster, and where they are dialled. */
+  readonly #listed: Map<NodeName, PeerAddress>;
+  /** What the log says of addresses, as far as it was done. */
+  readonly #read = new Map<string, PeerAddress | null>();
   #vouches: readonly Vouch[] = [];
   #linked: readonly NodeName[] = [];
   #timer: Timer | null = null;
@@ -58,7 +64,10 @@ export class Cluster implements PeerListener {
     this.#clock = clock;
     this.#log = log;
     this.#diskStuckMs = ground.timing.diskStuckMs;
-    this.#listed = new Set([...ground.addresses.keys()].filter((name) => name !== node));
+    this.#node = node;
+    this.#state = state;
+    this.#listed = new Map(ground.addresses);
+    this.#listed.delete(node);
     const { group } = state;
     this.peers = new Peers({ node, owner, group, clock, random, log, limits, ground, listener: this });
     this.presence = new PresenceGossip({
@@ -82,12 +91,14 @@ export class Cluster implements PeerListener {
 
   start(): void {
     this.catchUp.changed();
+    this.#readAddresses();
     this.#reconcileSoon();
   }
 
   #reconcileSoon(): void {
     this.#timer = this.#clock.after(millis(reconcileEveryMs), () => {
       this.#reconcileSoon();
+      this.#readAddresses();
       this.#reconcile();
     });
   }
@@ -102,7 +113,7 @@ export class Cluster implements PeerListener {
 
   /** A server that is to belong to the cluster from now on, and where it is reached. */
   list(node: NodeName, address: PeerAddress): void {
-    this.#listed.add(node);
+    this.#listed.set(node, address);
     this.peers.transport.addPeer(node, address);
   }
 
@@ -110,6 +121,11 @@ export class Cluster implements PeerListener {
   unlist(node: NodeName): void {
     this.#listed.delete(node);
     this.peers.transport.removePeer(node);
+  }
+
+  /** The servers that are to belong to the cluster besides this one, and where they are dialled. */
+  get listed(): ReadonlyMap<NodeName, PeerAddress> {
+    return this.#listed;
   }
 
   /** Takes a server out of the group. Settles when that is committed. */
@@ -193,6 +209,16 @@ export class Cluster implements PeerListener {
   }
 
   // Who belongs to the group
+
+  /** What the log says of addresses goes before what this server was started with. */
+  #readAddresses(): void {
+    for (const [name, address] of this.#state.addresses) {
+      if (name === this.#node || this.#read.get(name) === address) continue;
+      this.#read.set(name, address);
+      if (address === null) this.unlist(name as NodeName);
+      else this.list(name as NodeName, address);
+    }
+  }
 
   #reconcile(): void {
     const { driver, proposals } = this.#host;

@@ -1,4 +1,5 @@
 import { nodeOf } from "../consensus/replica.ts";
+import { serversOf } from "./cluster-status.ts";
 import type { Member } from "../topology/engine.ts";
 import type { Server } from "./server.ts";
 
@@ -44,7 +45,7 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
         snapshotIndex: sealer.snapshotIndex,
       },
     ],
-    peers: [],
+    peers: serversOf(server).filter(({ isSelf }) => !isSelf),
     storage: {
       journalBytes: journal.bytes,
       journal,
