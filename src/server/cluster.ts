@@ -8,6 +8,7 @@ import type { Standing } from "../topology/engine.ts";
 import { nextChanges } from "../topology/membership-plan.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
 import { CatchUp, defaultCatchUpSettings } from "./catch-up/catch-up.ts";
+import type { Difference } from "./catch-up/checkpoints.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { BatchNumber, Vouch } from "./peer-frames.ts";
@@ -24,6 +25,8 @@ export interface ClusterHost {
   refusalForOthers(): ErrorCode | null;
   /** A snapshot of another server is durable here: only a start from the disk can go on with it. */
   snapshotTaken(index: LogIndex): void;
+  /** Others have made something else of the same log. */
+  stateDiffers(difference: Difference): void;
 }
 
 /** How often a leader looks whether somebody is to be added or made a voter. */
@@ -86,6 +89,7 @@ export class Cluster implements PeerListener {
       ...defaultCatchUpSettings,
       send: (to, kind, payload) => this.peers.bulk(to, kind, payload),
       onSnapshot: (index) => this.#host.snapshotTaken(index),
+      onDifference: (difference) => this.#host.stateDiffers(difference),
     });
   }
 

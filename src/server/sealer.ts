@@ -6,6 +6,7 @@ import { millis } from "../base/units.ts";
 import type { Sealed } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { recordTs } from "../rooms/message-record.ts";
+import { snapshotFormat } from "../rooms/snapshot.ts";
 import type { StateCut } from "../rooms/state-cut.ts";
 import { buildChunk, type ChunkImage } from "../storage/chunk/build-chunk.ts";
 import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
@@ -48,6 +49,16 @@ export interface Stranger {
   readonly what: string;
 }
 
+/** What was written, and the digest that it has wherever it is written. */
+export interface Made {
+  readonly kind: "snapshot" | "chunk";
+  /** Its place in the log, or the number of the chunk. */
+  readonly number: number;
+  /** How often a chunk was written anew; of a snapshot the format of the state. */
+  readonly generation: number;
+  readonly digest: Uint8Array;
+}
+
 /** What is to be done, one after the other, in the order of the log. */
 type Job =
   | { type: "chunk"; sealed: Sealed }
@@ -74,6 +85,7 @@ export class Sealer {
   readonly #owner: SnapshotOwner;
   readonly #journal: () => Journal;
   readonly #onReleased: () => void;
+  readonly #onMade: (made: Made) => void;
   readonly #onFailed: (cause: unknown) => void;
   readonly #onStranger: (stranger: Stranger) => void;
   readonly #jobs: Job[] = [];
@@ -102,6 +114,8 @@ export class Sealer {
     builder: ChunkBuilder | undefined;
     /** The journal was told to let go of entries. */
     onReleased: () => void;
+    /** A snapshot or a chunk is durable; the digest is the same on every server that made the same. */
+    onMade: (made: Made) => void;
     onFailed: (cause: unknown) => void;
     onStranger: (stranger: Stranger) => void;
   }) {
@@ -117,6 +131,7 @@ export class Sealer {
     this.#chunkBytes = options.chunkBytes;
     this.#builder = options.builder;
     this.#onReleased = options.onReleased;
+    this.#onMade = options.onMade;
     this.#onFailed = options.onFailed;
     this.#onStranger = options.onStranger;
   }
@@ -253,6 +268,8 @@ export class Sealer {
       buildSnapshot(this.#owner, { group: this.#group, index, term, chunk, chain, state: cut.pages() }),
     );
     await publishSnapshot(this.#disk, image);
+    // A state ends with its digest.
+    this.#onMade({ kind: "snapshot", number: index, generation: snapshotFormat, digest: cut.pages().at(-1)! });
     await this.#sliced(this.#memory.release(index));
     if (this.#snapshotIndex > 0) journal.release(this.#group, this.#snapshotIndex as LogIndex);
     this.#onReleased();
@@ -273,6 +290,7 @@ export class Sealer {
         const image: ChunkImage =
           builder === undefined ? await this.#sliced(buildChunk(meta, input)) : await builder.build(meta, records);
         await this.#chunks.publish(image);
+        this.#onMade({ kind: "chunk", number: chunk, generation: 0, digest: image.root });
       }
     }
     await this.#sliced(this.#memory.release(sealed.to));
@@ -326,6 +344,7 @@ export class Sealer {
       step = await work.next();
     }
     await this.#chunks.publish(step.value);
+    this.#onMade({ kind: "chunk", number: chunk, generation, digest: step.value.root });
     await this.#chunks.removeSuperseded(number);
   }
 

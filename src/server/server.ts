@@ -23,6 +23,7 @@ import { Applier, type CommitListener } from "./applier.ts";
 import { emptySource, type PostSource } from "./batch.ts";
 import { calendar } from "./calendar.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
+import type { Difference } from "./catch-up/checkpoints.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
 import { differingSettings, isUnfounded } from "./committed-settings.ts";
 import { DamagedReads } from "./damaged-reads.ts";
@@ -208,6 +209,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       chunkBytes: limits.chunkBytes,
       builder: chunkBuilder,
       onReleased: () => this.driver.compacted(journal.baseOf(state.group)),
+      onMade: ({ digest, ...made }) => this.cluster?.catchUp.made({ group: state.group, ...made }, digest),
       onFailed: (cause) => this.log.error("seal.failed", { cause }),
       onStranger: (stranger) => {
         this.counts.movedAside++;
@@ -494,6 +496,16 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   snapshotTaken(index: LogIndex): void {
     this.log.warn("snapshot.taken", { index, applied: this.state.appliedIndex });
     this.#settings.onOvertaken?.();
+  }
+
+  /** What this server has made of the log is not what others have: if it is the one that is wrong, it must not go on. */
+  stateDiffers({ item, own, others, isOutvoted }: Difference): void {
+    this.log.error("state.differs", { ...item, own, others: Object.fromEntries(others), isOutvoted });
+    if (!isOutvoted || this.#failed !== null) return;
+    const what = `${item.kind} ${item.number}`;
+    this.failed(
+      new Error(`the ${what} of this server is another than that of the others; begin another life of its data`),
+    );
   }
 
   /** Others can begin with the newest snapshot, which holds what can't be read. */

@@ -5,7 +5,6 @@ import { type Cid, groupId, type NodeName, type RoomName } from "../../src/base/
 import { seededRandom } from "../../src/base/random.ts";
 import { timestamp } from "../../src/base/units.ts";
 import { beginNewLife } from "../../src/storage/data-directory.ts";
-import type { RequestId } from "../../src/protocol/schema.ts";
 import { caller, cluster, type Resident, Town } from "./town.ts";
 
 /** Chunks of some dozens of messages, and a journal that keeps hardly more than it must. */
@@ -99,20 +98,14 @@ test("messages of a chunk that is not here yet are read all the same, and a page
 test("an id in a chunk that is not here yet is found all the same: nothing is stored twice", async () => {
   const town = await Town.founded({ limits: { ...small, idWindowEntries: 16 } });
   const again = { t: "send", room: "lobby" as RoomName, cid: "once" as Cid, body: "hello" } as const;
-  const first = await town.after(
-    "stored",
-    town.of("n1").now.singleSends.send(caller("zoe"), { ...again, id: 1 as RequestId }),
-  );
+  const first = await town.after("stored", town.of("n1").now.singleSends.send(caller("zoe"), { ...again, id: 1 }));
   expect(first).toMatchObject({ of: "send", seq: 1, dup: false });
   await talk(town, 200, ["n1"]);
   const wiped = town.of("n2");
   town.wipe(wiped);
   town.restart(wiped);
   await town.until("n2 has a snapshot", () => wiped.runs && (wiped.now.state.room("lobby")?.head ?? 0) >= 100);
-  const second = await town.after(
-    "answered",
-    wiped.now.singleSends.send(caller("zoe"), { ...again, id: 2 as RequestId }),
-  );
+  const second = await town.after("answered", wiped.now.singleSends.send(caller("zoe"), { ...again, id: 2 }));
   expect(second).toMatchObject({ of: "send", seq: 1, dup: true });
 });
 
@@ -154,4 +147,22 @@ test("a server that begins another life keeps its chunks, and gets the rest as a
   expect(heard.filter((line) => line.includes("n3 catch-up.taken") && line.includes('"chunk"'))).toEqual([]);
   // Once it has started, a journal that goes missing is damage again.
   expect([...reborn.disk.fileSystem.files().keys()]).not.toContain("newborn");
+});
+
+test("a server whose state has become another one stops, and says so; the others go on", async () => {
+  const heard: string[] = [];
+  const town = await Town.founded({ limits: small, heard: (line) => heard.push(line) });
+  await talk(town, 200, ["n1"]);
+  await everythingIsEverywhere(town);
+  expect(heard.filter((line) => line.includes("state.differs"))).toEqual([]);
+  // Memory that is not what the log made of it.
+  const wrong = town.of("n3");
+  wrong.now.state.room("lobby")!.visitorMarks.set("nobody", 3);
+  await talk(town, 100, ["n1", "n2"]);
+  await town.until("n3 has stopped", () => !wrong.runs);
+  expect(heard.some((line) => / n3 state\.differs .*"isOutvoted":true/.test(line))).toBe(true);
+  expect(heard.some((line) => / n[12] state\.differs .*"isOutvoted":true/.test(line))).toBe(false);
+  await talk(town, 20, ["n1", "n2"]);
+  await town.settled();
+  expect(town.of("n2").now.state.room("lobby")?.head).toBe(320);
 });

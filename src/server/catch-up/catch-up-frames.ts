@@ -6,13 +6,14 @@ import type { GroupId } from "../../base/ids.ts";
  * stands alone: who answers remembers nothing of who asked.
  *
  * ```
- * 16 want    u48 request, item, u48 offset, u32 bytes wanted
- * 17 piece   u48 request, item that this is of, u48 bytes in all, u48 offset, bytes
- * 18 absent  u48 request: it is not here
- * item       u8 kind (1 snapshot, 2 chunk), u16 group, u48 number, u32 generation
+ * 16 want        u48 request, item, u48 offset, u32 bytes wanted
+ * 17 piece       u48 request, item that this is of, u48 bytes in all, u48 offset, bytes
+ * 18 absent      u48 request: it is not here
+ * 19 checkpoint  item, 32 bytes: what the sender has has this digest
+ * item           u8 kind (1 snapshot, 2 chunk), u16 group, u48 number, u32 generation
  * ```
  */
-export const catchUpFrameKinds = { want: 16, piece: 17, absent: 18 } as const;
+export const catchUpFrameKinds = { want: 16, piece: 17, absent: 18, checkpoint: 19 } as const;
 
 /**
  * What may be had from any replica that has it, as the same bytes. The number of a chunk is its own; that of a snapshot
@@ -49,7 +50,14 @@ export interface Absent {
   readonly request: number;
 }
 
-export type CatchUpFrame = Want | Piece | Absent;
+/** A chunk's digest is its root; that of a state is the one it ends with, and its generation the format of its bytes. */
+export interface Checkpoint {
+  readonly type: "checkpoint";
+  readonly item: Item;
+  readonly digest: Uint8Array;
+}
+
+export type CatchUpFrame = Want | Piece | Absent | Checkpoint;
 
 /** Bytes of one piece: with what stands around it, it fits any link's bulk frame. */
 export const pieceBytesMax = 60 * 1024;
@@ -58,20 +66,23 @@ const itemBytes = 13;
 const wantBytes = 6 + itemBytes + 10;
 const pieceHeadBytes = 6 + itemBytes + 12;
 const absentBytes = 6;
+const checkpointBytes = itemBytes + 32;
 const itemKinds: readonly Item["kind"][] = ["snapshot", "chunk"];
 
 export function encodeCatchUp(frame: CatchUpFrame): { kind: number; payload: Uint8Array } {
   switch (frame.type) {
     case "want": {
       const payload = new Uint8Array(wantBytes);
-      putHead(payload, frame.request, frame.item);
+      putU48(payload, 0, frame.request);
+      putItem(payload, 6, frame.item);
       putU48(payload, 6 + itemBytes, frame.offset);
       putU32(payload, 12 + itemBytes, frame.length);
       return { kind: catchUpFrameKinds.want, payload };
     }
     case "piece": {
       const payload = new Uint8Array(pieceHeadBytes + frame.bytes.length);
-      putHead(payload, frame.request, frame.item);
+      putU48(payload, 0, frame.request);
+      putItem(payload, 6, frame.item);
       putU48(payload, 6 + itemBytes, frame.total);
       putU48(payload, 12 + itemBytes, frame.offset);
       payload.set(frame.bytes, pieceHeadBytes);
@@ -81,6 +92,12 @@ export function encodeCatchUp(frame: CatchUpFrame): { kind: number; payload: Uin
       const payload = new Uint8Array(absentBytes);
       putU48(payload, 0, frame.request);
       return { kind: catchUpFrameKinds.absent, payload };
+    }
+    case "checkpoint": {
+      const payload = new Uint8Array(checkpointBytes);
+      putItem(payload, 0, frame.item);
+      payload.set(frame.digest, itemBytes);
+      return { kind: catchUpFrameKinds.checkpoint, payload };
     }
   }
 }
@@ -105,17 +122,20 @@ export function decodeCatchUp(kind: number, payload: Uint8Array): CatchUpFrame |
     }
     case catchUpFrameKinds.absent:
       return payload.length === absentBytes ? { type: "absent", request: getU48(payload, 0) } : null;
+    case catchUpFrameKinds.checkpoint: {
+      const item = payload.length === checkpointBytes ? itemAt(payload, 0) : null;
+      return item === null ? null : { type: "checkpoint", item, digest: payload.subarray(itemBytes) };
+    }
     default:
       return null;
   }
 }
 
-function putHead(into: Uint8Array, request: number, item: Item): void {
-  putU48(into, 0, request);
-  into[6] = itemKinds.indexOf(item.kind) + 1;
-  putU16(into, 7, item.group);
-  putU48(into, 9, item.number);
-  putU32(into, 15, item.generation);
+function putItem(into: Uint8Array, at: number, item: Item): void {
+  into[at] = itemKinds.indexOf(item.kind) + 1;
+  putU16(into, at + 1, item.group);
+  putU48(into, at + 3, item.number);
+  putU32(into, at + 9, item.generation);
 }
 
 function itemAt(bytes: Uint8Array, at: number): Item | null {

@@ -16,6 +16,7 @@ import {
 } from "../../storage/snapshot-file.ts";
 import type { OtherCopies } from "../history.ts";
 import type { Log } from "../log.ts";
+import { Checkpoints, type Difference } from "./checkpoints.ts";
 import { decodeCatchUp, encodeCatchUp, type Item } from "./catch-up-frames.ts";
 import { type DownloadEffect, type DownloadEvent, Downloads, type WantedItem } from "./downloads.ts";
 import { type SendBulk, Supplier } from "./supplier.ts";
@@ -36,6 +37,8 @@ export interface CatchUpOptions {
   readonly waitMs: number;
   /** A snapshot of another server is durable here: only a start from the disk can go on with it. */
   onSnapshot(index: LogIndex): void;
+  /** Of the same state, or the same chunk, others say another digest than this server has. */
+  onDifference(difference: Difference): void;
 }
 
 export const defaultCatchUpSettings = {
@@ -60,6 +63,8 @@ const checkedPieces = 8;
 export class CatchUp implements OtherCopies {
   readonly #options: CatchUpOptions;
   readonly #downloads = new Downloads();
+  readonly #checkpoints = new Checkpoints();
+  #linked: readonly NodeName[] = [];
   readonly #supplier: Supplier;
   /** Up to here chunks were sealed before this start, and the generation that each had by then. */
   readonly #sealedBefore: number;
@@ -152,7 +157,19 @@ export class CatchUp implements OtherCopies {
 
   // What links say
 
+  /** This server has made a snapshot or a chunk, with this digest: the others are told, and what they said is compared. */
+  made(item: Item, digest: Uint8Array): void {
+    this.#differs(this.#checkpoints.made(item, digest));
+    for (const peer of this.#linked) this.#tellMade(peer, item, digest);
+  }
+
   linked(peers: readonly NodeName[]): void {
+    const before = this.#linked;
+    this.#linked = peers;
+    for (const peer of peers) {
+      if (before.includes(peer)) continue;
+      for (const { item, digest } of this.#checkpoints.newest()) this.#tellMade(peer, item, digest);
+    }
     this.#step({ type: "linked", now: this.#options.clock.now(), peers });
   }
 
@@ -180,6 +197,9 @@ export class CatchUp implements OtherCopies {
       case "absent":
         this.#step({ type: "absent", now, from, request: frame.request });
         break;
+      case "checkpoint":
+        this.#differs(this.#checkpoints.heard(from, frame.item, frame.digest));
+        break;
       default:
         unreachable(frame);
     }
@@ -193,6 +213,16 @@ export class CatchUp implements OtherCopies {
     this.#supplier.stop();
     for (const [chunk, waiting] of this.#waiting) this.#tell(chunk, waiting, false);
     await this.#work;
+  }
+
+  /** What is lost on the way is told again on the next link; it is a look at each other, not a vote. */
+  #tellMade(peer: NodeName, item: Item, digest: Uint8Array): void {
+    const { kind, payload } = encodeCatchUp({ type: "checkpoint", item, digest });
+    this.#options.send(peer, kind, payload);
+  }
+
+  #differs(difference: Difference | null): void {
+    if (difference !== null && !this.#isStopped) this.#options.onDifference(difference);
   }
 
   /** Newest first. */

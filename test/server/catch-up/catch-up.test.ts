@@ -115,6 +115,7 @@ class World {
       onSnapshot: (index) => {
         node.snapshotAt = index;
       },
+      onDifference: ({ item, isOutvoted }) => tell("differs", { ...item, isOutvoted }),
       ...options.settings,
     });
     const node: Node = { name: self, fileSystem, disk, owner, chunks, state, catchUp, told, snapshotAt: null };

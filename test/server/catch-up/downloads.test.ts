@@ -56,6 +56,7 @@ describe("frames", () => {
     { type: "piece", request: 9, item: snapshot(2 ** 41), total: 100, offset: 90, bytes: new Uint8Array(10).fill(5) },
     { type: "piece", request: 9, item: chunk(1), total: 0, offset: 0, bytes: new Uint8Array(0) },
     { type: "absent", request: 12 },
+    { type: "checkpoint", item: chunk(4, 2), digest: new Uint8Array(32).fill(3) },
   ];
 
   test("[CATCH1] every frame survives its bytes, and nothing else is one", () => {
