@@ -28,6 +28,7 @@ export const anomalies = {
   "real-time order": "a message was sent after another's acknowledgement and stands before it",
   "stale linearizable read": "a linearizable answer does not know what was acknowledged before it was asked",
   "broken atLeast": "an answer lies below the position that was asked for as the least (read your writes)",
+  "stale session read": "an answer lies below what its client had been shown before it asked (monotonic reads)",
   "false absence": "a lookup denied a message that stands at or below the head it answered with",
   "phantom head": "an answer named a head that the room never reached",
   "false gap": "a gap, or a first place, announced for what nobody had allowed to be removed",

@@ -81,6 +81,7 @@ export class ClusterRun {
       scheduler: this.#scheduler,
       oracle: this.#oracle,
       workload,
+      mayLag: true,
       client: (index) => this.#clients.at(index),
     });
     this.#injector = new FaultInjector({
@@ -91,6 +92,8 @@ export class ClusterRun {
         if (member !== undefined) this.#cluster.boot(member);
       },
       disk: (host) => this.#cluster.of(host)?.disk ?? null,
+      stop: (host, ended) => this.#cluster.of(host)?.program?.stop(1_000, ended),
+      wipe: (host) => this.#cluster.wipe(host),
     });
     this.#schedule = options.schedule ?? this.#scenario.schedule;
   }

@@ -17,6 +17,8 @@ export interface DiskControl {
   fail(error: { readonly operation: DiskOperation; readonly persistent: boolean }): void;
   /** Every operation takes so much longer; 0 ends it. */
   slowBy(ms: number): void;
+  /** Nothing that is asked for from now on ends before so long. */
+  stuckFor(ms: number): void;
   /** No space is left, or there is again. */
   full(isFull: boolean): void;
   /** Errors, slowness and lack of space end. What was damaged stays damaged. */
@@ -31,6 +33,10 @@ export interface FaultWorld {
   disk(host: SimHost): DiskControl | null;
   /** Starts the program of a host whose new life has just begun. */
   boot(host: SimHost): void;
+  /** Asks the program to stop; `ended` is called once it has, if nothing else ends it before. */
+  stop(host: SimHost, ended: () => void): void;
+  /** Takes everything off the disk of a host that is about to be down. Answers whether that was bearable, and done. */
+  wipe(host: SimHost): boolean;
 }
 
 /** Makes the faults of a schedule happen, ends those that last, and puts everything right again. */
@@ -158,6 +164,22 @@ export class FaultInjector {
       case "disk-slow":
         disk?.slowBy(fault.byMs);
         this.#later(fault.forMs, "disk fast", () => disk?.slowBy(0));
+        return;
+      case "disk-stuck":
+        disk?.stuckFor(fault.forMs);
+        return;
+      case "stop":
+        if (!host.alive) return;
+        this.#world.stop(host, () => {
+          host.crash("killed");
+          disk?.killed();
+          if (this.#healed) this.#start(host);
+          else this.#startLater(host, fault.downMs);
+        });
+        return;
+      case "wipe":
+        if (!host.alive || !this.#world.wipe(host)) return;
+        this.#startLater(host, fault.downMs);
         return;
       case "disk-full":
         disk?.full(true);

@@ -41,6 +41,12 @@ export type Fault = { readonly at: number } & (
   | { readonly kind: "disk-error"; readonly host: string; readonly operation: DiskOperation; readonly forMs: number }
   | { readonly kind: "disk-slow"; readonly host: string; readonly byMs: number; readonly forMs: number }
   | { readonly kind: "disk-full"; readonly host: string; readonly forMs: number }
+  /** Nothing that is asked of the disk ends before this is over. */
+  | { readonly kind: "disk-stuck"; readonly host: string; readonly forMs: number }
+  /** The program is asked to stop (SIGTERM), and starts again `downMs` after it has. */
+  | { readonly kind: "stop"; readonly host: string; readonly downMs: number }
+  /** Everything on the disk is gone for good, and the server begins anew. Left out where it may be more than others can make good. */
+  | { readonly kind: "wipe"; readonly host: string; readonly downMs: number }
 );
 
 export type FaultKind = Fault["kind"];
@@ -65,6 +71,9 @@ export const faultKinds = [
   "disk-error",
   "disk-slow",
   "disk-full",
+  "disk-stuck",
+  "stop",
+  "wipe",
 ] as const satisfies readonly FaultKind[];
 
 /** What one run is subjected to: which faults, how often, and what its links are like all the time. */
@@ -211,6 +220,12 @@ function drawFault(
       };
     case "disk-slow":
       return { at, kind, host, byMs: Math.round(10 * 2 ** (fraction(random) * 10)), forMs: lasting(3_000, 20_000) };
+    case "disk-stuck":
+      return { at, kind, host, forMs: lasting(3_000, 20_000) };
+    case "stop":
+      return { at, kind, host, downMs: lasting(500, 5_000) };
+    case "wipe":
+      return { at, kind, host, downMs: lasting(2_000, 20_000) };
     default:
       return { at, kind, host, forMs: lasting(4_000, 30_000) };
   }

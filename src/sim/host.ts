@@ -122,6 +122,11 @@ export class SimHost {
     };
   }
 
+  /** Virtual time, which no process can see and no crash changes: for what is built into the machine. */
+  get trueNow(): Millis {
+    return this.#world.now();
+  }
+
   /**
    * Something reaches this host from outside `delayMs` from now: bytes, the end of a disk operation. It happens in a
    * turn of its own and dies with the present life. `kind` goes into the trace.

@@ -7,6 +7,8 @@ export interface HistoryQuestion extends HistoryRequest {
   readonly client: string;
   /** Who asks, where that may make a difference. */
   readonly user?: string;
+  /** The highest place that its library had shown or acknowledged to this client by then. @defaultValue 0 */
+  readonly known?: number;
 }
 
 export interface LookupQuestion {
@@ -63,6 +65,10 @@ export class Questions {
     history.begins(first, name);
     history.head(head, name);
     this.#checkFloor({ history, name, head, floor: question.linearizable ? floor : 0, atLeast: question.atLeast ?? 0 });
+    const { known = 0 } = question;
+    if (head < known) {
+      this.#found.add("stale session read", history.room, `${name} knew ${known} and was answered head ${head}`);
+    }
     for (let at = 0; at < items.length; at++) {
       history.see(items[at]!, name);
       const { seq } = items[at]!;

@@ -28,6 +28,7 @@ export const markMeanings = {
   "two devices of one user": "a user had two clients",
   "client crashed": "a client's process was killed and started anew",
   "copy recovered": "the durable part of the disk was recovered beside the running server and had the same state",
+  "server wiped": "a server lost all of its data, and joined anew",
   "clean restart compared": "every room had the same content before and after a clean stop",
 } as const;
 

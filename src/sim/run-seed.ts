@@ -85,6 +85,7 @@ class SeedRun {
   readonly #injector: FaultInjector;
   readonly #schedule: Schedule;
   readonly #clients: Clients;
+  #program: SimServer | null = null;
   #server: Server | null = null;
   #starts = 0;
   #isOver = false;
@@ -113,7 +114,7 @@ class SeedRun {
       server,
     });
     this.#whiteBox = new WhiteBox({
-      disk: this.#disk,
+      disk: () => this.#disk,
       limits,
       marks: this.#marks,
       violated: (what) => this.#violated(what),
@@ -122,6 +123,7 @@ class SeedRun {
       scheduler: this.#scheduler,
       oracle: this.#oracle,
       workload,
+      mayLag: false,
       client: (index) => this.#clients.at(index),
     });
     this.#clients = new Clients({
@@ -139,6 +141,10 @@ class SeedRun {
         if (host === this.#host) this.#boot();
       },
       disk: (host) => (host === this.#host ? this.#disk : null),
+      stop: (host, ended) => {
+        if (host === this.#host) this.#program?.stop(1_000, ended);
+      },
+      wipe: () => false,
     });
     this.#schedule = options.schedule ?? this.#scenario.schedule;
   }
@@ -197,7 +203,7 @@ class SeedRun {
     const host = this.#host;
     const { limits, settings, random } = this.#scenario;
     this.#starts++;
-    const started = new SimServer({
+    this.#program = new SimServer({
       host,
       network: this.#network,
       disk: this.#disk,
@@ -222,7 +228,7 @@ class SeedRun {
         });
       },
     });
-    started.start();
+    this.#program.start();
   }
 
   #lookLater(): void {

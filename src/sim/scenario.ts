@@ -25,7 +25,9 @@ export interface Scenario {
 }
 
 /** What can happen to one server alone. */
-const soloFaults: readonly FaultKind[] = faultKinds.filter((kind) => kind !== "partition");
+const soloFaults: readonly FaultKind[] = faultKinds.filter(
+  (kind) => !["partition", "disk-stuck", "stop", "wipe"].includes(kind),
+);
 const clientCount = 5;
 /** Several servers cost as much more for every message; faults matter more there than messages. */
 const clusterSendsPerSecond = 5;

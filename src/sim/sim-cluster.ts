@@ -18,7 +18,9 @@ import { WhiteBox } from "./white-box.ts";
 /** One server of a cluster, over all its lives. */
 export interface Member {
   readonly host: SimHost;
-  readonly disk: SimDisk;
+  disk: SimDisk;
+  /** How often everything on the disk was lost. */
+  wipes: number;
   readonly box: WhiteBox;
   /** The program of the present life. */
   program: SimServer | null;
@@ -53,20 +55,19 @@ export class SimCluster {
 
   constructor(options: SimClusterOptions) {
     this.#options = options;
-    const { scheduler, scenario, seed, marks, violated } = options;
+    const { scheduler, scenario, marks, violated } = options;
     this.watch = new ConsensusWatch(violated);
     const states = new Map<number, string>();
     this.members = scenario.servers.map((name, index) => {
       const host = scheduler.host(name);
-      const disk = new SimDisk(host, seededRandom(seed * 64 + index));
-      const box = new WhiteBox({
-        disk,
+      const box: WhiteBox = new WhiteBox({
+        disk: () => this.members[index]!.disk,
         limits: scenario.limits,
         marks,
         states,
         violated: (what) => violated(`${name}: ${what}`),
       });
-      return { host, disk, box, program: null, server: null, starts: 0 };
+      return { host, disk: this.#newDisk(host, 0), wipes: 0, box, program: null, server: null, starts: 0 };
     });
   }
 
@@ -110,9 +111,19 @@ export class SimCluster {
     member.program.start();
   }
 
-  /** Stops one in good order, as a rolling restart does, and starts it again `downMs` after its end. */
-  stop(member: Member): void {
-    if (member.host.alive && !member.host.isPaused) member.program?.stop(1_000);
+  /**
+   * Takes all data of one server away for good, with its power. Only while all vote with the data they have: so no
+   * second copy is lost before others have made good the first. Answers whether it was done.
+   */
+  wipe(host: SimHost): boolean {
+    const { leader } = this;
+    const member = this.of(host);
+    if (leader === null || member === undefined || !this.#allVote(leader)) return false;
+    host.crash("powerLoss");
+    member.wipes++;
+    member.disk = this.#newDisk(host, member.wipes);
+    this.#options.marks.count("server wiped");
+    return true;
   }
 
   /** Those that run and have started. */
@@ -158,6 +169,20 @@ export class SimCluster {
       } else if (server.state.hash() !== leader.state.hash()) apart.push(`${name} has another state at ${lastIndex}`);
     }
     return apart;
+  }
+
+  #newDisk(host: SimHost, wipes: number): SimDisk {
+    return new SimDisk(host, seededRandom((this.#options.seed * 64 + host.index) * 64 + wipes));
+  }
+
+  #allVote(leader: Server): boolean {
+    const voters = leader.driver.engine.members.filter(({ role }) => role === "voter").map(({ replica }) => replica);
+    return (
+      voters.length === this.members.length &&
+      this.members.every(({ host, server }) =>
+        voters.some((voter) => voter === `${host.name}#${server?.incarnation ?? ""}`),
+      )
+    );
   }
 
   #started(member: Member, server: Server): void {

@@ -18,11 +18,14 @@ const callsOf: Readonly<Record<DiskOperation, readonly CallName[]>> = {
 export class SimDisk implements DiskControl {
   readonly fileSystem: SimFileSystem;
   readonly #random: Random;
+  readonly #host: SimHost;
   #slowMs = 0;
+  #stuckUntilMs = 0;
   #errors: { operation: DiskOperation; persistent: boolean }[] = [];
 
   constructor(host: SimHost, random: Random) {
     this.#random = random;
+    this.#host = host;
     this.fileSystem = new SimFileSystem({
       random,
       // A run outlives its errors: were names lost for good, every chunk in a folder that failed once would be.
@@ -31,7 +34,10 @@ export class SimDisk implements DiskControl {
       // A tenth of a millisecond for a look, up to two for what has to reach the platter.
       latency: (name, bytes) =>
         millis(
-          (name === "writeDurable" || name === "sync" ? 0.1 + random.whole(20) / 10 : 0.1) + bytes / 1e6 + this.#slowMs,
+          (name === "writeDurable" || name === "sync" ? 0.1 + random.whole(20) / 10 : 0.1) +
+            bytes / 1e6 +
+            this.#slowMs +
+            Math.max(0, this.#stuckUntilMs - host.trueNow),
         ),
     });
     this.fileSystem.onCall = ({ number, name }) => {
@@ -64,6 +70,10 @@ export class SimDisk implements DiskControl {
     this.#slowMs = ms;
   }
 
+  stuckFor(ms: number): void {
+    this.#stuckUntilMs = Math.max(this.#stuckUntilMs, this.#host.trueNow + ms);
+  }
+
   full(isFull: boolean): void {
     let used = 0;
     for (const bytes of this.fileSystem.files().values()) used += bytes.length;
@@ -73,6 +83,7 @@ export class SimDisk implements DiskControl {
   heal(): void {
     this.#errors = [];
     this.#slowMs = 0;
+    this.#stuckUntilMs = 0;
     this.fileSystem.quotaBytes = Infinity;
     this.fileSystem.heal();
   }

@@ -135,19 +135,21 @@ export class SimServer {
     network.listen(host, serverPort, (stream) => door.accept(byteStream(stream)));
   }
 
-  /** The process stops in good order; whoever looks after it starts it again. */
-  stop(withinMs: number): void {
-    const { server } = this;
-    if (server === null || !this.#isMine) this.#exit();
-    else {
-      const ended = (): void => this.#exit();
-      server.stop(withinMs).then(ended, ended);
-    }
+  /** The process is asked to stop in good order. `ended`: it has, unless something else ended it before. */
+  stop(withinMs: number, ended: () => void): void {
+    const { host } = this.#options;
+    const over = (): void => {
+      if (this.#isMine) host.clock.after(millis(0), ended);
+    };
+    host.input(0, "stop", () => {
+      if (this.server === null) over();
+      else this.server.stop(withinMs).then(over, over);
+    });
   }
 
   /** The disk has another state than the server: it goes on from there, as after a crash. */
   #restart(): void {
-    if (this.#isMine) this.stop(0);
+    if (this.#isMine) this.stop(0, () => this.#options.onExit());
   }
 
   #failed(cause: unknown): void {

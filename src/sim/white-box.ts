@@ -61,7 +61,7 @@ const pageBytes = 1 << 20;
  * one of them has applied is durable on a majority, and here only once its own disk has nothing left to write.
  */
 export class WhiteBox {
-  readonly #disk: SimDisk;
+  readonly #disk: () => SimDisk;
   readonly #limits: Limits;
   readonly #marks: RunMarks;
   readonly #violated: (what: string) => void;
@@ -77,7 +77,7 @@ export class WhiteBox {
 
   /** `states`: what several servers have in common, by index; left out: it is alone. */
   constructor(options: {
-    disk: SimDisk;
+    disk: () => SimDisk;
     limits: Limits;
     marks: RunMarks;
     violated: (what: string) => void;
@@ -167,7 +167,7 @@ export class WhiteBox {
   async #recoverBeside(server: Server, applied: number): Promise<void> {
     const { state, remembered } = await recover(
       {
-        disk: openDisk(this.#disk.fileSystem.durableCopy()),
+        disk: openDisk(this.#disk().fileSystem.durableCopy()),
         clock: stillClock,
         random: seededRandom(applied),
         log: silent,

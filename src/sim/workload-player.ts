@@ -13,6 +13,8 @@ export interface PlayerOptions {
   readonly scheduler: Scheduler;
   readonly oracle: Oracle;
   readonly workload: Workload;
+  /** Whether there are servers that may know less than another one did: news may go back where a client moves. */
+  readonly mayLag: boolean;
   /** The client of each index of the workload, and the host it runs on. Asked each time: a client may have been restarted. */
   readonly client: (index: number) => { readonly client: SimClient; readonly host: SimHost };
 }
@@ -31,6 +33,7 @@ export class WorkloadPlayer {
   readonly #scheduler: Scheduler;
   readonly #oracle: Oracle;
   readonly #workload: Workload;
+  readonly #mayLag: boolean;
   readonly #client: PlayerOptions["client"];
   /** What each client follows, by client and room. */
   readonly #following = new Map<string, Following>();
@@ -50,6 +53,7 @@ export class WorkloadPlayer {
     this.#scheduler = options.scheduler;
     this.#oracle = options.oracle;
     this.#workload = options.workload;
+    this.#mayLag = options.mayLag;
     this.#client = options.client;
     this.#catchUps = new CatchUps(options.oracle);
   }
@@ -75,6 +79,7 @@ export class WorkloadPlayer {
   clientCrashed(index: number): void {
     this.#oracle.clientStopped(this.#name(index));
     this.#openSends.delete(index);
+    for (const key of this.#heads.keys()) if (key.startsWith(`${index}\n`)) this.#heads.delete(key);
     for (const [key, following] of this.#following) {
       if (!key.startsWith(`${index}\n`)) continue;
       this.#following.delete(key);
@@ -251,7 +256,11 @@ export class WorkloadPlayer {
       gap: (gap) => this.#oracle.gapAnnounced(id, gap),
       caughtUp: (seq) => this.#oracle.caughtUp(id, seq),
       resumed: (after) => this.#oracle.resumed(id, after),
-      mark: (mark) => this.#oracle.markShown({ client: this.#name(index), room, ...mark }),
+      mark: (mark) => {
+        const { client } = this.#client(index);
+        const reader = this.#mayLag ? `${this.#name(index)} connection ${client.connections}` : this.#name(index);
+        this.#oracle.markShown({ client: reader, room, ...mark });
+      },
       refused: () => this.#oracle.subscriptionRefused(id),
       askedAgain: () => this.#oracle.subscribedAgain(id),
     };
@@ -282,6 +291,7 @@ export class WorkloadPlayer {
       at: this.#scheduler.now(),
       client: this.#name(intent.client),
       user: client.user,
+      known: this.#head(intent.client, room),
       ...request,
     });
     this.#settle(intent.client, id, client.history(request), (answer) =>

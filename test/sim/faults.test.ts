@@ -59,12 +59,22 @@ function world(seed = 1): {
       fail: ({ operation, persistent }) => write(`fail ${operation} ${persistent ? "always" : "once"}`),
       slowBy: (ms) => write(`slow ${ms}`),
       full: (isFull) => write(`full ${isFull}`),
+      stuckFor: (ms) => write(`stuck ${ms}`),
       heal: () => write("heal"),
     });
     boot(host);
   }
   diary.length = 0;
-  const injector = new FaultInjector({ scheduler, network, boot, disk: (host) => disks.get(host) ?? null });
+  const stop = (host: SimHost, ended: () => void): void => {
+    diary.push(`${host.name} stops`);
+    host.input(5, "stopped", ended);
+  };
+  const wipe = (host: SimHost): boolean => {
+    diary.push(`${host.name} is wiped`);
+    host.crash("powerLoss");
+    return true;
+  };
+  const injector = new FaultInjector({ scheduler, network, boot, disk: (host) => disks.get(host) ?? null, stop, wipe });
   return { scheduler, network, injector, diary, ticks, host: (name) => scheduler.hostNamed(name) };
 }
 

@@ -48,12 +48,19 @@ async function run(seed: number, bugs: ToyBugs = {}): Promise<Run> {
   });
   const swarm = drawSwarm(random, allowed);
   network.shape(swarm.link);
-  const injector = new FaultInjector({ scheduler, network, boot, disk: () => null });
+  const injector = new FaultInjector({
+    scheduler,
+    network,
+    boot,
+    disk: () => null,
+    stop: () => undefined,
+    wipe: () => false,
+  });
   const targets = { servers: ["server"], clients: clients.map(({ host }) => host.name) };
   injector.inject(drawSchedule(random, { swarm, targets, forMs: 20_000 }));
   // The toy never gives up, so its requests may take as long as the faults do.
   const oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null });
-  const player = new WorkloadPlayer({ scheduler, oracle, workload, client: (index) => clients[index]! });
+  const player = new WorkloadPlayer({ scheduler, oracle, workload, mayLag: false, client: (index) => clients[index]! });
   player.play();
   // One client in two runs is killed in the middle and begins anew, with nothing in its hands.
   if (seed % 2 === 1) {
