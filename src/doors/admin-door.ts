@@ -12,6 +12,7 @@ import { parseJson } from "../protocol/json-codec.ts";
 import { isRoomName, isUserName } from "../protocol/names.ts";
 import type { Log } from "../server/log.ts";
 import type { Operation } from "../server/operator.ts";
+import { clusterRoutes } from "./cluster-routes.ts";
 import { defaultHttpTimes, HttpListener } from "./http-listener.ts";
 import { json, problemResponse } from "./json-response.ts";
 import { unexpected } from "./problem.ts";
@@ -122,6 +123,8 @@ function adminListener(options: AdminDoorOptions): RequestListener {
     if (!isObject(value)) throw new Fault("bad_request", "the body must be a JSON object");
     return value;
   };
+
+  clusterRoutes(app, { cluster: server.cluster, clock: options.clock, log: options.log, fieldsOf });
 
   app.notFound(() => problemResponse(new Fault("not_found", "nothing is answered at this address")));
 

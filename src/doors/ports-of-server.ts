@@ -1,7 +1,10 @@
 import { Fault } from "../base/error-codes.ts";
+import { addServer, removeServer, transferLeadership } from "../server/cluster-operations.ts";
+import { clusterStatusOf } from "../server/cluster-status.ts";
 import { operate, sessionList } from "../server/operator.ts";
 import type { Server } from "../server/server.ts";
 import { type ProcessFacts, statusOf } from "../server/status.ts";
+import type { ToldEvents } from "../server/told-events.ts";
 import type { OperatorPort, RequestPort } from "./server-port.ts";
 
 /** Digests that are computed at the same time: the first of a long room reads all of its history. */
@@ -39,12 +42,19 @@ export function requestPortOf(server: Server): RequestPort {
 /** What the operators' door needs, from this server and the process it runs in. */
 export function operatorPortOf(
   server: Server,
-  told: { facts: () => ProcessFacts; metrics: () => Promise<string> },
+  told: { facts: () => ProcessFacts; metrics: () => Promise<string>; events: ToldEvents },
 ): OperatorPort {
   return {
     operate: (operation) => operate(server, operation),
     status: () => statusOf(server, told.facts()),
     sessionList: (limit) => sessionList(server, limit),
     metrics: () => told.metrics(),
+    cluster: {
+      status: () => clusterStatusOf(server),
+      add: (node, address) => addServer(server, node, address),
+      remove: (node) => removeServer(server, node),
+      transfer: (to) => transferLeadership(server, to),
+      told: told.events,
+    },
   };
 }

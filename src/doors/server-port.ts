@@ -1,10 +1,11 @@
 import type { Fault } from "../base/error-codes.ts";
-import type { RoomName, Seq, UserName } from "../base/ids.ts";
+import type { NodeName, RoomName, Seq, UserName } from "../base/ids.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
 import type { Caller } from "../server/caller.ts";
 import type { ClientLink, ClientSession } from "../server/client-link.ts";
 import type { Operation } from "../server/operator.ts";
 import type { Identity } from "../server/session-host.ts";
+import type { ToldEvents } from "../server/told-events.ts";
 
 /** What every door needs of the server: a session for each connection. */
 export interface ConnectionPort {
@@ -53,4 +54,19 @@ export interface OperatorPort {
   sessionList(limit: number): readonly object[];
   /** Metrics as Prometheus text. */
   metrics(): Promise<string>;
+  readonly cluster: ClusterPort;
+}
+
+/** The cluster this server belongs to, for its operators. A server that is alone refuses what changes it. Promises reject with a Fault. */
+export interface ClusterPort {
+  /** What `/admin/v1/cluster` shows. */
+  status(): object;
+  /** Settles when the address is committed: the server is admitted as soon as it is there. */
+  add(node: NodeName, address: { readonly host: string; readonly port: number }): Promise<void>;
+  /** Settles when it does not belong to the group any more. */
+  remove(node: NodeName): Promise<void>;
+  /** `to` null: to whoever is fittest. Settles with who leads then. */
+  transfer(to: NodeName | null): Promise<NodeName | null>;
+  /** What happened of late. */
+  readonly told: Pick<ToldEvents, "last" | "after" | "listen">;
 }

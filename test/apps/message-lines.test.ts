@@ -2,7 +2,7 @@ import picocolors from "picocolors";
 import { expect, test } from "vitest";
 import { gapLine, messageLines, rowsOf, type ShownMessage, shortened } from "../../src/apps/terminal/message-lines.ts";
 import { wrappedRows } from "../../src/apps/terminal/screen.ts";
-import { table } from "../../src/apps/cli/status.ts";
+import { table } from "../../src/apps/cli/answer-text.ts";
 
 const colours = picocolors.createColors(false);
 const noon = new Date(2026, 10, 23, 12, 4).getTime();

@@ -1,9 +1,11 @@
 import { request } from "node:http";
 import { afterEach, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
+import type { NodeName } from "../../src/base/ids.ts";
 import { AdminDoor } from "../../src/doors/admin-door.ts";
-import type { OperatorPort } from "../../src/doors/server-port.ts";
+import type { ClusterPort, OperatorPort } from "../../src/doors/server-port.ts";
 import type { Operation } from "../../src/server/operator.ts";
+import { ToldEvents } from "../../src/server/told-events.ts";
 import { realClock, RememberingLog, smallLimits } from "./fake-server.ts";
 
 const closers: (() => Promise<void>)[] = [];
@@ -13,6 +15,18 @@ afterEach(async () => {
 
 class FakeOperator implements OperatorPort {
   readonly operations: Operation[] = [];
+  readonly done: unknown[] = [];
+  readonly events = new ToldEvents({ log: new RememberingLog(), clock: realClock });
+  readonly cluster: ClusterPort = {
+    status: () => ({ node: "n1", leader: "n1" }),
+    add: async (node, address) => this.#did(["add", node, address]),
+    remove: async (node) => this.#did(["remove", node]),
+    transfer: async (to) => {
+      this.#did(["transfer", to]);
+      return to ?? ("n2" as NodeName);
+    },
+    told: this.events,
+  };
   readonly limits: number[] = [];
   failure: Fault | null = null;
 
@@ -32,6 +46,11 @@ class FakeOperator implements OperatorPort {
 
   async metrics(): Promise<string> {
     return "synod_up 1\n";
+  }
+
+  #did(what: unknown): void {
+    if (this.failure !== null) throw this.failure;
+    this.done.push(what);
   }
 }
 
@@ -101,6 +120,82 @@ test.each([
   const answer = await ask(method, path, body);
   expect([answer.status, answer.type]).toEqual([status, "application/problem+json"]);
   expect(server.operations).toEqual([]);
+});
+
+test.each([
+  ["PUT", "servers/n4", '{"address":"10.0.0.4:7401"}', ["add", "n4", { host: "10.0.0.4", port: 7401 }]],
+  ["PUT", "servers/n4", '{"address":"[fe80::1]:7401"}', ["add", "n4", { host: "fe80::1", port: 7401 }]],
+  ["DELETE", "servers/n4", undefined, ["remove", "n4"]],
+  ["POST", "transfer", '{"to":"n3"}', ["transfer", "n3"]],
+  ["POST", "transfer", undefined, ["transfer", null]],
+])("[ADMIN7] %s %s is done, logged, and answered with how the cluster stands", async (method, path, body, done) => {
+  const { server, ask, log } = await listening();
+  const answer = await ask(method, `/admin/v1/cluster/${path}`, body);
+  expect(answer.status).toBe(200);
+  expect(answer.json).toMatchObject({ node: "n1" });
+  expect(server.done).toEqual([done]);
+  expect(log.events).toEqual(["operation.done"]);
+  server.failure = new Fault("no_quorum", "too few servers answer");
+  expect((await ask(method, `/admin/v1/cluster/${path}`, body)).json).toMatchObject({ code: "no_quorum" });
+});
+
+test.each([
+  ["PUT", "servers/n4", '{"address":"10.0.0.4"}', 400],
+  ["PUT", "servers/n4", '{"address":"10.0.0.4:99999"}', 400],
+  ["PUT", "servers/n4", "{}", 400],
+  ["PUT", "servers/a%20b", '{"address":"10.0.0.4:7401"}', 400],
+  ["DELETE", "servers/%2e%2e", undefined, 404],
+  ["POST", "transfer", '{"to":7}', 400],
+  ["POST", "transfer", '{"to":"a b"}', 400],
+  ["GET", "events?after=x", undefined, 400],
+  ["GET", "watch?after=-1", undefined, 400],
+  ["POST", "servers/n4", "{}", 404],
+])("[ADMIN3] %s %s %s is a problem, and nothing is done", async (method, path, body, status) => {
+  const { server, ask } = await listening();
+  const answer = await ask(method, `/admin/v1/cluster/${path}`, body);
+  expect([answer.status, answer.type]).toEqual([status, "application/problem+json"]);
+  expect(server.done).toEqual([]);
+});
+
+test("[ADMIN8] what happened is told by number, as a list and as it happens", async () => {
+  const { server, ask, door } = await listening();
+  const { events } = server;
+  events.info("standing.changed", { leader: "n2" });
+  events.info("door.opened", { of: "a single client" });
+  events.warn("peer.lost", { cause: new Error("gone"), peer: "n3" });
+  expect((await ask("GET", "/admin/v1/cluster")).json).toEqual({ node: "n1", leader: "n1" });
+  const list = (await ask("GET", "/admin/v1/cluster/events?after=1")).json;
+  expect(list).toMatchObject({
+    last: 2,
+    events: [{ number: 2, level: "warn", event: "peer.lost", fields: { cause: "gone", peer: "n3" } }],
+  });
+  const { port } = door.listener.server.address() as { port: number };
+  const response = await fetch(`http://127.0.0.1:${port}/admin/v1/cluster/watch?after=1`);
+  const reader = response.body!.getReader();
+  let text = "";
+  const until = async (word: string): Promise<void> => {
+    while (!text.includes(word)) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error(`it ended before ${word}: ${text}`);
+      text += Buffer.from(value).toString();
+    }
+  };
+  await until("event: status");
+  events.error("journal.failed");
+  await until("journal.failed");
+  expect(text).toMatch(/^id: 2\nevent: told\ndata: .*peer\.lost/);
+  expect(text).not.toContain("standing.changed");
+  // Its end ends whoever still watches.
+  await door.close();
+  await expect(until("more")).rejects.toThrow();
+});
+
+test("[ADMIN8] what is kept of what happened is bounded, and a hole shows", () => {
+  const events = new ToldEvents({ log: new RememberingLog(), clock: realClock });
+  for (let n = 0; n < 1_500; n++) events.info("peer.lost", { n });
+  expect(events.last).toBe(1_500);
+  expect(events.after(0).map(({ number }) => number)).toEqual(Array.from({ length: 1_000 }, (_, at) => at + 501));
+  expect(events.after(1_500)).toEqual([]);
 });
 
 test("[ADMIN3] a Fault of the server keeps its words", async () => {

@@ -16,7 +16,7 @@ import { isIP } from "node:net";
 import { isLoopback, secretIn } from "./authenticate.ts";
 import type { Configuration } from "./configuration.ts";
 import { listenRefused } from "./listen-refused.ts";
-import { peersOf } from "./peer-list.ts";
+import { peersOf } from "../../server/peer-list.ts";
 
 /** Whoever takes streams of other servers. */
 interface StreamTaker {

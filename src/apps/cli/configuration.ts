@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { defaultLimits, type Limits } from "../../base/limits.ts";
 import { isTimeZone } from "../../server/calendar.ts";
-import { peerOf } from "./peer-list.ts";
+import { peerOf } from "../../server/peer-list.ts";
 
 /** Types and ranges of everything that can be configured; what there is, with its meaning, is in settings.ts. */
 const port = z

@@ -20,10 +20,14 @@ export function makeProgram(ended: (code: ExitCode) => void): Command {
   program.addCommand(sendCommand());
   program.addCommand(tailCommand());
   program.addCommand(statusCommand(ended));
+  program.addCommand(clusterCommand(ended));
   program.addCommand(verifyCommand(ended));
   program.addCommand(benchCommand(ended));
   program.addCommand(simCommand(ended));
-  for (const command of program.commands) command.copyInheritedSettings(program);
+  for (const command of program.commands) {
+    command.copyInheritedSettings(program);
+    for (const part of command.commands) part.copyInheritedSettings(program);
+  }
   return program;
 }
 
@@ -46,6 +50,8 @@ Examples:
   synod serve --data /var/lib/synod --port 8080
   synod serve --config synod.yaml --log json
   synod serve --host 0.0.0.0 --auth token --auth-algorithm HS256 --auth-secret-file secret
+  synod serve --node n1 --topology leader --secret-file cluster.secret --peer-host 10.0.0.1 \\
+    --peers n1=10.0.0.1:7401,n2=10.0.0.2:7401,n3=10.0.0.3:7401        one of three; the others the same
 
 Every setting: docs/reference/configuration.md`,
   );
@@ -209,6 +215,93 @@ interface StatusFlags {
   readonly tokenFile?: string;
   readonly sessions?: boolean;
   readonly output: string;
+}
+
+function clusterCommand(ended: (code: ExitCode) => void): Command {
+  const part = (name: string, description: string): Command =>
+    new Command(name)
+      .description(description)
+      .option("--url <url>", "operators' port of a server of the cluster, such as http://127.0.0.1:7402")
+      .addOption(dataOption())
+      .option("--token-file <file>", "what the server asks operators for, where it does")
+      .addOption(outputOption());
+  const afterOption = (): Option =>
+    new Option("--after <number>", "what came after this event").argParser(whole).default(0);
+  return new Command("cluster")
+    .helpGroup("Servers:")
+    .description("who belongs to a cluster and who leads it, and how to change that")
+    .addCommand(
+      part("status", "who belongs, who leads, who lags").action(async (flags: ClusterFlags) => {
+        const { clusterStatus } = await import("./cluster-command.ts");
+        ended(await clusterStatus(clusterOptions(flags)));
+      }),
+    )
+    .addCommand(
+      part("add", "have a server belong to the cluster; it is admitted as soon as it is there")
+        .argument("<name>", "its --node")
+        .argument("<address>", "HOST:PORT where the others reach its peer port")
+        .action(async (node: string, address: string, flags: ClusterFlags) => {
+          const { clusterAdd } = await import("./cluster-command.ts");
+          await clusterAdd(clusterOptions(flags), { node, address });
+        }),
+    )
+    .addCommand(
+      part("remove", "take a server out of the cluster, also one that is gone for good")
+        .argument("<name>", "its --node")
+        .action(async (node: string, flags: ClusterFlags) => {
+          const { clusterRemove } = await import("./cluster-command.ts");
+          await clusterRemove(clusterOptions(flags), node);
+        }),
+    )
+    .addCommand(
+      part("transfer", "have another server lead")
+        .argument("[name]", "which one; left out: whoever is fittest")
+        .action(async (to: string | undefined, flags: ClusterFlags) => {
+          const { clusterTransfer } = await import("./cluster-command.ts");
+          await clusterTransfer(clusterOptions(flags), to ?? null);
+        }),
+    )
+    .addCommand(
+      part("events", "what happened of late, as this server saw it")
+        .addOption(afterOption())
+        .action(async (flags: ClusterFlags & { after: number }) => {
+          const { clusterEvents } = await import("./cluster-command.ts");
+          await clusterEvents(clusterOptions(flags), flags.after);
+        }),
+    )
+    .addCommand(
+      part("watch", "what happens, as it happens; ends with the server, or with Ctrl-C")
+        .addOption(afterOption())
+        .action(async (flags: ClusterFlags & { after: number }) => {
+          const { clusterWatch } = await import("./cluster-command.ts");
+          ended(await clusterWatch(clusterOptions(flags), flags.after));
+        }),
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod cluster status
+  synod cluster add n4 10.0.0.4:7401
+  synod cluster transfer n2
+  synod cluster remove n3 --url http://127.0.0.1:7402
+  synod cluster watch -o json
+
+Members are changed, and the lead is handed over, at the server that leads; status says which one it is.
+status ends with 1 when the server that was asked can't take messages.`,
+    );
+}
+
+interface ClusterFlags {
+  readonly url?: string;
+  readonly data?: string;
+  readonly tokenFile?: string;
+  readonly output: string;
+}
+
+function clusterOptions(flags: ClusterFlags) {
+  const { url = null, data = null, tokenFile = null, output } = flags;
+  return { url, data, tokenFile, json: output === "json" };
 }
 
 function verifyCommand(ended: (code: ExitCode) => void): Command {

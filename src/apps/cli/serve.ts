@@ -14,6 +14,7 @@ import type { Log } from "../../server/log.ts";
 import { DataDamaged } from "../../server/recovery.ts";
 import type { Server } from "../../server/server.ts";
 import { startServer } from "../../server/start-server.ts";
+import { ToldEvents } from "../../server/told-events.ts";
 import { type DataDirectory, DirectoryRefused, openDataDirectory } from "../../storage/data-directory.ts";
 import { type Disk, openDisk } from "../../storage/disk.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
@@ -52,7 +53,9 @@ type ServerPorts = Awaited<ReturnType<ServerDoors["open"]>>;
 export async function serve(configuration: Configuration, options: ServeOptions): Promise<ExitCode> {
   const isTerminal = process.stderr.isTTY;
   const format = configuration.log === "auto" ? (isTerminal ? "text" : "json") : configuration.log;
-  const log = serverLog({ format, colour: isTerminal && !("NO_COLOR" in process.env) });
+  const clock = nodeClock();
+  const lines = serverLog({ format, colour: isTerminal && !("NO_COLOR" in process.env) });
+  const log = new ToldEvents({ log: lines, clock });
   checkConfiguredLimits(configuration);
   const secret = await clusterSecretOf(configuration);
   const authenticate = await authenticator(configuration.auth, [configuration.host]);
@@ -60,7 +63,7 @@ export async function serve(configuration: Configuration, options: ServeOptions)
   process.umask(0o077);
 
   const end = endOfServer(log);
-  const outside = { clock: nodeClock(), random: nodeRandom(), log };
+  const outside = { clock, random: nodeRandom(), log };
   const cluster = secret === null ? null : new ClusterGround(configuration, secret, outside);
   const parts = { ...outside, end, cluster, authenticate, adminToken, format };
   try {
@@ -89,7 +92,7 @@ interface ServeOptions {
 interface ServeParts {
   readonly clock: Clock;
   readonly random: Random;
-  readonly log: Log;
+  readonly log: ToldEvents;
   readonly end: ReturnType<typeof endOfServer>;
   readonly cluster: ClusterGround | null;
   readonly authenticate: Parameters<typeof startServer>[1]["authenticate"];
@@ -142,7 +145,7 @@ async function serveOnce(
     if (page === null) log.warn("page.missing", { advice: "the package was built without the page" });
     const facts = watchProcess();
     const access = { host, adminHost, adminToken, trust, page };
-    const doors = new ServerDoors({ server, clock, random, limits, log, facts, insecure, ...access });
+    const doors = new ServerDoors({ server, clock, random, limits, log, facts, events: log, insecure, ...access });
     const ports = await doors.open(configuration);
     const { port, tcpPort } = ports;
     const pid = process.pid;

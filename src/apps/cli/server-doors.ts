@@ -17,6 +17,7 @@ import { openApiDocument } from "../../protocol/openapi.ts";
 import type { Log } from "../../server/log.ts";
 import type { Server } from "../../server/server.ts";
 import type { ProcessFacts } from "../../server/status.ts";
+import type { ToldEvents } from "../../server/told-events.ts";
 import { listenRefused } from "./listen-refused.ts";
 import { version } from "./version.ts";
 
@@ -33,6 +34,8 @@ export interface DoorOptions {
   readonly trust: Trust;
   readonly page: Page | null;
   readonly facts: () => ProcessFacts;
+  /** What happened of late, for operators. */
+  readonly events: ToldEvents;
   /** Settings that are fit for one machine only, in words. */
   readonly insecure: readonly string[];
 }
@@ -132,14 +135,14 @@ function tcpDoor(options: DoorOptions): Door {
 }
 
 function adminDoor(options: DoorOptions): Door {
-  const { server, facts, insecure, clock, limits, log, adminToken: token } = options;
+  const { server, facts, insecure, clock, limits, log, adminToken: token, events } = options;
   let metrics: Promise<() => Promise<string>> | null = null;
   // Loaded when somebody asks: it takes longer to load than all the rest of the door.
   const readMetrics = async (): Promise<string> => {
     metrics ??= import("./metrics.ts").then(({ serverMetrics }) => serverMetrics(server));
     return (await metrics)();
   };
-  const operator = operatorPortOf(server, { facts, metrics: readMetrics });
+  const operator = operatorPortOf(server, { facts, metrics: readMetrics, events });
   const told = { ...operator, status: async () => ({ ...(await operator.status()), insecure }) };
   const door = new AdminDoor({ server: told, clock, limits, log, token });
   return {

@@ -1,27 +1,15 @@
 import picocolors from "picocolors";
-import stringWidth from "string-width";
-import { readFile } from "node:fs/promises";
-import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
-import { visibleText } from "../terminal/visible-text.ts";
-import { portsOf } from "./ports-file.ts";
+import { at, shown, table } from "./answer-text.ts";
+import { askOperators, type OperatorsPort } from "./operators-port.ts";
 
-export interface StatusCommand {
-  /** The operators' port, as typed; null: looked up in the data directory. */
-  readonly url: string | null;
-  /** null: the usual one. */
-  readonly data: string | null;
-  readonly tokenFile: string | null;
+export interface StatusCommand extends OperatorsPort {
   readonly sessions: boolean;
   readonly json: boolean;
 }
 
-const answerWithinMs = 5_000;
-
 /** `synod status`: what a server says of itself, or who is connected to it. Code 1 when it can't take messages. */
 export async function status(command: StatusCommand): Promise<0 | 1> {
-  const url = adminUrl(command);
-  const path = command.sessions ? "/admin/v1/sessions" : "/admin/v1/status";
-  const answer = await ask(new URL(path, url), command.tokenFile);
+  const answer = await askOperators(command, command.sessions ? "/admin/v1/sessions" : "/admin/v1/status");
   if (command.json) {
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   } else {
@@ -29,56 +17,6 @@ export async function status(command: StatusCommand): Promise<0 | 1> {
     process.stdout.write(lines.map((line) => `${line}\n`).join(""));
   }
   return command.sessions || at(answer, "ready", "ok") === true ? 0 : 1;
-}
-
-function adminUrl({ url, data }: StatusCommand): string {
-  if (url === null) return `http://127.0.0.1:${portsOf(data)?.adminPort ?? 7402}`;
-  const whole = url.includes("://") ? url : `http://${url}`;
-  const isHttp = URL.canParse(whole) && ["http:", "https:"].includes(new URL(whole).protocol);
-  if (isHttp) return whole;
-  throw new CommandFailed(exitCodes.usage, `${url} is not the address of an operators' port; write http://HOST:7402`);
-}
-
-async function ask(url: URL, tokenFile: string | null): Promise<unknown> {
-  const headers: Record<string, string> = {};
-  if (tokenFile !== null) headers["authorization"] = `Bearer ${await tokenOf(tokenFile)}`;
-  let response: Response;
-  let text: string;
-  try {
-    response = await fetch(url, { headers, signal: AbortSignal.timeout(answerWithinMs), redirect: "error" });
-    text = await response.text();
-  } catch (cause) {
-    const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-    const why = inner instanceof Error ? inner.message : String(inner);
-    const next = "is it running? Its operators' port is in ports.json of its data directory (--data DIR)";
-    throw new CommandFailed(exitCodes.unreachable, `no server answers at ${url.origin} (${why}); ${next}`, { cause });
-  }
-  const answer = parsed(text);
-  if (response.ok && answer !== undefined) return answer;
-  const detail = at(answer, "detail");
-  const why = typeof detail === "string" ? detail : `it answered ${response.status}`;
-  throw new CommandFailed(
-    exitCodes.refused,
-    `${url.origin} refused: ${why}; is it the operators' port (7402), and not the public one?`,
-  );
-}
-
-async function tokenOf(file: string): Promise<string> {
-  try {
-    return (await readFile(file, "utf8")).trim();
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CommandFailed(exitCodes.usage, `the token can't be read: ${why}`, { cause });
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    if (cause instanceof SyntaxError) return undefined;
-    throw cause;
-  }
 }
 
 function statusLines(answer: unknown): string[] {
@@ -130,34 +68,7 @@ function sessionLines(answer: unknown): string[] {
 }
 
 /** Columns as wide as their widest cell; wide characters count as two. */
-export function table(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = [];
-  for (const row of rows)
-    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, stringWidth(cell));
-  return rows.map((row) =>
-    row
-      .map((cell, at) => cell + " ".repeat(widths[at]! - stringWidth(cell)))
-      .join("  ")
-      .trimEnd(),
-  );
-}
-
-/** A field of an answer, however deep; undefined where there is none. */
-function at(value: unknown, ...path: string[]): unknown {
-  let found = value;
-  for (const name of path) {
-    if (typeof found !== "object" || found === null || !Object.hasOwn(found, name)) return undefined;
-    found = (found as Record<string, unknown>)[name];
-  }
-  return found;
-}
-
-function shown(value: unknown): string {
-  if (value === undefined || value === null) return "?";
-  return visibleText(typeof value === "string" ? value : JSON.stringify(value));
-}
-
-function bytes(value: unknown): string {
+export function bytes(value: unknown): string {
   if (typeof value !== "number") return "?";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let [size, unit] = [value, 0];

@@ -1,6 +1,6 @@
-import type { NodeName } from "../../base/ids.ts";
-import type { PeerAddress } from "../../transport/peer-stream.ts";
-import { isServerName } from "../../transport/remote-server.ts";
+import type { NodeName } from "../base/ids.ts";
+import type { PeerAddress } from "../transport/peer-stream.ts";
+import { isServerName } from "../transport/remote-server.ts";
 
 /** Longer than any host that is in use; it has to fit an entry of the log. */
 const hostCharactersMax = 190;
