@@ -26,6 +26,7 @@ const firstSeed = Number(process.env["CATCH_UP_FROM"] ?? 1);
 async function life(seed: number): Promise<{ snapshotsTaken: number; chunksTaken: number }> {
   const counts = { snapshotsTaken: 0, chunksTaken: 0 };
   const heard = (line: string): void => {
+    if (line.includes(" state.differs ")) throw new Error(line);
     if (line.includes(" snapshot.taken ")) counts.snapshotsTaken++;
     if (line.includes(" catch-up.taken ") && line.includes("chunk")) counts.chunksTaken++;
   };
