@@ -124,6 +124,8 @@ export class Followers {
     }
     this.#waitFor(now, progress);
     if (isNews) this.#leader.matched(now);
+    // The slowest hears of what others have decided as soon as it holds it, and not when it is asked again.
+    if (progress.toldCommit < Math.min(this.#options.log.commit, progress.matched)) this.#noticeAt = now;
     this.#send(now, progress);
   }
 
