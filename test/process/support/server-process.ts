@@ -26,6 +26,8 @@ export interface ServerOptions {
   /** A directory that is there already, or will be; its owner removes it. @defaultValue a new one, removed in the end */
   readonly data?: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Further keys of the configuration file: what makes it one of several. */
+  readonly configuration?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -50,7 +52,10 @@ export class ServerProcess {
     this.data = options.data ?? join(this.#folder, "data");
     this.#environment = options.environment ?? {};
     this.#configuration = join(this.#folder, "configuration.yaml");
-    writeFileSync(this.#configuration, JSON.stringify({ limits: options.limits ?? {}, log: "json" }));
+    writeFileSync(
+      this.#configuration,
+      JSON.stringify({ ...options.configuration, limits: options.limits ?? {}, log: "json" }),
+    );
   }
 
   /** A server that listens. */
