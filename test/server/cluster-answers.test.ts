@@ -7,7 +7,7 @@ import { caller, type Resident, Town } from "./town.ts";
 let lastId = 0;
 
 function nextId(): RequestId {
-  return ++lastId as RequestId;
+  return ++lastId;
 }
 
 function send(resident: Resident, cid: string): Promise<unknown> {
