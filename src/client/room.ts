@@ -134,7 +134,10 @@ export class Room {
       const place = { before, after, around, limit, level, atLeast: atLeast === 0 ? undefined : atLeast };
       return { t: "hist", id, room, ...place } as ClientFrame;
     }, options);
-    this.#host.timeline(room).learn(page.line, page.head);
+    const timeline = this.#host.timeline(room);
+    timeline.learn(page.line, page.head);
+    const last = page.items.at(-1);
+    if (last !== undefined && last.seq !== null) timeline.saw(last.seq);
     return page;
   }
 

@@ -13,7 +13,8 @@ import type { Gap, Reader, RoomMessage } from "./reader.ts";
  *    dropped; what jumps is a violation, and nothing of it is handed on.
  * 2. Between asking for a subscription and its `ok` nothing of the room is handed on: it may belong to the one before.
  * 3. A subscription begins at the reader that is furthest behind of those that can take something.
- * 4. `seen` never goes back while the line is the same: what this client wrote, it will read.
+ * 4. `seen` never goes back while the line is the same: what this client wrote or was given, on whatever server, it will
+ *    find there again.
  */
 type Stream =
   | { readonly state: "none" }
@@ -35,7 +36,7 @@ export class Timeline {
   line: Line | null = null;
   /** The newest `seq` known to exist. */
   head = 0 as Seq;
-  /** The newest `seq` of this client's own messages. */
+  /** The newest `seq` of what this client wrote or was given. */
   seen = 0 as Seq;
   /** Nobody could take the next message: the subscription should end until somebody can. */
   stalled = false;
@@ -146,7 +147,7 @@ export class Timeline {
     if (stream.state !== "live" || message.seq <= stream.position) return true;
     if (message.seq !== stream.position + 1) return false;
     stream.position = message.seq;
-    if (message.seq > this.head) this.head = message.seq;
+    this.saw(message.seq);
     this.stalled = true;
     for (const reader of this.readers) {
       reader.offer(message);
@@ -188,6 +189,12 @@ export class Timeline {
   /** A message of this client is stored there. */
   wrote(line: Line, seq: Seq): void {
     this.learn(line, seq);
+    this.saw(seq);
+  }
+
+  /** This client was given the message there. */
+  saw(seq: Seq): void {
+    if (seq > this.head) this.head = seq;
     if (seq > this.seen) this.seen = seq;
   }
 

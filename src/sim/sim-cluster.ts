@@ -21,6 +21,8 @@ export interface Member {
   disk: SimDisk;
   /** How often everything on the disk was lost. */
   wipes: number;
+  /** It has lost everything, and not begun anew so far. */
+  isEmpty: boolean;
   readonly box: WhiteBox;
   /** The program of the present life. */
   program: SimServer | null;
@@ -67,7 +69,16 @@ export class SimCluster {
         states,
         violated: (what) => violated(`${name}: ${what}`),
       });
-      return { host, disk: this.#newDisk(host, 0), wipes: 0, box, program: null, server: null, starts: 0 };
+      return {
+        host,
+        disk: this.#newDisk(host, 0),
+        wipes: 0,
+        isEmpty: true,
+        box,
+        program: null,
+        server: null,
+        starts: 0,
+      };
     });
   }
 
@@ -94,7 +105,7 @@ export class SimCluster {
       host,
       network,
       disk,
-      random: seededRandom(seed * 1_024 + host.index * 64 + (host.life % 64)),
+      random: seededRandom(chance(seed, host.index, host.life)),
       limits,
       settings,
       log: log(host.name),
@@ -121,6 +132,7 @@ export class SimCluster {
     if (leader === null || member === undefined || !this.#allVote(leader)) return false;
     host.crash("powerLoss");
     member.wipes++;
+    member.isEmpty = true;
     member.disk = this.#newDisk(host, member.wipes);
     this.#options.marks.count("server wiped");
     return true;
@@ -172,15 +184,16 @@ export class SimCluster {
   }
 
   #newDisk(host: SimHost, wipes: number): SimDisk {
-    return new SimDisk(host, seededRandom((this.#options.seed * 64 + host.index) * 64 + wipes));
+    return new SimDisk(host, seededRandom(chance(this.#options.seed, host.index + 64, wipes)));
   }
 
   #allVote(leader: Server): boolean {
     const voters = leader.driver.engine.members.filter(({ role }) => role === "voter").map(({ replica }) => replica);
     return (
       voters.length === this.members.length &&
-      this.members.every(({ host, server }) =>
-        voters.some((voter) => voter === `${host.name}#${server?.incarnation ?? ""}`),
+      this.members.every(
+        ({ host, server, isEmpty }) =>
+          !isEmpty && voters.some((voter) => voter === `${host.name}#${server?.incarnation ?? ""}`),
       )
     );
   }
@@ -188,6 +201,7 @@ export class SimCluster {
   #started(member: Member, server: Server): void {
     this.#options.beforeStart();
     member.server = server;
+    member.isEmpty = false;
     member.box.started(server);
     if (this.#cluster !== null) return;
     this.#cluster = server.state.cluster;
@@ -205,4 +219,9 @@ export class SimCluster {
       this.boot(member);
     });
   }
+}
+
+/** A seed of its own for each life of each server and each disk: the same chance would name two lives of data alike. */
+function chance(seed: number, index: number, life: number): number {
+  return Math.imul(Math.imul(seed, 0x9e3779b1) ^ (index + 1), 0x85ebca6b) ^ Math.imul(life + 1, 0xc2b2ae35);
 }

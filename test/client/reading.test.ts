@@ -236,6 +236,28 @@ describe("reading a room", () => {
       ["other", undefined],
     ]);
   });
+
+  test("[SDK48] what was read on one server is asked for of the next one, in pages and by readers from the start", async () => {
+    const { server, clock, chat } = world();
+    for (const body of range(1, 6)) server.post("lobby", "bob", body);
+    const room = chat().room("lobby");
+    collect(room.messages({ after: 4 }));
+    await clock.advance(20);
+    server.cutAll();
+    await clock.advance(3_000);
+    const page = room.history({ limit: 2 });
+    await clock.advance(20);
+    expect((await page).items.map(({ body }) => body)).toEqual(["m5", "m6"]);
+    expect(server.frames("hist")[0]).toMatchObject({ atLeast: 6 });
+    // A page tells as much as a reader.
+    const other = chat().room("lobby");
+    const first = other.history({ limit: 3 });
+    await clock.advance(20);
+    await first;
+    collect(other.messages({ after: 0 }));
+    await clock.advance(20);
+    expect(server.frames("sub").at(-1)).toMatchObject({ after: 0, atLeast: 6 });
+  });
 });
 
 describe("requests", () => {
