@@ -82,7 +82,8 @@ export function serversOf(server: Server): SeenServer[] {
     const isSelf = node === self;
     const link = links.get(node);
     const health = healths.get(node);
-    const address = server.state.addresses.get(node) ?? cluster?.listed.get(node) ?? null;
+    const dialled = isSelf ? cluster?.ownAddress : cluster?.listed.get(node);
+    const address = server.state.addresses.get(node) ?? dialled ?? null;
     return {
       node,
       role,

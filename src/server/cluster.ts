@@ -69,6 +69,7 @@ export class Cluster implements PeerListener {
     this.#diskStuckMs = ground.timing.diskStuckMs;
     this.#node = node;
     this.#state = state;
+    this.ownAddress = ground.addresses.get(node) ?? null;
     this.#listed = new Map(ground.addresses);
     this.#listed.delete(node);
     const { group } = state;
