@@ -1,22 +1,18 @@
 import type { Clock } from "../base/clock.ts";
-import { entryTypes } from "../base/entry.ts";
 import type { ErrorCode, Fault } from "../base/error-codes.ts";
 import { groupId, type Incarnation, type LogIndex, type NodeName, type RoomName, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
-import { type Millis, millis } from "../base/units.ts";
+import type { Millis } from "../base/units.ts";
 import type { Change } from "../consensus/configuration-change.ts";
-import type { Snapshot } from "../consensus/messages.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
 import { membersOf } from "../protocol/names.ts";
 import type { ServerFrame } from "../protocol/schema.ts";
 import type { RoomEvent } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { sealReasons } from "../rooms/seal.ts";
-import { encodeSettings } from "../rooms/setting.ts";
 import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
-import type { Standing } from "../topology/engine.ts";
 import type { PeerStream } from "../transport/peer-stream.ts";
 import { Admission } from "./admission.ts";
 import { Applier, type CommitListener } from "./applier.ts";
@@ -25,12 +21,12 @@ import { calendar } from "./calendar.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
 import type { Difference } from "./catch-up/checkpoints.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
-import { differingSettings, isUnfounded } from "./committed-settings.ts";
 import { DamagedReads } from "./damaged-reads.ts";
 import { Digests } from "./digest.ts";
 import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { type DriverListener, GroupDriver } from "./group-driver.ts";
+import { GroupDriver } from "./group-driver.ts";
+import { GroupDuties } from "./group-duties.ts";
 import { History } from "./history.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
@@ -53,15 +49,11 @@ import { SingleSends } from "./single-sends.ts";
 import { Trimmer } from "./trimmer.ts";
 import { Upkeep } from "./upkeep.ts";
 
-/** What was taken has so long to be decided while the server stops. */
-const decideWithinMs = 2_000;
-const decidePollMs = 5;
-
 /**
  * One server: its parts put together, its sessions, and what it does with what was committed. Made by `startServer`
  * (start-server.ts); the doors call `connect`, `send` and `requests`.
  */
-export class Server implements SessionHost, CommitListener, DriverListener, ClusterHost {
+export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;
@@ -96,12 +88,11 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
   readonly #random: Random;
   readonly #sessions = new Set<Session>();
   readonly #news: RoomNews;
+  readonly #duties: GroupDuties;
   /** Rooms whose ring has a free slot that somebody waits for: they go on at the end of the turn. */
   readonly #freed = new Set<LiveRoom>();
   #stopping: { reason: string } | null = null;
   #failed: Error | null = null;
-  /** The last term in which this server led. */
-  #ledTerm = 0;
   /** Counts for status and metrics. */
   readonly counts = { slowDropped: 0, movedAside: 0 };
   readonly damagedReads: DamagedReads;
@@ -122,6 +113,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.ok = okSendRanges(okPlace({ line: state.line, leader: node, node }));
     this.memory = new MemoryLog({ limits, from: state.appliedIndex, isShared: chunkBuilder !== undefined });
     this.damagedReads = new DamagedReads({ clock, log });
+    this.#duties = new GroupDuties(this, settings, recovered.self);
     this.cluster = recovered.peers === undefined ? null : new Cluster(this, recovered, recovered.peers);
     const others = this.cluster?.catchUp ?? null;
     this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads, others });
@@ -141,7 +133,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
       clock,
       logClock,
       send: (to, lane, bytes) => peers?.send(to, lane, bytes),
-      listener: this,
+      listener: this.#duties,
     });
     this.proposals = new Proposals({
       driver: this.driver,
@@ -273,6 +265,11 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
 
   get chunkCount(): number {
     return this.#recovered.chunks.list().length;
+  }
+
+  /** Its journal failed, or its data are not what they must be: nothing is acknowledged any more. */
+  get hasFailed(): boolean {
+    return this.#failed !== null;
   }
 
   get isRunning(): boolean {
@@ -443,7 +440,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
         return;
       case "setting":
         if (event.setting.kind === "timeZone") this.proposals.calendar = calendar(event.setting.timeZone);
-        if (event.setting.kind === "line") this.#placeChanged();
+        if (event.setting.kind === "line") this.placeChanged();
         return;
       default:
         return;
@@ -456,7 +453,8 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     if (cluster !== null) this.clock.defer(() => cluster.catchUp.changed());
   }
 
-  #placeChanged(): void {
+  /** Answers to sends name who orders, and the line: one of them is another now. */
+  placeChanged(): void {
     this.ok = okSendRanges(okPlace({ line: this.state.line, leader: this.#leader, node: this.node }));
   }
 
@@ -472,27 +470,6 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     return this.driver.engine.standing.leader ?? this.node;
   }
 
-  standingChanged(standing: Standing): void {
-    const { role, term, leader, isAuthoritative } = standing;
-    this.log.info("standing.changed", { role, term, leader, isAuthoritative });
-    this.#placeChanged();
-    this.cluster?.standingChanged(standing);
-    this.proposals.standingChanged(standing);
-    const isNew = role === "leader" && this.#ledTerm !== term;
-    if (!isNew || this.cluster === null) return;
-    this.#ledTerm = term;
-    this.clock.defer(() => this.#tookOver());
-  }
-
-  membersChanged(members: Parameters<DriverListener["membersChanged"]>[0]): void {
-    this.log.info("members.are", { members: members.map(({ replica, role }) => `${replica} ${role}`) });
-  }
-
-  snapshotWanted({ index }: Snapshot, from: NodeName): void {
-    this.log.warn("snapshot.wanted", { index, from, why: "what the log lacks here is not in it any more" });
-    this.cluster?.catchUp.snapshotWanted(index);
-  }
-
   snapshotTaken(index: LogIndex): void {
     this.log.warn("snapshot.taken", { index, applied: this.state.appliedIndex });
     this.#settings.onOvertaken?.();
@@ -506,25 +483,6 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.failed(
       new Error(`the ${what} of this server is another than that of the others; begin another life of its data`),
     );
-  }
-
-  /** Others can begin with the newest snapshot, which holds what can't be read. */
-  unreadable(cause: unknown): void {
-    this.log.error("journal.unreadable", { cause });
-    const { snapshotIndex } = this.sealer;
-    if (snapshotIndex > this.journal.baseOf(this.state.group)) this.driver.compacted(snapshotIndex as LogIndex);
-  }
-
-  /** A new leader proposes what the last one may not have: what the state says is due, and a founder's settings. */
-  #tookOver(): void {
-    if (!this.driver.leads || this.#stopping !== null) return;
-    const differing = differingSettings(this.state, this.#settings, this.limits);
-    if (isUnfounded(this.state)) {
-      this.proposals.order(entryTypes.setting, encodeSettings([{ kind: "founding" }, ...differing]));
-    } else if (differing.length > 0) {
-      this.log.warn("setting.differs", { settings: differing });
-    }
-    this.tellAgain();
   }
 
   /** A stream of another server that has shown that it knows the cluster's secret. */
@@ -569,7 +527,7 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     const quiet = this.upkeep.stop();
     if (this.#failed === null) {
       this.proposals.close();
-      if (this.cluster !== null) await this.#leaveCluster(this.cluster);
+      if (this.cluster !== null) await this.#duties.leave(this.cluster);
       this.proposals.end();
       this.driver.end();
       if (this.cluster !== null) this.proposals.fail();
@@ -580,29 +538,5 @@ export class Server implements SessionHost, CommitListener, DriverListener, Clus
     this.fanOut.flush();
     await this.sealer.stop();
     await quiet;
-  }
-
-  /** Hands over what is led here, and gives what was taken the time to be decided. */
-  async #leaveCluster(cluster: Cluster): Promise<void> {
-    const hasOthers = this.driver.engine.members.some(
-      ({ replica, role }) => role === "voter" && replica !== this.#recovered.self,
-    );
-    const handover = { isUnderWay: this.driver.leads && hasOthers };
-    if (handover.isUnderWay) {
-      this.driver
-        .transfer(null)
-        .catch((cause: unknown) => this.log.warn("not.handed.over", { cause }))
-        .finally(() => {
-          handover.isUnderWay = false;
-        });
-    }
-    // Whoever steps down meanwhile because too few are left never hears of another leader.
-    const until = this.clock.now() + decideWithinMs;
-    while ((handover.isUnderWay || !this.proposals.isIdle) && this.clock.now() < until && this.#failed === null) {
-      await new Promise<void>((resolve) => {
-        this.clock.after(millis(decidePollMs), resolve);
-      });
-    }
-    await cluster.stop();
   }
 }
