@@ -39,6 +39,8 @@ const reconcileEveryMs = 250;
 export class Cluster implements PeerListener {
   readonly peers: Peers;
   readonly catchUp: CatchUp;
+  /** Where others reach this server, as it was told itself; null: it was not. */
+  readonly ownAddress: PeerAddress | null;
   readonly presence: PresenceGossip;
   readonly #host: ClusterHost;
   readonly #self: ReplicaId;
