@@ -1,7 +1,9 @@
 /**
- * `npm run campaign -- sim [--seeds=N | --minutes-of-cpu=M] [--first=SEED] [--long] [--workers=N]`
+ * `npm run campaign -- sim [--seeds=N | --minutes-of-cpu=M] [--first=SEED] [--servers=1|3|5|3,5] [--long]
+ *   [--workers=N]`
  *
- * Runs seeds of the simulator on all cores, each in two virtual minutes of faults, or thirty with `--long`, until the
+ * Runs seeds of the simulator on all cores, each in two virtual minutes of faults, five where there are several servers,
+ * or thirty with `--long`, until the
  * count or the processor time is used up, or Ctrl+C asks for the end: what is under way is finished and counted. What a
  * seed found is printed at once, with the line that repeats it.
  */
@@ -14,7 +16,7 @@ import { say } from "../progress.mjs";
 import { root } from "../repository.mjs";
 
 /** @typedef {import("../../src/apps/cli/attributed-run.ts").AttributedRun} AttributedRun */
-/** @typedef {Pick<AttributedRun, "seed" | "virtualSeconds" | "cpuSeconds" | "events" | "faults" | "violations" | "seen" | "marks" | "seals" | "starts">} Line */
+/** @typedef {Pick<AttributedRun, "seed" | "servers" | "virtualSeconds" | "cpuSeconds" | "events" | "faults" | "violations" | "seen" | "marks" | "seals" | "starts">} Line */
 
 const self = fileURLToPath(import.meta.url);
 const workerWord = "sim-campaign-worker";
@@ -29,7 +31,8 @@ export async function run(args) {
   const minutesOfCpu = Number(args["minutes-of-cpu"] ?? 0);
   const seedsMax = args["seeds"] === undefined ? (minutesOfCpu > 0 ? Infinity : 200) : Number(args["seeds"]);
   const first = args["first"] === undefined ? randomInt(2 ** 26) : Number(args["first"]);
-  const forMs = (args["long"] === undefined ? 2 : 30) * 60_000;
+  const servers = serversOf(args["servers"] ?? "1");
+  const isLong = args["long"] !== undefined;
   const workers = args["workers"] === undefined ? availableParallelism() : Number(args["workers"]);
   const totals = new Totals();
   let next = first;
@@ -43,7 +46,7 @@ export async function run(args) {
       isStopped || next - first >= seedsMax || (minutesOfCpu > 0 && totals.cpuSeconds >= minutesOfCpu * 60);
     return isOver ? null : next++;
   };
-  await Promise.all(Array.from({ length: workers }, () => work(take, forMs, totals)));
+  await Promise.all(Array.from({ length: workers }, () => work(take, { servers, isLong }, totals)));
   for (const [name, count] of totals.marks) say("mark", `${String(count).padStart(9)} ${name}`);
   for (const [kind, count] of totals.faults) say("fault", `${String(count).padStart(9)} ${kind}`);
   return { counts: totals.counts(first) };
@@ -53,11 +56,11 @@ export async function run(args) {
  * One process after the other, each for as long as it lives: one that dies is a finding of the seed it was running.
  *
  * @param {() => number | null} take
- * @param {number} forMs
+ * @param {{ servers: (1 | 3 | 5)[], isLong: boolean }} world
  * @param {Totals} totals
  * @returns {Promise<void>}
  */
-function work(take, forMs, totals) {
+function work(take, world, totals) {
   return new Promise((resolve) => {
     const begin = () => {
       const child = fork(self, [workerWord]);
@@ -66,7 +69,7 @@ function work(take, forMs, totals) {
       const give = () => {
         seed = take();
         if (seed === null) child.disconnect();
-        else child.send({ seed, forMs });
+        else child.send({ seed, servers: serversOfSeed(world.servers, seed), isLong: world.isLong });
       };
       child.on("message", (line) => {
         totals.add(/** @type {Line} */ (line));
@@ -77,7 +80,7 @@ function work(take, forMs, totals) {
           resolve();
           return;
         }
-        totals.died(seed, signal ?? `code ${code}`);
+        totals.died(seed, serversOfSeed(world.servers, seed), signal ?? `code ${code}`);
         begin();
       });
       give();
@@ -86,8 +89,31 @@ function work(take, forMs, totals) {
   });
 }
 
+/**
+ * @param {string} text
+ * @returns {(1 | 3 | 5)[]}
+ */
+function serversOf(text) {
+  return text.split(",").map((part) => {
+    const count = Number(part);
+    if (count !== 1 && count !== 3 && count !== 5) throw new Error(`--servers=${text}: 1, 3, 5 or several of them`);
+    return count;
+  });
+}
+
+/**
+ * @param {(1 | 3 | 5)[]} servers those that take turns
+ * @param {number} seed
+ * @returns {1 | 3 | 5}
+ */
+function serversOfSeed(servers, seed) {
+  return servers[seed % servers.length] ?? 1;
+}
+
 class Totals {
   seeds = 0;
+  /** Of runs with several servers; counted once for each run, however many servers there are. */
+  clusterSeconds = 0;
   failed = 0;
   violations = 0;
   virtualSeconds = 0;
@@ -106,6 +132,7 @@ class Totals {
   add(line) {
     this.seeds++;
     this.virtualSeconds += line.virtualSeconds;
+    if (line.servers > 1) this.clusterSeconds += line.virtualSeconds;
     this.cpuSeconds += line.cpuSeconds;
     this.events += line.events;
     this.stored += line.seen.acknowledged;
@@ -115,27 +142,30 @@ class Totals {
     for (const [kind, count] of Object.entries(line.faults))
       this.faults.set(kind, (this.faults.get(kind) ?? 0) + count);
     for (const [name, count] of Object.entries(line.marks)) this.marks.set(name, (this.marks.get(name) ?? 0) + count);
-    if (line.violations.length > 0) this.#fail(line.seed, line.violations);
+    if (line.violations.length > 0) this.#fail(line.seed, line.servers, line.violations);
     if (this.seeds % tellEvery === 0) say("sim", this.#progress());
   }
 
   /**
    * @param {number} seed
+   * @param {number} servers
    * @param {string} how
    */
-  died(seed, how) {
+  died(seed, servers, how) {
     this.seeds++;
-    this.#fail(seed, [`the process ended: ${how}`]);
+    this.#fail(seed, servers, [`the process ended: ${how}`]);
   }
 
   /**
    * @param {number} seed
+   * @param {number} servers
    * @param {readonly string[]} violations
    */
-  #fail(seed, violations) {
+  #fail(seed, servers, violations) {
     this.failed++;
     this.violations += violations.length;
-    say("FAILED", `seed ${seed}: node dist/apps/cli/synod.cjs sim --seed ${seed} --shrink`);
+    const topology = servers === 1 ? "" : `--topology leader --servers ${servers} `;
+    say("FAILED", `seed ${seed}: node dist/apps/cli/synod.cjs sim ${topology}--seed ${seed} --shrink`);
     for (const violation of violations.slice(0, 5)) say("", violation.slice(0, 600));
   }
 
@@ -150,12 +180,25 @@ class Totals {
    * @returns {Record<string, number | string>}
    */
   counts(first) {
-    const { seeds, failed, violations, virtualSeconds, cpuSeconds, events, stored, read, seals, starts } = this;
+    const {
+      seeds,
+      failed,
+      violations,
+      virtualSeconds,
+      clusterSeconds,
+      cpuSeconds,
+      events,
+      stored,
+      read,
+      seals,
+      starts,
+    } = this;
     const faults = [...this.faults.values()].reduce((sum, count) => sum + count, 0);
     return {
       first,
       seeds,
       virtualHours: (virtualSeconds / 3600).toFixed(1),
+      clusterHours: (clusterSeconds / 3600).toFixed(1),
       cpuMinutes: (cpuSeconds / 60).toFixed(1),
       events,
       faults,
@@ -178,9 +221,10 @@ async function beWorker() {
   const file = pathToFileURL(join(root, "dist/apps/cli/attributed-run.js")).href;
   const { runAttributed } = /** @type {typeof import("../../src/apps/cli/attributed-run.ts")} */ (await import(file));
   process.on("message", (message) => {
-    const { seed, forMs } = /** @type {{ seed: number, forMs: number }} */ (message);
+    const { seed, servers, isLong } = /** @type {{ seed: number, servers: 1 | 3 | 5, isLong: boolean }} */ (message);
+    const forMs = (isLong ? 30 : servers === 1 ? 2 : 5) * 60_000;
     // A rejection here ends the process, which the parent counts as a finding of this seed.
-    void runAttributed({ seed, forMs }).then(({ schedule: _schedule, traceHash: _traceHash, ...line }) => {
+    void runAttributed({ seed, servers, forMs }).then(({ schedule: _schedule, traceHash: _traceHash, ...line }) => {
       process.send?.(line);
     });
   });

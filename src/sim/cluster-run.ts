@@ -56,7 +56,7 @@ export class ClusterRun {
       network: this.#network,
       scenario: this.#scenario,
       marks: this.#marks,
-      log: (node) => named(options.log, node, this.#scheduler),
+      log: (node) => this.#logOf(node, options.log),
       violated: (what) => this.#violated(what),
       beforeStart: () => this.#operator.update(),
     });
@@ -141,6 +141,21 @@ export class ClusterRun {
     this.#clients.endDirect({ complete: tookMs !== null });
     this.#operator.update();
     await this.#stopAndStartAgain();
+  }
+
+  /** What one of several servers logs says which, and when. */
+  #logOf(node: string, log: Log): Log {
+    const told = (event: string, given?: Readonly<Record<string, unknown>>): Record<string, unknown> => {
+      if (event === "members.changed") this.#marks.count("members changed");
+      else if (event === "snapshot.taken") this.#marks.count("snapshot from another");
+      else if (event === "catch-up.taken" && given?.["kind"] === "chunk") this.#marks.count("chunk from another");
+      return { node, at: Math.round(this.#scheduler.now()), ...given };
+    };
+    return {
+      info: (event, given) => log.info(event, told(event, given)),
+      warn: (event, given) => log.warn(event, told(event, given)),
+      error: (event, given) => log.error(event, told(event, given)),
+    };
   }
 
   #violated(what: string): void {
@@ -253,9 +268,11 @@ export class ClusterRun {
   #result(): RunResult {
     const verdict = this.#oracle.finish({ at: this.#scheduler.now() });
     this.#marks.count("outsider refused", verdict.seen.outsidersRefused);
-    const { members } = this.#cluster;
+    const { members, watch } = this.#cluster;
+    this.#marks.count("another leader", watch.leaders - 1);
     return {
       seed: this.#seed,
+      servers: members.length,
       virtualSeconds: Math.round(this.#scheduler.now() / 1_000),
       events: this.#scheduler.events,
       faults: this.#injector.counts(),
@@ -268,16 +285,4 @@ export class ClusterRun {
       starts: members.reduce((sum, { starts }) => sum + starts, 0),
     };
   }
-}
-
-/** What one of several servers logs says which, and when. */
-function named(log: Log, node: string, scheduler: Scheduler): Log {
-  const fields = (given?: Readonly<Record<string, unknown>>): Record<string, unknown> => {
-    return { node, at: Math.round(scheduler.now()), ...given };
-  };
-  return {
-    info: (event, given) => log.info(event, fields(given)),
-    warn: (event, given) => log.warn(event, fields(given)),
-    error: (event, given) => log.error(event, fields(given)),
-  };
 }

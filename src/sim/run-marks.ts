@@ -28,11 +28,19 @@ export const markMeanings = {
   "two devices of one user": "a user had two clients",
   "client crashed": "a client's process was killed and started anew",
   "copy recovered": "the durable part of the disk was recovered beside the running server and had the same state",
-  "server wiped": "a server lost all of its data, and joined anew",
   "clean restart compared": "every room had the same content before and after a clean stop",
 } as const;
 
-export type MarkName = keyof typeof markMeanings;
+/** The same for runs with several servers, besides those above. */
+export const clusterMarkMeanings = {
+  "another leader": "a server was elected after another one had led",
+  "members changed": "a server was made a learner, or a voter, or given its vote back after it had lost its data",
+  "server wiped": "a server lost all of its data, and joined anew",
+  "snapshot from another": "a server that lacked what no journal had any more went on from another's state",
+  "chunk from another": "a server fetched a day chunk from another",
+} as const;
+
+export type MarkName = keyof typeof markMeanings | keyof typeof clusterMarkMeanings;
 
 export class RunMarks {
   readonly #counts = new Map<MarkName, number>();
@@ -44,7 +52,7 @@ export class RunMarks {
   /** Those that were hit, in the order of the table. */
   counts(): Partial<Record<MarkName, number>> {
     const counts: Partial<Record<MarkName, number>> = {};
-    for (const name of Object.keys(markMeanings) as MarkName[]) {
+    for (const name of Object.keys({ ...markMeanings, ...clusterMarkMeanings }) as MarkName[]) {
       const count = this.#counts.get(name);
       if (count !== undefined) counts[name] = count;
     }

@@ -32,6 +32,7 @@ export interface RunOptions {
 /** What became of one seed. */
 export interface RunResult {
   readonly seed: number;
+  readonly servers: number;
   readonly virtualSeconds: number;
   readonly events: number;
   readonly faults: Readonly<Partial<Record<FaultKind, number>>>;
@@ -313,6 +314,7 @@ class SeedRun {
     this.#marks.count("outsider refused", verdict.seen.outsidersRefused);
     return {
       seed: this.#seed,
+      servers: 1,
       virtualSeconds: Math.round(this.#scheduler.now() / 1_000),
       events: this.#scheduler.events,
       faults: this.#injector.counts(),

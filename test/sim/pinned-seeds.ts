@@ -2,7 +2,9 @@ import type { Schedule } from "../../src/sim/faults.ts";
 
 export interface PinnedSeed {
   readonly seed: number;
-  /** Virtual milliseconds of faults. @defaultValue 120000 */
+  /** @defaultValue 1: it is alone */
+  readonly servers?: 3 | 5;
+  /** Virtual milliseconds of faults. @defaultValue 120000, or 300000 where there are several servers */
   readonly forMs?: number;
   /** The part of the seed's faults that was enough; left out: what the seed draws. */
   readonly schedule?: Schedule;
@@ -35,4 +37,8 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
   },
   { seed: 771_027, taught: "a message that was removed and stored anew has the time of its new place only" },
   { seed: 72_000_071, taught: "a removal heard late must not end the reading of who has been let in again" },
+  { seed: 208, servers: 5, taught: "a stop must not wait for a successor who finds too few votes" },
+  { seed: 306, servers: 3, taught: "a vote that a start copied must outlive the segment it was copied to" },
+  { seed: 302, servers: 3, taught: "read marks may go back where a client moves to a server that lags" },
+  { seed: 511, servers: 3, taught: "what a client was given on one server it must find on the next" },
 ];

@@ -1,12 +1,30 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { type AttributedRun, runAttributed } from "../../src/apps/cli/attributed-run.ts";
-import { type MarkName, markMeanings } from "../../src/sim/run-marks.ts";
+import { clusterMarkMeanings, type MarkName, markMeanings } from "../../src/sim/run-marks.ts";
 import { seedOfSources } from "../seed-of-sources.ts";
 import { pinnedSeeds } from "./pinned-seeds.ts";
 
-/** Fresh seeds of each of the two files, of two virtual minutes. */
-const freshSeeds = 100;
-const seedsOfOneTest = 10;
+interface Share {
+  /** Fresh seeds of each of the two files. */
+  readonly freshSeeds: number;
+  readonly seedsOfOneTest: number;
+  /** How many servers the fresh seed at this place has. */
+  readonly servers: (at: number) => 1 | 3 | 5;
+  /** What a run must come through. */
+  readonly marks: readonly MarkName[];
+}
+
+/** One server alone has two virtual minutes of faults, several have five. */
+const shares = {
+  solo: { freshSeeds: 100, seedsOfOneTest: 10, servers: () => 1, marks: Object.keys(markMeanings) as MarkName[] },
+  cluster: {
+    freshSeeds: 50,
+    seedsOfOneTest: 5,
+    servers: (at) => (at % 5 === 4 ? 5 : 3),
+    marks: Object.keys({ ...markMeanings, ...clusterMarkMeanings }) as MarkName[],
+  },
+} satisfies Readonly<Record<string, Share>>;
+
 /** One seed of so many is run twice: the same seed must give the same run. */
 const twiceEvery = 20;
 
@@ -18,12 +36,14 @@ const rare: ReadonlySet<MarkName> = new Set<MarkName>(["chunk rewritten"]);
  * change of the sources draws other seeds, and the same sources draw the same: what failed once fails again for whoever
  * looks into it, and what passed before a merge passes after it. SYNOD_SIM_SEED sets the first; campaigns draw by chance.
  */
-export function seedTests(half: 0 | 1): void {
+export function seedTests(half: 0 | 1, kind: keyof typeof shares): void {
+  const { freshSeeds, seedsOfOneTest, servers, marks }: Share = shares[kind];
+  const pinned = pinnedSeeds.filter((seed) => (seed.servers ?? 1) > 1 === (kind === "cluster"));
   const base = Number(process.env["SYNOD_SIM_SEED"] ?? seedOfSources()) + half * freshSeeds;
   const totals = new Totals();
 
   describe("pinned seeds", () => {
-    for (const [at, { seed, taught, ...options }] of pinnedSeeds.entries()) {
+    for (const [at, { seed, taught, ...options }] of pinned.entries()) {
       if (at % 2 !== half) continue;
       test(`${seed}: ${taught}`, async () => {
         totals.expectGood(await runAttributed({ seed, ...options }));
@@ -35,10 +55,10 @@ export function seedTests(half: 0 | 1): void {
     for (let from = 0; from < freshSeeds; from += seedsOfOneTest) {
       test(`${from + 1} to ${from + seedsOfOneTest}`, async () => {
         for (let at = from; at < from + seedsOfOneTest; at++) {
-          const run = await runAttributed({ seed: base + at });
+          const run = await runAttributed({ seed: base + at, servers: servers(at) });
           totals.expectGood(run);
           if (at % twiceEvery !== 0) continue;
-          const again = await runAttributed({ seed: base + at });
+          const again = await runAttributed({ seed: base + at, servers: servers(at) });
           expect(again.traceHash, `seed ${base + at} gave two different runs`).toBe(run.traceHash);
           totals.twice++;
         }
@@ -46,15 +66,13 @@ export function seedTests(half: 0 | 1): void {
     }
 
     test("came through everything a run must come through", () => {
-      const missed = (Object.keys(markMeanings) as MarkName[]).filter(
-        (name) => !rare.has(name) && (totals.marks.get(name) ?? 0) === 0,
-      );
+      const missed = marks.filter((name) => !rare.has(name) && (totals.marks.get(name) ?? 0) === 0);
       expect(missed).toEqual([]);
     });
   });
 
   afterAll(() => {
-    process.stdout.write(totals.lines(base));
+    process.stdout.write(totals.lines(kind, base));
   });
 }
 
@@ -87,11 +105,12 @@ class Totals {
     for (const [name, count] of Object.entries(run.marks) as [MarkName, number][]) {
       this.marks.set(name, (this.marks.get(name) ?? 0) + count);
     }
-    const repeat = `repeat with: npm run build && node dist/apps/cli/synod.cjs sim --seed ${run.seed} --shrink`;
+    const topology = run.servers === 1 ? "" : `--topology leader --servers ${run.servers} `;
+    const repeat = `repeat with: npm run build && node dist/apps/cli/synod.cjs sim ${topology}--seed ${run.seed} --shrink`;
     expect(run.violations, `seed ${run.seed}; ${repeat}`).toEqual([]);
   }
 
-  lines(base: number): string {
+  lines(kind: string, base: number): string {
     const hours = this.#virtualSeconds / 3_600;
     const perCoreMinute = hours / (this.#cpuSeconds / 60);
     const list = (counts: ReadonlyMap<string, number>): string =>
@@ -100,7 +119,7 @@ class Totals {
         .map(([name, count]) => `${name} ${count}`)
         .join(", ");
     return [
-      `simulator: ${this.#seeds} seeds from ${base}, ${this.twice} of them twice, ${hours.toFixed(1)} virtual hours, ` +
+      `simulator, ${kind}: ${this.#seeds} seeds from ${base}, ${this.twice} of them twice, ${hours.toFixed(1)} virtual hours, ` +
         `${perCoreMinute.toFixed(2)} virtual hours a core minute (${Math.round(perCoreMinute * 60)} times real time)`,
       `  ${this.#events} events, ${this.#starts} starts, ${this.#seals} seals, ${this.#acknowledged} stored, ${this.#observed} read`,
       `  faults: ${list(this.#faults)}`,

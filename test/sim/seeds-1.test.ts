@@ -1,3 +1,3 @@
 import { seedTests } from "./seed-runs.ts";
 
-seedTests(0);
+seedTests(0, "solo");

@@ -1,3 +1,3 @@
 import { seedTests } from "./seed-runs.ts";
 
-seedTests(1);
+seedTests(1, "solo");

@@ -1,10 +1,12 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { ExitCode } from "../terminal/exit-codes.ts";
+import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 
 interface SimFlags {
   readonly seed?: number;
   readonly seeds: number;
-  readonly minutes: number;
+  readonly minutes?: number;
+  readonly topology: "solo" | "leader";
+  readonly servers?: "3" | "5";
   readonly shrink?: boolean;
   readonly schedule?: string;
   readonly output: string;
@@ -25,8 +27,17 @@ export function simCommand(ended: (code: ExitCode) => void): Command {
       new Option("--seeds <count>", "how many, one after the other").argParser(wholeBelow(1_000_000)).default(1),
     )
     .addOption(
-      new Option("--minutes <n>", "virtual minutes of faults in each").argParser(wholeBelow(10_000)).default(2),
+      new Option(
+        "--minutes <n>",
+        "virtual minutes of faults in each; left out: 2 for one server, 5 for several",
+      ).argParser(wholeBelow(10_000)),
     )
+    .addOption(
+      new Option("--topology <name>", "one server alone, or several that elect a leader")
+        .choices(["solo", "leader"])
+        .default("solo"),
+    )
+    .addOption(new Option("--servers <count>", "how many elect a leader; left out: 3").choices(["3", "5"]))
     .option("--shrink", "leave out of a failing seed's faults what it does not need in order to fail")
     .option("--schedule <file>", "faults to run instead of those the seed draws: what --shrink printed")
     .addOption(new Option("-o, --output <format>", "what is printed").choices(["text", "json"]).default("text"))
@@ -36,6 +47,7 @@ export function simCommand(ended: (code: ExitCode) => void): Command {
 Examples:
   synod sim
   synod sim --seed 4711
+  synod sim --topology leader --servers 5 --seed 4711
   synod sim --seeds 100 -o json | jq -c 'select(.violations != [])'
   synod sim --seed 4711 --shrink
 
@@ -44,9 +56,17 @@ Ends with 1 when anything was found that must not be.`,
     )
     .action(async (flags: SimFlags) => {
       const { sim } = await import("./sim-runs.ts");
-      const { seed = null, seeds, minutes, shrink = false, schedule = null, output } = flags;
-      ended(await sim({ seed, seeds, forMs: minutes * 60_000, shrink, schedule, json: output === "json" }));
+      const { seed = null, seeds, minutes = null, shrink = false, schedule = null, output } = flags;
+      const forMs = minutes === null ? null : minutes * 60_000;
+      ended(await sim({ seed, seeds, forMs, servers: serversOf(flags), shrink, schedule, json: output === "json" }));
     });
+}
+
+/** A topology of several has three servers unless it is told otherwise; one that is alone has no number. */
+function serversOf({ topology, servers }: SimFlags): 1 | 3 | 5 {
+  if (topology === "leader") return servers === "5" ? 5 : 3;
+  if (servers !== undefined) throw new CommandFailed(exitCodes.usage, "--servers goes with --topology leader");
+  return 1;
 }
 
 function wholeBelow(bound: number): (text: string) => number {

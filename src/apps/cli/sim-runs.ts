@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import picocolors from "picocolors";
+import type { RunOptions } from "../../sim/run-seed.ts";
 import { faultKinds, type Schedule } from "../../sim/faults.ts";
 import { shrink } from "../../sim/shrink.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
@@ -11,7 +12,9 @@ export interface SimCommand {
   /** The first; null: drawn. */
   readonly seed: number | null;
   readonly seeds: number;
-  readonly forMs: number;
+  /** How long faults go on; null: as long as is usual for so many servers. */
+  readonly forMs: number | null;
+  readonly servers: 1 | 3 | 5;
   readonly shrink: boolean;
   /** A file with faults to run instead of those that are drawn. */
   readonly schedule: string | null;
@@ -24,14 +27,16 @@ const shrinkTriesMax = 200;
 /** `synod sim`: runs seeds and prints a line for each. Code 1 when one of them found something. */
 export async function sim(command: SimCommand): Promise<0 | 1> {
   const first = command.seed ?? randomInt(2 ** 26);
+  const { servers, forMs } = command;
+  const world = { servers, ...(forMs === null ? {} : { forMs }) };
   const drawn = command.schedule === null ? {} : { schedule: await readSchedule(command.schedule) };
   let failed = 0;
   for (let seed = first; seed < first + command.seeds; seed++) {
-    const run = await runAttributed({ seed, forMs: command.forMs, ...drawn });
+    const run = await runAttributed({ seed, ...world, ...drawn });
     process.stdout.write(command.json ? `${JSON.stringify(protocolLine(run))}\n` : textLines(run));
     if (run.violations.length > 0) failed++;
     if (process.stdout.errored !== null) break;
-    if (run.violations.length > 0 && command.shrink) await printShrunken(run, command.forMs);
+    if (run.violations.length > 0 && command.shrink) await printShrunken(run, world);
   }
   return failed === 0 ? exitCodes.ok : exitCodes.failed;
 }
@@ -56,16 +61,18 @@ function textLines(run: AttributedRun): string {
 }
 
 /** Searches for the smallest schedule that still finds the same, and prints it as a file for `--schedule`. */
-async function printShrunken(run: AttributedRun, forMs: number): Promise<void> {
+async function printShrunken(run: AttributedRun, world: Pick<RunOptions, "servers" | "forMs">): Promise<void> {
   const { seed } = run;
   const wanted = nameOf(run.violations[0]!);
   process.stderr.write(`shrinking ${run.schedule.length} faults of seed ${seed} (${wanted})\n`);
   const fails = async (schedule: Schedule): Promise<boolean> => {
-    const { violations } = await runAttributed({ seed, forMs, schedule });
+    const { violations } = await runAttributed({ seed, ...world, schedule });
     return violations.some((violation) => nameOf(violation) === wanted);
   };
   const kept = await shrink(run.schedule, fails, { triesMax: shrinkTriesMax });
-  process.stderr.write(`${kept.length} faults are enough; repeat with: synod sim --seed ${seed} --schedule FILE\n`);
+  process.stderr.write(
+    `${kept.length} faults are enough; repeat with: synod sim ${topologyFlags(world.servers)}--seed ${seed} --schedule FILE\n`,
+  );
   process.stdout.write(`${JSON.stringify(kept)}\n`);
 }
 
@@ -90,4 +97,8 @@ async function readSchedule(file: string): Promise<Schedule> {
 function isFault(value: unknown): value is Schedule[number] {
   if (typeof value !== "object" || value === null || !("at" in value) || !("kind" in value)) return false;
   return typeof value.at === "number" && (faultKinds as readonly unknown[]).includes(value.kind);
+}
+
+function topologyFlags(servers = 1): string {
+  return servers === 1 ? "" : `--topology leader --servers ${servers} `;
 }

@@ -1,0 +1,3 @@
+import { seedTests } from "./seed-runs.ts";
+
+seedTests(0, "cluster");

@@ -1,0 +1,3 @@
+import { seedTests } from "./seed-runs.ts";
+
+seedTests(1, "cluster");
