@@ -84,6 +84,7 @@ test("a leader that stops hands over first: nobody waits for an election", async
   await town.after("stored", alice.room("lobby").send("one"));
   const before = town.scheduler.now();
   await town.after("stopped", town.of("n1").now.stop(1_000));
+  expect(["n2", "n3"].filter((name) => town.of(name).now.driver.leads)).toHaveLength(1);
   town.kill(town.of("n1"));
   await town.until("another leads", () => town.leader !== null);
   expect(town.scheduler.now() - before).toBeLessThan(500);

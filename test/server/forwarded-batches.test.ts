@@ -44,7 +44,7 @@ test("whatever is refused and whenever, batches are taken in their order, each o
       } else if (choice === 2 && answers.length > 0) {
         const { batch, isTaken } = answers.shift()!;
         if (isTaken) {
-          answered.push(forwarded.accepted(leader, batch)!.number);
+          answered.push(forwarded.accepted(leader, batch)?.number ?? 0);
         } else {
           const refused = forwarded.refused(leader, batch);
           expect(refused?.lost ?? []).toEqual([]);
