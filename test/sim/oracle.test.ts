@@ -88,7 +88,14 @@ class Story {
   }
 
   page(
-    question: { before?: number; after?: number; around?: number; linearizable?: boolean; atLeast?: number },
+    question: {
+      before?: number;
+      after?: number;
+      around?: number;
+      linearizable?: boolean;
+      atLeast?: number;
+      known?: number;
+    },
     answer: { items: SeenMessage[]; first?: number; head: number },
     between: () => void = () => undefined,
   ): void {
@@ -837,6 +844,22 @@ const cases: readonly Case[] = [
     tell: (s) => {
       s.stored("a1", 1);
       s.page({ after: 0, atLeast: 1 }, { items: [s.seen("a1", 1)], head: 1 });
+    },
+  },
+  {
+    finds: ["stale session read"],
+    title: "a page below what the client had been given before it asked",
+    tell: (s) => {
+      s.storedInOrder("a1", "a2");
+      s.page({ after: 0, known: 2 }, { items: [s.seen("a1", 1)], head: 1 });
+    },
+  },
+  {
+    finds: [],
+    title: "a local page below what others were given",
+    tell: (s) => {
+      s.storedInOrder("a1", "a2");
+      s.page({ after: 0, known: 1 }, { items: [s.seen("a1", 1)], head: 1 });
     },
   },
   {
