@@ -1,6 +1,7 @@
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Entry } from "../base/entry.ts";
+import { type Entry, entryTypes } from "../base/entry.ts";
+import { Fault } from "../base/error-codes.ts";
 import {
   type GroupId,
   groupId,
@@ -14,6 +15,7 @@ import {
 import type { Limits } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { day, timestamp } from "../base/units.ts";
+import { decodeConfiguration, membersOf } from "../consensus/configuration.ts";
 import { rankedCampaigns } from "../consensus/election/campaign-policy.ts";
 import { type ReplicaId, replicaId } from "../consensus/replica.ts";
 import { defaultGroupSettings } from "../consensus/settings.ts";
@@ -167,6 +169,12 @@ export async function recover(
   let opened = await open(back, false);
   if (opened.damage.length > 0 && back < from) opened = await open(from, false);
   const isLossy = opened.damage.length > 0 && ground.acceptLoss;
+  if ((isLossy || ground.restored === true) && hasOthers(ground, state, behind(opened.groups, group, from))) {
+    throw new Fault(
+      "unsupported",
+      "a member of a cluster can't go on without part of what it has promised to the others: begin another life of this data directory, or start with an empty one, and it gets from them what it lacks",
+    );
+  }
   // Before the loss is durable: a start that breaks off in between must find it again.
   if (isLossy || ground.restored === true) {
     while (await setAside(chunks, state.lastChunk, ground)) chunks = await sealed();
@@ -207,6 +215,13 @@ export async function recover(
     snapshotIndex: from,
     lost: damage,
   };
+}
+
+/** Whether others rely on what this log says, as far as it can be read. */
+function hasOthers({ joined = false }: Ground, { configuration }: GroupState, entries: readonly Entry[]): boolean {
+  const newest = entries.findLast(({ type }) => type === entryTypes.configuration)?.payload ?? configuration?.bytes;
+  const members = newest === undefined ? null : decodeConfiguration(newest);
+  return joined || (members !== null && membersOf(members).length > 1);
 }
 
 /** What the engine goes on from: as much of the log as is here, also what the state holds already. */

@@ -126,7 +126,15 @@ export class Town {
     );
   }
 
-  async #start(resident: Resident): Promise<void> {
+  /** A start like any other, but for `more`. */
+  startedWith(resident: Resident, more: { readonly restored?: boolean; readonly acceptLoss?: boolean }): Promise<void> {
+    return this.#start(resident, more);
+  }
+
+  async #start(
+    resident: Resident,
+    more: { readonly restored?: boolean; readonly acceptLoss?: boolean } = {},
+  ): Promise<void> {
     const { host, disk, name } = resident;
     const { life, clock } = host;
     const addresses = new Map<NodeName, PeerAddress>();
@@ -143,6 +151,7 @@ export class Town {
         acceptLoss: false,
         flush: { afterMs: 0, afterBytes: 0 },
         joined: !resident.isFounder || resident.incarnation > 1,
+        ...more,
         peers: {
           dialler: { dial: (to) => simPeerStream(this.network.dial(host, to)) },
           addresses,
