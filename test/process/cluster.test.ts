@@ -2,6 +2,7 @@ import { existsSync, rmSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Chat } from "../../src/client/client.ts";
 import { ClusterProcesses } from "./support/cluster-processes.ts";
+import { smallLimits } from "./support/small-limits.ts";
 import { runCommand, until } from "./support/server-process.ts";
 
 const three = ["n1", "n2", "n3"];
@@ -154,6 +155,31 @@ describe("three servers that were told of one another", () => {
     expect((await cluster.cluster("n3", "status")).code).toBe(1);
     expect((await cluster.cluster("n3", "transfer", "n1")).code).toBe(5);
   });
+});
+
+test("a server that was away for longer than the others remember goes on from a snapshot, and from its place", async () => {
+  const cluster = await ClusterProcesses.of(three, { ...smallLimits(), journalKeptBytes: 64 * 1024 });
+  clusters.push(cluster);
+  await cluster.start(three);
+  const acknowledged: Acknowledged = new Map();
+  const chat = cluster.chat("alice", ["n1", "n2"]);
+  await say(chat, acknowledged, "before");
+  await cluster.of("n3").kill();
+  const { ports } = cluster.of("n3");
+  for (let batch = 0; batch < 30; batch++) {
+    await say(chat, acknowledged, ...Array.from({ length: 100 }, (_, n) => `${batch}.${n} `.padEnd(500, "x")));
+  }
+  cluster.of("n3").spawn();
+  await until(() => cluster.of("n3").log().includes('"server.again"'));
+  await cluster.of("n3").listening();
+  await cluster.voting(three);
+  await checkRooms(cluster, three, acknowledged);
+  // The same process, on the ports it had.
+  expect(cluster.of("n3").ports).toEqual(ports);
+  await say(cluster.chat("bob", ["n3"]), acknowledged, "through the one that came back");
+  await checkRooms(cluster, three, acknowledged);
+  expect(await cluster.of("n3").stop()).toEqual({ code: 0, signal: null });
+  checkLogs(cluster);
 });
 
 describe("a cluster that grows and shrinks", () => {
