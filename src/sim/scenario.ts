@@ -47,7 +47,7 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
   const sendsPerSecond = isAlone ? 20 : clusterSendsPerSecond;
   const workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax, sendsPerSecond });
   const { rooms, users } = workload;
-  const operatorPlan = drawOperatorPlan(of(7), { rooms, users, forMs });
+  const operatorPlan = drawOperatorPlan(of(7), { rooms, users, servers, forMs });
   const comings = drawMemberIntents(of(8), { rooms: operatorPlan.privateRooms, users, forMs });
   const intents = [...workload.intents, ...comings].sort((a, b) => a.at - b.at);
   const swarm = drawSwarm(random, isAlone ? soloFaults : faultKinds);

@@ -21,8 +21,6 @@ export interface Member {
   disk: SimDisk;
   /** How often everything on the disk was lost. */
   wipes: number;
-  /** It has lost everything, and not begun anew so far. */
-  isEmpty: boolean;
   readonly box: WhiteBox;
   /** The program of the present life. */
   program: SimServer | null;
@@ -73,7 +71,6 @@ export class SimCluster {
         host,
         disk: this.#newDisk(host, 0),
         wipes: 0,
-        isEmpty: true,
         box,
         program: null,
         server: null,
@@ -123,16 +120,15 @@ export class SimCluster {
   }
 
   /**
-   * Takes all data of one server away for good, with its power. Only while all vote with the data they have: so no
-   * second copy is lost before others have made good the first. Answers whether it was done.
+   * Takes all data of one server away for good, with its power. Only while all vote with the data they have, and every
+   * disk says so, and none lacks any of the history: then no second copy is lost before others have made good the first, and those that are left are a
+   * majority by what each of them knows. Answers whether it was done.
    */
   wipe(host: SimHost): boolean {
-    const { leader } = this;
     const member = this.of(host);
-    if (leader === null || member === undefined || !this.#allVote(leader)) return false;
+    if (member === undefined || !this.#allVote()) return false;
     host.crash("powerLoss");
     member.wipes++;
-    member.isEmpty = true;
     member.disk = this.#newDisk(host, member.wipes);
     this.#options.marks.count("server wiped");
     return true;
@@ -178,7 +174,8 @@ export class SimCluster {
       else if (!voters.some((voter) => voter === name)) apart.push(`${name} does not vote`);
       else if (server.state.appliedIndex !== lastIndex) {
         apart.push(`${name} has applied ${server.state.appliedIndex} of ${lastIndex}`);
-      } else if (server.state.hash() !== leader.state.hash()) apart.push(`${name} has another state at ${lastIndex}`);
+      } else if (lackedBy(server) > 0) apart.push(`${name} lacks ${lackedBy(server)} chunks`);
+      else if (server.state.hash() !== leader.state.hash()) apart.push(`${name} has another state at ${lastIndex}`);
     }
     return apart;
   }
@@ -187,21 +184,23 @@ export class SimCluster {
     return new SimDisk(host, seededRandom(chance(this.#options.seed, host.index + 64, wipes)));
   }
 
-  #allVote(leader: Server): boolean {
-    const voters = leader.driver.engine.members.filter(({ role }) => role === "voter").map(({ replica }) => replica);
-    return (
-      voters.length === this.members.length &&
-      this.members.every(
-        ({ host, server, isEmpty }) =>
-          !isEmpty && voters.some((voter) => voter === `${host.name}#${server?.incarnation ?? ""}`),
-      )
-    );
+  /** Whether all run and each has it on its disk that exactly the present lives of all vote. */
+  #allVote(): boolean {
+    const lives = this.members.map(({ host, server }) => `${host.name}#${server?.incarnation ?? ""}`);
+    return this.members.every((member) => {
+      const server = this.serverOf(member);
+      if (server === null || server.driver.syncAgeMs() > 0 || lackedBy(server) > 0) return false;
+      const { members } = server.driver.engine;
+      return (
+        members.length === lives.length &&
+        members.every(({ role, replica }) => role === "voter" && lives.some((life) => life === replica))
+      );
+    });
   }
 
   #started(member: Member, server: Server): void {
     this.#options.beforeStart();
     member.server = server;
-    member.isEmpty = false;
     member.box.started(server);
     if (this.#cluster !== null) return;
     this.#cluster = server.state.cluster;
@@ -219,6 +218,11 @@ export class SimCluster {
       this.boot(member);
     });
   }
+}
+
+/** How many chunks this server has yet to fetch from others. */
+function lackedBy(server: Server): number {
+  return server.cluster?.catchUp.progress.lacking ?? 0;
 }
 
 /** A seed of its own for each life of each server and each disk: the same chance would name two lives of data alike. */

@@ -1,4 +1,4 @@
-import type { RoomName, Seq, UserName } from "../base/ids.ts";
+import type { NodeName, RoomName, Seq, UserName } from "../base/ids.ts";
 import { fraction, type Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import { operate, type Operation } from "../server/operator.ts";
@@ -17,14 +17,22 @@ export interface OperatorPlan {
   readonly trims: readonly { readonly at: number; readonly room: RoomName; readonly share: number }[];
   readonly kicks: readonly { readonly at: number; readonly room: RoomName; readonly user: UserName }[];
   readonly privateRooms: ReadonlySet<string>;
+  /** When the leader is asked to hand over to another server. */
+  readonly transfers: readonly { readonly at: number; readonly to: NodeName }[];
 }
 
 /** Draws what an operator does in a run: in about half of them nothing is removed, in two of three no room is private. */
 export function drawOperatorPlan(
   random: Random,
-  options: { readonly rooms: readonly string[]; readonly users: readonly string[]; readonly forMs: number },
+  options: {
+    readonly rooms: readonly string[];
+    readonly users: readonly string[];
+    readonly servers: readonly string[];
+    readonly forMs: number;
+  },
 ): OperatorPlan {
   const { forMs } = options;
+  const servers = options.servers as readonly NodeName[];
   const rooms = options.rooms.filter((room) => !room.startsWith("@")) as RoomName[];
   const users = options.users as readonly UserName[];
   const pick = <T>(list: readonly T[]): T => list[random.whole(list.length)]!;
@@ -36,7 +44,9 @@ export function drawOperatorPlan(
   const kicks = [...privateRooms].flatMap((room) =>
     Array.from({ length: 1 + random.whole(8) }, () => ({ at: forMs * fraction(random), room, user: pick(users) })),
   );
-  return { retention, trims, kicks, privateRooms };
+  const transferCount = servers.length > 1 && random.whole(2) === 0 ? 1 + random.whole(8) : 0;
+  const transfers = Array.from({ length: transferCount }, () => ({ at: forMs * fraction(random), to: pick(servers) }));
+  return { retention, trims, kicks, privateRooms, transfers };
 }
 
 /**
@@ -95,6 +105,9 @@ export class SimOperator {
     for (const { at, room, user } of this.#plan.kicks) {
       this.#later(at, () => this.#change("kick", room, user));
     }
+    for (const { at, to } of this.#plan.transfers) {
+      this.#later(at, () => this.#handOver(to));
+    }
     if (this.#plan.privateRooms.size > 0) this.#later(tidyEveryMs, () => this.#tidy());
   }
 
@@ -146,6 +159,13 @@ export class SimOperator {
 
   #ended(id: OperationId, outcome: "done" | "over" | "unknown"): void {
     if (this.#changes.delete(id)) this.#oracle.changeEnded(id, { at: this.#scheduler.now(), outcome });
+  }
+
+  /** Whoever can't take over is refused, and the leader goes on. */
+  #handOver(to: NodeName): void {
+    this.#server()
+      ?.transfer(to)
+      .catch(() => undefined);
   }
 
   #do(operation: Operation): void {
