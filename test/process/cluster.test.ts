@@ -91,6 +91,18 @@ describe("three servers that were told of one another", () => {
     expect(seen.code).toBe(0);
     expect(seen.output).toMatch(/n1 +voter +dead/);
     expect(seen.output).toMatch(new RegExp(`leader +${leader} in term`));
+    const other = leader === "n2" ? "n3" : "n2";
+    const metrics = await (await fetch(`http://127.0.0.1:${cluster.of(leader!).ports.adminPort}/metrics`)).text();
+    for (const line of [
+      `synod_peer_alive{peer="n1",node="${leader}"} 0`,
+      `synod_peer_alive{peer="${other}",node="${leader}"} 1`,
+      `synod_peer_linked{peer="${other}",node="${leader}"} 1`,
+      `synod_raft_members{role="voter",node="${leader}"} 3`,
+      `synod_raft_knows_leader{node="${leader}"} 1`,
+    ]) {
+      expect(metrics).toContain(line);
+    }
+    expect(metrics).toMatch(new RegExp(`synod_peer_lag_entries\\{peer="${other}",node="${leader}"\\} \\d+`));
 
     cluster.of("n1").spawn();
     await cluster.of("n1").listening();

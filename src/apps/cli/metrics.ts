@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import { type SeenServer, serversOf } from "../../server/cluster-status.ts";
 import type { Server } from "../../server/server.ts";
 
 /**
@@ -61,6 +62,56 @@ export function serverMetrics(server: Server): () => Promise<string> {
     "pages, lookups and streams that met damaged history",
     () => server.damagedReads.reads,
   );
+  peerMetrics(server, register);
   // Before anything was measured a mean is no number: a value that is not there yet is not told.
   return async () => (await register.metrics()).replaceAll(/^\S+ nan\n/gimu, "");
+}
+
+/** Of the other servers, by name: their number is bounded, and a server that is alone has none. */
+function peerMetrics(server: Server, register: Registry): void {
+  const { driver } = server;
+  const of = (name: string, help: string, read: () => Iterable<readonly [peer: string, value: number]>): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ["peer"],
+      registers: [register],
+      collect() {
+        this.reset();
+        for (const [peer, value] of read()) this.set({ peer }, value);
+      },
+    });
+  };
+  const others = (): SeenServer[] => serversOf(server).filter(({ isSelf }) => !isSelf);
+  new Gauge({
+    name: "synod_raft_knows_leader",
+    help: "1 while this server knows who orders",
+    registers: [register],
+    collect() {
+      this.set(driver.engine.standing.leader === null ? 0 : 1);
+    },
+  });
+  new Gauge({
+    name: "synod_raft_members",
+    help: "servers of the group",
+    labelNames: ["role"],
+    registers: [register],
+    collect() {
+      for (const role of ["voter", "learner"]) {
+        this.set({ role }, driver.engine.members.filter((member) => member.role === role).length);
+      }
+    },
+  });
+  of("synod_peer_alive", "1 while this server hears the other one", () =>
+    others().map(({ node, state }) => [node, state === "alive" ? 1 : 0] as const),
+  );
+  of("synod_peer_linked", "1 while a link with it stands", () =>
+    others().map(({ node, link }) => [node, link === "linked" ? 1 : 0] as const),
+  );
+  of("synod_peer_backlog_bytes", "bytes on their way to it", () =>
+    others().map(({ node, backlog }) => [node, backlog] as const),
+  );
+  of("synod_peer_lag_entries", "entries that it lacks, as far as the leader knows; told by the leader only", () =>
+    others().flatMap(({ node, lagEntries }) => (lagEntries === null ? [] : [[node, lagEntries] as const])),
+  );
 }
