@@ -75,6 +75,13 @@ export class FoundingLinks implements TransportOwner {
     this.#transport.accept(stream);
   }
 
+  /** What it waits for, in words; null: it is decided. */
+  get waitsFor(): string | null {
+    if (this.#waits === null || this.#decide === null) return null;
+    const { why, for: names } = this.#waits;
+    return `this server has no data and waits for ${names.join(", ")}: ${reasons[why]}`;
+  }
+
   /** Settles when no link is left. What is not decided by then never is. */
   async stop(): Promise<void> {
     this.#timer.cancel();

@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Chat } from "../../src/client/client.ts";
-import { ClusterProcesses } from "./support/cluster-processes.ts";
+import { ClusterProcesses, freePort } from "./support/cluster-processes.ts";
 import { smallLimits } from "./support/small-limits.ts";
 import { runCommand, until } from "./support/server-process.ts";
 
@@ -71,8 +71,18 @@ describe("three servers that were told of one another", () => {
   test("one that waits for a cluster stops when it is told to, and has made nothing", async () => {
     const cluster = await clusterOf(...three);
     const server = cluster.prepare("n1", three);
+    server.ports = { ...server.ports, port: await freePort() };
+    const { url } = server;
     server.spawn();
     await until(() => existsSync(server.data) && server.log().includes("founding.waits"));
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+    const ready = await fetch(`${url}/readyz`);
+    expect([ready.status, await ready.json()]).toEqual([
+      503,
+      { ok: false, reason: expect.stringContaining("waits for n2, n3") as string },
+    ]);
+    const refused = await fetch(`${url}/v1/rooms`, { headers: { "synod-user": "alice" } });
+    expect([refused.status, await refused.json()]).toMatchObject([503, { code: "unavailable", definite: true }]);
     expect(await server.stop()).toEqual({ code: 0, signal: null });
     expect(existsSync(`${server.data}/identity`)).toBe(false);
   });

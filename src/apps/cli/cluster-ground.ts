@@ -3,6 +3,7 @@ import { Fault } from "../../base/error-codes.ts";
 import type { ClusterId, Incarnation, NodeName } from "../../base/ids.ts";
 import type { Limits } from "../../base/limits.ts";
 import type { Random } from "../../base/random.ts";
+import { WaitingDoor } from "../../doors/waiting-door.ts";
 import { nodePeerDialler } from "../../platform/node/peer-dialler.ts";
 import { defaultPeerListenerLimits, listenForPeers, type PeerListener } from "../../platform/node/peer-listener.ts";
 import { FoundingLinks } from "../../server/founding-links.ts";
@@ -85,7 +86,9 @@ export class ClusterGround {
     const node = this.#configuration.node as NodeName;
     const links = new FoundingLinks({ node, incarnation, ...this.#parts, ground: this.ground });
     this.#taker = links;
+    let door: WaitingDoor | null = null;
     try {
+      if (links.waitsFor !== null) door = await this.#openWaitingDoor(() => links.waitsFor ?? "about to begin");
       const end = interrupted.then((why: unknown) => {
         throw why;
       });
@@ -97,10 +100,24 @@ export class ClusterGround {
       if (!(cause instanceof Fault)) throw cause;
       throw new CommandFailed(exitCodes.refused, `${cause.message}; correct --peers`, { cause });
     } finally {
+      await door?.close();
       this.#taker = null;
       // The next links are another transport's, which says what is durable then.
       await links.stop();
     }
+  }
+
+  /** On the public port, if it is known which one that will be. */
+  async #openWaitingDoor(reason: () => string): Promise<WaitingDoor | null> {
+    const { host, port } = this.#configuration;
+    if (port === 0) return null;
+    const door = new WaitingDoor(reason);
+    try {
+      await door.listen({ host, port });
+    } catch (cause) {
+      throw listenRefused({ host, port, portFlag: "--port", hostFlag: "--host" }, cause);
+    }
+    return door;
   }
 
   async close(): Promise<void> {

@@ -22,6 +22,10 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+export async function freePort(): Promise<number> {
+  return (await freePorts(1))[0]!;
+}
+
 /** The shipped command several times on this machine: one cluster, with one secret. */
 export class ClusterProcesses {
   readonly servers = new Map<string, ServerProcess>();
