@@ -261,6 +261,8 @@ export class Requests {
 
   async #read(caller: Caller, frame: ClientFrameOf<"read">): Promise<ServerFrame> {
     const room = this.readable(caller, frame.room);
+    // Another server may have shown this user more than is applied here: a mark is cut only to what is committed.
+    if (frame.seq > room.head && this.#hasOthers) await this.#driver.read();
     await this.#readMarks.mark(room, caller.user, caller.userBytes, Math.min(frame.seq, room.head));
     return { t: "ok", of: "done", id: frame.id };
   }
