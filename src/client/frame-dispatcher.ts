@@ -20,7 +20,7 @@ export interface DispatcherParts {
   readonly requests: Requests;
   readonly timelines: Timelines;
   readonly events: Emitter<ChatEvents>;
-  /** The state of an entry of the outbox may be another one: it was answered. */
+  /** The state of an entry of the outbox may be another one: it went out, was answered, or lost its link. */
   readonly changed: (entry: OutboxEntry) => void;
   readonly directRoom: (room: ServerFrameOf<"room">) => void;
   /** A message came from a direct room that nobody reads. */
