@@ -15,6 +15,9 @@ export class SessionOutput {
   #slab: Uint8Array = noBytes;
   #start = 0;
   #end = 0;
+  /** When the link's queue was last seen to move, while it is not empty. */
+  #movedAt = 0;
+  #linkQueuedBefore = 0;
 
   constructor(link: ClientLink, writer: FrameWriter) {
     this.#link = link;
@@ -44,6 +47,19 @@ export class SessionOutput {
     let bytes = this.#end - this.#start;
     for (const piece of this.#pieces) bytes += piece.length;
     return bytes;
+  }
+
+  /** How long the client has taken nothing of what its link holds for it, as far as looks like this one tell. */
+  stalledMs(now: number): number {
+    const queued = this.#link.queuedBytes();
+    if (queued === 0 || queued < this.#linkQueuedBefore || this.#linkQueuedBefore === 0) this.#movedAt = now;
+    this.#linkQueuedBefore = queued;
+    return now - this.#movedAt;
+  }
+
+  /** The client has taken all that its link held. */
+  drained(): void {
+    this.#linkQueuedBefore = 0;
   }
 
   /** Writes what is queued, as one write. */
