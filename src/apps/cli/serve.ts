@@ -18,7 +18,7 @@ import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
 import type { Configuration } from "./configuration.ts";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
-import { portsFile, removePorts, writePorts } from "./ports-file.ts";
+import { type Ports, portsFile, removePorts, writePorts } from "./ports-file.ts";
 import { watchProcess } from "./process-facts.ts";
 import { builtPage, ServerDoors } from "./server-doors.ts";
 import { serverLog } from "./server-log.ts";
@@ -29,6 +29,9 @@ const drainWithinMs = 2_000;
 
 /** How long a server whose journal failed takes at most to tell its clients, in milliseconds. */
 const failedWithinMs = 500;
+
+/** How long what a failed start has begun takes at most to end, in milliseconds: it flushes, and finishes a segment of zeros. */
+const endedWithinMs = 10_000;
 
 /** What ends a server that runs. */
 type End = { type: "signal"; signal: NodeJS.Signals } | { type: "failed"; cause: Error };
@@ -62,6 +65,8 @@ export async function serve(
   // The clock's timers do not keep a process alive, and until a door is open nothing else may: without this, a start
   // that waits for its first flush can end the process with code 0 and without a word.
   const alive = setInterval(() => undefined, 3_600_000);
+  /** What ends that which was begun, should the rest of the start fail. */
+  const ends: (() => Promise<void>)[] = [];
   try {
     for (const text of options.warnings) log.warn("configuration.warning", { text });
     const insecure = risksOf(configuration);
@@ -78,6 +83,7 @@ export async function serve(
       authenticate,
       onFailed: end.failed,
     });
+    ends.push(() => server.stop(0));
     if (options.restored)
       log.warn("data.restored", { line: server.state.line, advice: "leave --restored out from now on" });
     const { host, adminHost, limits } = configuration;
@@ -88,10 +94,10 @@ export async function serve(
     const access = { host, adminHost, adminToken, trust, page };
     const doors = new ServerDoors({ server, clock, random, limits, log, facts, insecure, ...access });
     const ports = await doors.open(configuration);
+    ends.push(() => doors.close());
     const { port, tcpPort } = ports;
     const pid = process.pid;
-    writePorts(data, { ...ports, pid, node });
-    const forget = (): void => removePorts(data);
+    const forget = tellPorts(data, { ...ports, pid, node }, log);
     process.once("exit", forget);
     // Somebody at a terminal is told the same in better words.
     if (process.stdout.isTTY) {
@@ -106,11 +112,48 @@ export async function serve(
     const reason = await end.reached;
     forget();
     process.off("exit", forget);
-    return await stop(reason, { server, doors, log });
+    const code = await stop(reason, { server, doors, log });
+    ends.length = 0;
+    return code;
   } finally {
-    await disk.close();
-    await directory.close();
+    // Whoever gets the lock next must be alone with the data: what serves has ended before the lock goes. What can't be
+    // ended keeps the lock, and ends with the process.
+    if (await endedWithin(endedWithinMs, ends)) {
+      await disk.close();
+      await directory.close();
+    } else setTimeout(() => process.exit(exitCodes.failed), failedWithinMs);
     clearInterval(alive);
+  }
+}
+
+/** Ends what was begun, the newest first. False when that took longer: a disk that hangs must not hold up the end. */
+async function endedWithin(withinMs: number, ends: readonly (() => Promise<void>)[]): Promise<boolean> {
+  if (ends.length === 0) return true;
+  const { promise: late, resolve } = withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), withinMs);
+  const all = async (): Promise<boolean> => {
+    for (const end of ends.toReversed()) await end();
+    return true;
+  };
+  try {
+    return await Promise.race([all(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Tells programs of this machine where the server listens, and answers what takes that back. Nothing depends on it but
+ * their convenience: a server whose file can't be written serves all the same.
+ */
+function tellPorts(data: string, ports: Ports, log: Log): () => void {
+  try {
+    writePorts(data, ports);
+    return () => removePorts(data);
+  } catch (cause) {
+    const advice = "commands on this machine must be told where it listens: --url";
+    log.warn("ports.not-written", { file: portsFile, cause, advice });
+    return () => undefined;
   }
 }
 
