@@ -1,5 +1,5 @@
 import { AssertionFailure, assert } from "../base/assert.ts";
-import type { Entry } from "../base/entry.ts";
+import { type Entry, entryTypes } from "../base/entry.ts";
 import type { LogIndex } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Room } from "../rooms/room.ts";
@@ -20,6 +20,8 @@ interface Span {
   readonly part: TailPart;
   /** The last entry of the part; null while it still grows. */
   to: LogIndex | null;
+  /** Bytes of the seal it begins with; 0 when it begins otherwise. */
+  sealBytes: number;
   readonly rooms: LiveRoom[];
 }
 
@@ -53,12 +55,16 @@ export class MemoryLog {
   begin(from: LogIndex): void {
     const last = this.#spans.at(-1);
     if (last !== undefined) last.to = from;
-    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, rooms: [] });
+    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, sealBytes: 0, rooms: [] });
   }
 
-  /** Bytes of the part that still grows. */
+  /**
+   * Bytes of the part that still grows, without the seal it begins with: 0 says that there is nothing to seal. With it a
+   * seal would call for the next one.
+   */
   get openBytes(): number {
-    return this.#spans.at(-1)!.part.bytes;
+    const { part, sealBytes } = this.#spans.at(-1)!;
+    return part.bytes - sealBytes;
   }
 
   /** Bytes of all parts. */
@@ -70,7 +76,9 @@ export class MemoryLog {
 
   /** Takes an entry's payload in; entries come in order. */
   take(entry: Entry): Held {
-    const part = this.#spans.at(-1)!.part;
+    const span = this.#spans.at(-1)!;
+    const { part } = span;
+    if (entry.type === entryTypes.seal) span.sealBytes = entry.payload.length;
     return { part, address: part.take(entry.payload) };
   }
 
