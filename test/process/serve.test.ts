@@ -63,6 +63,16 @@ describe("a start and a stop in good order", () => {
     expect(server.errors.split("\n").every((line) => line === "" || line.startsWith("{"))).toBe(true);
   });
 
+  test("the signal that would open the inspector of Node opens nothing", async () => {
+    const server = await started.serve(newData());
+    server.signal("SIGUSR1");
+    await server.writes('"signal.ignored"');
+    server.signal("SIGTERM");
+    expect(await server.ended).toBe(0);
+    expect(server.errors).not.toContain("Debugger");
+    expect(server.errors.split("\n").every((line) => line === "" || line.startsWith("{"))).toBe(true);
+  });
+
   test("a second signal does not wait for anybody", async () => {
     const data = newData();
     const server = await started.serve(data);

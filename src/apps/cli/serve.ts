@@ -189,6 +189,8 @@ function endOfServer(log: Log): { reached: Promise<End>; failed: (cause: Error) 
     resolve({ type: "signal", signal: name });
   };
   for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, signal);
+  // Its default is Node's inspector: a port without a password (synod.cts keeps it shut).
+  process.on("SIGUSR1", () => log.warn("signal.ignored", { signal: "SIGUSR1" }));
   const unexpected = (event: string) => (cause: unknown) => {
     log.error(event, { cause: cause instanceof Error ? cause : new Error(String(cause)) });
     process.exit(exitCodes.failed);
