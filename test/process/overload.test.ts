@@ -73,6 +73,8 @@ test("ten thousand idle connections, greeted and reading, cost little, and one w
   // A word to everybody: one message, ten thousand deliveries.
   const answer = await speaker.ask({ t: "send", room: "north", cid: "word", body: "is anybody there?" });
   expect(answer).toMatchObject({ t: "ok", seq: 1 });
+  const word = { t: "msg", room: "north", seq: 1, from: "speaker", cid: "word", body: "is anybody there?" };
+  for (const { heard } of holders) expect(await heard).toMatchObject(word);
   const listener = await clientOf(server, "listener");
   expect(await listener.ask({ t: "hist", room: "north", limit: 1 })).toMatchObject({ t: "ok", head: 1 });
   expect(holders.map(({ lost }) => lost())).toEqual([0, 0]);
@@ -83,6 +85,8 @@ test("ten thousand idle connections, greeted and reading, cost little, and one w
 
 interface Holder {
   readonly ready: Promise<void>;
+  /** The one message that every connection was given, once, and nothing besides. */
+  readonly heard: Promise<object>;
   readonly lost: () => number;
   readonly end: () => Promise<void>;
 }
@@ -98,6 +102,11 @@ function holder(server: ServerProcess, count: number, first: number): Holder {
     await gone;
   };
   ends.push(end);
+  const heard = new Promise<object>((resolve) => {
+    child.on("message", (said: { heard?: object }) => {
+      if (said.heard !== undefined) resolve(said.heard);
+    });
+  });
   const ready = new Promise<void>((resolve, reject) => {
     child.on("message", (said: { open?: number; lost?: number }) => {
       if (said.lost !== undefined) lost++;
@@ -105,7 +114,7 @@ function holder(server: ServerProcess, count: number, first: number): Holder {
     });
     child.on("exit", (code) => reject(new Error(`the holder of connections ended with ${code}`)));
   });
-  return { ready, lost: () => lost, end };
+  return { ready, heard, lost: () => lost, end };
 }
 
 /** Reads a room from its first message on and notes whether it is dense. */
