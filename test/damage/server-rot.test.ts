@@ -207,6 +207,55 @@ test("without any snapshot the journal alone is not the state: refused", async (
   expect(await refusalOf(life)).toBeInstanceOf(DataDamaged);
 });
 
+test("before anybody gives it up, all that would go is said: the files, the rooms, and how many messages of each", async () => {
+  const life = stopped.fork(1);
+  const head = new Map<string, number>();
+  await life.start();
+  for (const room of life.server.state.rooms()) head.set(room.name, room.head - room.first + 1);
+  // Behind the last seal, so that only the journal has it.
+  expect((await life.send("alice", { room: "lobby", cid: "late", body: "not sealed" }))[0]).toMatchObject({ t: "ok" });
+  head.set("lobby", head.get("lobby")! + 1);
+  const unsealed = life.server.state.openChunk.messages;
+  expect(unsealed).toBeGreaterThan(0);
+  await life.stop();
+  for (const file of snapshotsOf(life)) life.fileSystem.flip(file, 100, 0);
+
+  const refusal = (await refusalOf(life)) as DataDamaged;
+  expect(refusal).toBeInstanceOf(DataDamaged);
+  for (const file of [...snapshotsOf(life), ...chunksOf(life)]) expect(refusal.message).toContain(file);
+  const { loss } = refusal;
+  expect(loss.isWhole).toBe(true);
+  const kept = loss.rooms.filter((room) => head.get(room.room) !== 0);
+  const counted = (room: (typeof kept)[number]): number => room.sealed + room.unsealed;
+  const told = kept.map((room) => [room.room, counted(room)] as const);
+  // What retention has taken since may still lie in a file.
+  for (const [room, messages] of head)
+    if (messages > 0) expect(new Map(told).get(room)).toBeGreaterThanOrEqual(messages);
+  expect(loss.rooms.reduce((sum, room) => sum + room.unsealed, 0)).toBeGreaterThanOrEqual(unsealed);
+  expect(refusal.message).toContain(`"lobby": `);
+  expect(refusal.message).toContain("who is in them, their roles, read marks, retention and settings");
+});
+
+test("damage in the journal says which entries it hides", async () => {
+  const life = stopped.fork(1);
+  await life.start();
+  for (let n = 1; n <= 3; n++) await life.send("alice", { room: "lobby", cid: `h${n}`, body: `hidden ${n}` });
+  const { appliedIndex } = life.server.state;
+  await life.stop();
+  const files = life.fileSystem.files();
+  const [file, at] = filesOf(life)
+    .filter((one) => one.startsWith("journal/"))
+    .map((one) => [one, Buffer.from(files.get(one)!).indexOf("hidden 2")] as const)
+    .find(([, found]) => found > 0)!;
+  life.fileSystem.flip(file, at, 0);
+  const refusal = (await refusalOf(life)) as DataDamaged;
+  expect(refusal.loss).toMatchObject({
+    isWhole: false,
+    hidden: [{ from: appliedIndex - 1, through: appliedIndex - 1 }],
+  });
+  expect(refusal.message).toContain(`entries of the journal: ${appliedIndex - 1}`);
+});
+
 test.each([
   ["all snapshots", (file: string, life: ServerLife) => snapshotsOf(life).includes(file)],
   [

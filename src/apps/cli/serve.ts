@@ -304,11 +304,13 @@ async function startOn(
       throw new CommandFailed(exitCodes.refused, `the data directory can't be used: ${cause.message}`, { cause });
     }
     if (!(cause instanceof DataDamaged)) throw cause;
-    // Nothing was changed yet: what is lost is said before it is moved aside.
+    // Nothing was changed yet: what is lost is said before it is moved aside. Who moves a file says where to.
     for (const damage of cause.damage) {
-      if (acceptLoss) log.warn("data.lost", { ...damage, movedTo: "quarantine/" });
+      if (acceptLoss) log.warn("data.lost", { ...damage });
       else log.error("data.damaged", { ...damage });
     }
+    const { rooms, ...loss } = cause.loss;
+    log.warn(acceptLoss ? "data.given-up" : "data.at-stake", { ...loss, rooms: rooms.slice(0, 1_000) });
     if (!acceptLoss) throw new CommandFailed(exitCodes.failed, cause.message, { cause });
     return start(true);
   }
