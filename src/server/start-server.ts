@@ -28,7 +28,7 @@ export async function startServer(ground: Ground, settings: ServerSettings): Pro
   settle(server, recovered, settings);
   await applied(server);
   server.tellAgain();
-  server.upkeep.start();
+  await server.upkeep.start();
   fillRings(server).catch((cause: unknown) => ground.log.warn("rings.not.filled", { cause }));
   return server;
 }

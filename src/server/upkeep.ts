@@ -85,7 +85,13 @@ export class Upkeep {
     return this.#isFull;
   }
 
-  start(): void {
+  /** Looks at the disk, and goes on by the clock. Settles after that first look: nobody is let in before it. */
+  async start(): Promise<void> {
+    this.#goOn();
+    await this.#look();
+  }
+
+  #goOn(): void {
     this.#timer = this.#clock.after(millis(tickMs), () => this.#tick());
   }
 
@@ -106,17 +112,22 @@ export class Upkeep {
     const now = this.#clock.now();
     for (const session of this.#sessions()) session.checkAlive(now);
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
-    this.#looking ??= this.#lookAtDisk()
-      .catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }))
-      .finally(() => {
-        this.#looking = null;
-      });
+    void this.#look();
     this.#scrubbing ??= this.#scrubABit()
       .catch((cause: unknown) => this.#log.warn("scrub.stopped", { cause }))
       .finally(() => {
         this.#scrubbing = null;
       });
-    if (!this.#isStopped) this.start();
+    if (!this.#isStopped) this.#goOn();
+  }
+
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookAtDisk()
+      .catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }))
+      .finally(() => {
+        this.#looking = null;
+      });
+    return this.#looking;
   }
 
   // A few pieces a second: the whole history once in a while, without being in anybody's way.

@@ -14,6 +14,7 @@ import type { Server } from "../../server/server.ts";
 import { startServer } from "../../server/start-server.ts";
 import { type DataDirectory, DirectoryRefused, openDataDirectory } from "../../storage/data-directory.ts";
 import { type Disk, openDisk } from "../../storage/disk.ts";
+import { systemCodeOf } from "../../storage/file-system.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
 import type { Configuration } from "./configuration.ts";
@@ -258,9 +259,10 @@ async function openDirectory(configuration: Configuration, disk: Disk): Promise<
     });
   } catch (cause) {
     if (cause instanceof DirectoryRefused) throw new CommandFailed(exitCodes.refused, cause.message, { cause });
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-    if (["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST"].includes(code)) {
-      const why = cause instanceof Error ? cause.message : code;
+    // Node answers ENOENT where a folder can't be made because the file system is read-only.
+    const refusals = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT", "ENOSPC", "EDQUOT"];
+    if (cause instanceof Fault || refusals.includes(systemCodeOf(cause))) {
+      const why = cause instanceof Error ? cause.message : String(cause);
       throw new CommandFailed(exitCodes.refused, `the data directory ${data} can't be used: ${why}`, { cause });
     }
     throw cause;
