@@ -156,8 +156,9 @@ export class Memberships {
     const entering = this.#entering.get(user) ?? 0;
     // A direct room is no membership, and whoever is in already is not in one more.
     const isNew = !name.startsWith("@") && (room?.exists !== true || room.member(user) === undefined);
-    if (isNew && this.#joinedCount(user) + entering >= this.#host.limits.roomsMax) {
-      throw new Fault("too_large", `${user} is in as many rooms as one may be (${this.#host.limits.roomsMax})`);
+    const { roomsMax } = this.#host.state.bounds;
+    if (isNew && this.#joinedCount(user) + entering >= roomsMax) {
+      throw new Fault("too_large", `${user} is in as many rooms as one may be (${roomsMax})`);
     }
     this.#entering.set(user, entering + 1);
     try {

@@ -246,7 +246,8 @@ export class Server implements SessionHost, CommitListener {
   }
 
   welcome(session: Session): ServerFrame {
-    const { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, roomsMax, sendsInFlightMax } = this.limits;
+    const { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, sendsInFlightMax } = this.limits;
+    const { roomsMax } = this.state.bounds;
     return {
       t: "welcome",
       v: 1,

@@ -57,13 +57,17 @@ function until(server: Server, holds: () => boolean): Promise<void> {
 function settle(server: Server, recovered: Recovered, settings: ServerSettings): void {
   const { state } = server;
   const wanted: Setting[] = [];
-  if (state.room("lobby") === undefined) wanted.push({ kind: "founding" });
-  if (state.timeZone !== settings.timeZone) wanted.push({ kind: "timeZone", timeZone: settings.timeZone });
-  if (state.retentionDays !== settings.retentionDays) {
-    wanted.push({ kind: "retentionDays", days: settings.retentionDays });
+  const isNew = state.room("lobby") === undefined;
+  if (isNew) wanted.push({ kind: "founding" });
+  // What nobody gives stays as it was committed: a start without a flag is no wish to take back what another had.
+  const { timeZone, retentionDays, keptBounds = [] } = settings;
+  if (timeZone !== null && state.timeZone !== timeZone) wanted.push({ kind: "timeZone", timeZone });
+  if (retentionDays !== null && state.retentionDays !== retentionDays) {
+    wanted.push({ kind: "retentionDays", days: retentionDays });
   }
   const bounds = boundsOf(server.limits);
   for (const bound of boundNames) {
+    if (!isNew && keptBounds.includes(bound)) continue;
     if (state.bounds[bound] !== bounds[bound]) wanted.push({ kind: "bound", bound, value: bounds[bound] });
   }
   if (recovered.lost.length > 0 || recovered.restored === true) {

@@ -35,8 +35,8 @@ test("a start that fails when doors are open already has ended all that it began
   const { port } = taken.address() as AddressInfo;
   // The operators' port is the last door: the others were open for a moment.
   const flags = { data, port: "0", tcpPort: "0", adminPort: `${port}`, log: "json" };
-  const { configuration } = await readConfiguration({ flags, environment: {}, file: null });
-  const starting = serve(configuration, { acceptLoss: false, restored: false, warnings: [] });
+  const { configuration, given } = await readConfiguration({ flags, environment: {}, file: null });
+  const starting = serve(configuration, { acceptLoss: false, restored: false, given, warnings: [] });
   await expect(starting).rejects.toThrow(`127.0.0.1:${port} is in use; choose another --admin-port`);
   taken.close();
   expect(readdirSync(data).filter((file) => file.startsWith("lock"))).toEqual([]);

@@ -150,6 +150,8 @@ describe("a start is refused with one clear line, and nothing is touched", () =>
     ["peers of a solo server", ["--peers", "n2=127.0.0.1:7401"], 2, "--peers is for several servers"],
     ["a flag that does not exist", ["--prot", "1"], 2, "unknown option '--prot'"],
     ["a key that does not exist", ["--config", configuration], 2, "did you mean port?"],
+    ["a flush that waits for bytes only", ["--flush-after-bytes", "9"], 2, "flush.afterBytes needs flush.afterMs"],
+    ["a push that waits for messages only", ["--push-after-count", "9"], 2, "push.afterCount needs push.afterMs"],
     ["a time zone that does not exist", ["--time-zone", "Mars"], 2, "timeZone must be an IANA time zone"],
     ["open authentication for everybody", ["--host", "0.0.0.0"], 4, "--auth token"],
     ["an operators' port for everybody", ["--admin-host", "0.0.0.0"], 4, "--admin-token-file"],

@@ -8,6 +8,7 @@ import { nodeChunkBuilder } from "../../platform/node/node-chunk-builder.ts";
 import { nodeClock } from "../../platform/node/node-clock.ts";
 import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
 import { nodeRandom } from "../../platform/node/node-random.ts";
+import { boundNames } from "../../rooms/setting.ts";
 import type { Log } from "../../server/log.ts";
 import { DataDamaged } from "../../server/recovery.ts";
 import type { Server } from "../../server/server.ts";
@@ -46,7 +47,7 @@ type End = { type: "signal"; signal: NodeJS.Signals } | { type: "failed"; cause:
  */
 export async function serve(
   configuration: Configuration,
-  options: { acceptLoss: boolean; restored: boolean; warnings: readonly string[] },
+  options: { acceptLoss: boolean; restored: boolean; given: ReadonlySet<string>; warnings: readonly string[] },
 ): Promise<ExitCode> {
   const { data, node } = configuration;
   const isTerminal = process.stderr.isTTY;
@@ -81,6 +82,7 @@ export async function serve(
     const server = await startOn({ disk, directory, log, clock, random }, configuration, {
       acceptLoss: options.acceptLoss,
       restored: options.restored,
+      given: options.given,
       authenticate,
       onFailed: end.failed,
     });
@@ -275,6 +277,7 @@ async function startOn(
   options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed"> & {
     acceptLoss: boolean;
     restored: boolean;
+    given: ReadonlySet<string>;
   },
 ): Promise<Server> {
   const { disk, log, clock, random, directory } = ground;
@@ -289,6 +292,7 @@ async function startOn(
       {
         timeZone,
         retentionDays: retention.days,
+        keptBounds: boundNames.filter((bound) => !options.given.has(`limits.${bound}`)),
         push,
         flushAfterMs: flush.afterMs,
         flushAfterBytes: flush.afterBytes,
