@@ -5,6 +5,7 @@ import { millis } from "../base/units.ts";
 import { firstKept, keptFromDay } from "../rooms/retention.ts";
 import type { Room } from "../rooms/room.ts";
 import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
+import type { Damage } from "../storage/damage.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
@@ -21,6 +22,8 @@ const retentionEvery = 30;
 const undecidedAfterTicks = 4;
 /** Pieces of about 64 KiB that the scrub reads in a second. */
 const scrubPieces = 4;
+/** Damaged places that are remembered; of a disk with more of them no more need be said. */
+const damagedPlacesMax = 10_000;
 /** Rooms looked at in one go. */
 const roomsAtOnce = 2_000;
 
@@ -44,6 +47,7 @@ export class Upkeep {
   #looking: Promise<void> | null = null;
   /** Damaged places that the scrub has found, and chunks it has found whole, since the start. */
   readonly scrubbed = { damaged: 0, whole: 0 };
+  readonly #damaged = new Set<string>();
   #ticks = 0;
   #timer: { cancel(): void } | null = null;
   #isFull = false;
@@ -136,10 +140,19 @@ export class Upkeep {
       const step = await this.#scrub.step();
       if (step.state === "idle") return;
       if (step.state !== "checked") continue;
-      for (const damage of step.damage) this.#log.error("chunk.damaged", { ...damage });
+      for (const damage of step.damage) this.#noteDamage(damage);
       if (step.damage.length === 0) this.scrubbed.whole++;
-      else this.scrubbed.damaged += step.damage.length;
     }
+  }
+
+  /** Every pass finds again what nobody has mended: it is told and counted once. */
+  #noteDamage(damage: Damage): void {
+    const place = `${damage.file} ${damage.offset} ${damage.length}`;
+    if (this.#damaged.has(place)) return;
+    if (this.#damaged.size < damagedPlacesMax) this.#damaged.add(place);
+    else if (this.scrubbed.damaged >= damagedPlacesMax) return;
+    this.scrubbed.damaged++;
+    this.#log.error("chunk.damaged", { ...damage });
   }
 
   async #lookAtDisk(): Promise<void> {
