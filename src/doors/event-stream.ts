@@ -37,10 +37,6 @@ export class EventStreams {
     this.#clock = options.clock;
   }
 
-  get streamCount(): number {
-    return this.#links.size;
-  }
-
   /**
    * Opens a stream into `outgoing`. Settles once the response has begun; rejects with a Fault, and `outgoing` untouched,
    * when the subscription was refused.
