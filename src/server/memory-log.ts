@@ -9,6 +9,9 @@ import { type Place, TailPart } from "./tail.ts";
 /** Rooms whose messages leave the tail in one step. */
 const roomsInStep = 32;
 
+/** Rooms that are named to operators. */
+const ringsNamedMax = 20;
+
 /** An entry's payload in memory. */
 export interface Held {
   readonly part: TailPart;
@@ -23,6 +26,26 @@ interface Span {
   /** Bytes of the seal it begins with; 0 when it begins otherwise. */
   sealBytes: number;
   readonly rooms: LiveRoom[];
+}
+
+/** Added up over rooms. `head` less `savePoint` is what is in order and not saved yet. */
+export interface RingTotals {
+  readonly rooms: number;
+  readonly head: number;
+  readonly savePoint: number;
+  /** Messages kept beyond the unsealed tail. */
+  readonly kept: number;
+  /** Rooms with messages that are in order and not saved, at most twenty. */
+  readonly unsaved: readonly RingStanding[];
+}
+
+/** One room's ring. */
+interface RingStanding {
+  readonly room: string;
+  /** Newest message that is in order, saved or not. */
+  readonly head: number;
+  /** Newest message that is saved: nothing beyond it is shown to anybody. */
+  readonly savePoint: number;
 }
 
 /**
@@ -163,6 +186,22 @@ export class MemoryLog {
   /** Bytes of rings beyond the tail. */
   get ringBytes(): number {
     return this.#ringBytes;
+  }
+
+  /** Where the rings stand, added up over all rooms that have one. Goes through all of them. */
+  rings(): RingTotals {
+    const totals = { rooms: 0, head: 0, savePoint: 0, kept: 0 };
+    const unsaved: RingStanding[] = [];
+    for (const live of this.#live) {
+      if (live === undefined) continue;
+      const { head, savePoint, kept } = live.ring;
+      totals.rooms++;
+      totals.head += head;
+      totals.savePoint += savePoint;
+      totals.kept += kept;
+      if (head > savePoint && unsaved.length < ringsNamedMax) unsaved.push({ room: live.room.name, head, savePoint });
+    }
+    return { ...totals, unsaved };
   }
 
   // Quiet rooms first, then the others: a room whose ring goes is read from its chunks.

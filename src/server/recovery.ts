@@ -103,6 +103,11 @@ export async function recover(
   const sealed = (): Promise<ChunkStore> =>
     openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
   let chunks = await sealed();
+  const newer = await chunks.newerFormat();
+  if (newer !== null) {
+    const { file, format } = newer;
+    throw new Fault("unsupported", `${file} has format ${format}; use the newer version of Synod that wrote it`);
+  }
   const found = await latestSnapshot(disk, owner, group);
   const hashSeed = random.whole(0x1_0000_0000);
   const { snapshot } = found;

@@ -61,6 +61,7 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
       unsealedBytes: memory.unsealedBytes,
       ringBytes: memory.ringBytes,
     },
+    rings: memory.rings(),
     clients: {
       connections: server.sessions.size,
       slowDropped: counts.slowDropped,

@@ -1,4 +1,6 @@
+import { crc32 } from "node:zlib";
 import { beforeAll, expect, test } from "vitest";
+import { Fault } from "../../src/base/error-codes.ts";
 import { equalBytes } from "../../src/base/compare-bytes.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
@@ -234,6 +236,36 @@ test("before anybody gives it up, all that would go is said: the files, the room
   expect(loss.rooms.reduce((sum, room) => sum + room.unsealed, 0)).toBeGreaterThanOrEqual(unsealed);
   expect(refusal.message).toContain(`"lobby": `);
   expect(refusal.message).toContain("who is in them, their roles, read marks, retention and settings");
+});
+
+test("a chunk of a newer format is not taken for damage: the start is refused, and nothing is changed", async () => {
+  const life = stopped.fork(1);
+  const newest = chunksOf(life)
+    .toSorted((a, b) => (a.slice(-20) < b.slice(-20) ? -1 : 1))
+    .at(-1)!;
+  const bytes = life.fileSystem.files().get(newest)!.slice();
+  const view = new DataView(bytes.buffer);
+  view.setUint16(8, 99, true);
+  view.setUint32(60, crc32(bytes.subarray(0, 60)), true);
+  life.fileSystem.plant(newest, bytes);
+  const refusal = await refusalOf(life);
+  expect(refusal).toBeInstanceOf(Fault);
+  expect(refusal).toMatchObject({ code: "unsupported" });
+  expect(refusal!.message).toContain(`${newest} has format 99`);
+});
+
+test("of a directory in which a start got no further than the identity, verify says what a start says", async () => {
+  const life = new ServerLife({ seed: 8, wall: lateEvening });
+  life.fileSystem.plant("identity", stopped.fileSystem.files().get("identity")!);
+  const { damage } = await verifyDirectory({ disk: openDisk(life.fileSystem.attach()) });
+  expect(damage).toEqual([]);
+  expect(await refusalOf(life)).toBeNull();
+  await life.stop();
+  const files = filesOf(life).filter((file) => file.startsWith("journal/"));
+  expect(files.length).toBeGreaterThan(0);
+  for (const file of files) life.fileSystem.lose(file);
+  const after = await verifyDirectory({ disk: openDisk(life.fileSystem.attach()) });
+  expect(after.damage.map(({ what }) => what)).toEqual([expect.stringContaining("the journal is missing")]);
 });
 
 test("damage in the journal says which entries it hides", async () => {
