@@ -1,10 +1,9 @@
 import { chmod, link, mkdir, open, readdir, readFile, readlink, rm, stat } from "node:fs/promises";
 import { createHash } from "node:crypto";
-import { hostname } from "node:os";
+import { constants, hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { Lock, LockRefusal } from "../../storage/data-directory.ts";
 import type { FileName } from "../../storage/disk.ts";
-import { isFullDisk } from "../../storage/file-system.ts";
 
 /** The lock was not given: another process has the directory, or other users may enter it. */
 export class LockRefused extends Error implements LockRefusal {
@@ -76,7 +75,7 @@ async function placeLock(directory: string, me: Holder): Promise<string> {
     await placeFile(name, JSON.stringify(me));
     return name;
   } catch (cause) {
-    if (!isFullDisk(cause)) throw cause;
+    if (!isFull(cause)) throw cause;
   }
   const long = join(directory, `${nameOf(me)}.${shortened(me.namespace)}.${shortened(me.host)}`);
   try {
@@ -244,6 +243,12 @@ async function makeDirectory(directory: string): Promise<void> {
     );
   }
   await chmod(directory, 0o700);
+}
+
+/** No space left, or no quota, for which Node has a number and no name. */
+function isFull(cause: unknown): boolean {
+  if (codeOf(cause) === "ENOSPC") return true;
+  return typeof cause === "object" && cause !== null && "errno" in cause && cause.errno === -constants.errno.EDQUOT;
 }
 
 function codeOf(cause: unknown): string {
