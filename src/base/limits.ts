@@ -43,6 +43,8 @@ export interface Limits {
   readonly socketQueueBytesMax: number;
   /** Bytes of history waiting for one reader before the next step is read: nobody else shares them. */
   readonly catchUpBytesMax: number;
+  /** Bytes that wait for slow clients and for nobody else, over all connections: beyond, no large answer is built, and who takes nothing goes. */
+  readonly heldOutputBytesMax: number;
   /** How long a socket may take no byte at all before it is closed with 4429. */
   readonly socketStalledMsMax: number;
   /** Connections of this server, all doors together. */
@@ -117,6 +119,7 @@ export const defaultLimits: Limits = {
 
   socketQueueBytesMax: 256 * KiB,
   catchUpBytesMax: 32 * KiB,
+  heldOutputBytesMax: 64 * MiB,
   socketStalledMsMax: 30_000,
   connectionsMax: 20_000,
   greetingConnectionsMax: 2_000,
@@ -165,6 +168,10 @@ export function checkLimits(limits: Limits): void {
   );
   assert(limits.histBytesMax >= limits.bodyBytesMax, "histBytesMax must hold one message");
   assert(limits.socketQueueBytesMax >= limits.bodyBytesMax, "socketQueueBytesMax must hold one message");
+  assert(
+    limits.heldOutputBytesMax >= limits.histBytesMax + limits.catchUpBytesMax,
+    "heldOutputBytesMax must hold a page of history, and a step of it",
+  );
   assert(limits.sendsInFlightMax >= 1_024, "sendsInFlightMax is at least 1024 by protocol");
   assert((limits.ringSlots & (limits.ringSlots - 1)) === 0, "ringSlots must be a power of two");
   assert(limits.idWindowEntries >= 8, "idWindowEntries must hold a few ids");

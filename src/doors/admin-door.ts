@@ -50,7 +50,13 @@ export class AdminDoor {
   constructor(options: AdminDoorOptions) {
     this.#token = options.token;
     const times = defaultHttpTimes;
-    this.listener = new HttpListener({ handle: adminListener(options), upgrade: null, connectionsMax, times });
+    this.listener = new HttpListener({
+      handle: adminListener(options),
+      upgrade: null,
+      held: null,
+      connectionsMax,
+      times,
+    });
   }
 
   /** Settles with the port. Asserts that an address beyond loopback comes with a token. */

@@ -164,7 +164,7 @@ class EventStreamLink implements ClientLink {
   }
 
   queuedBytes(): number {
-    return this.#outgoing.writableLength;
+    return this.#outgoing.destroyed ? 0 : this.#outgoing.writableLength;
   }
 
   pause(): void {

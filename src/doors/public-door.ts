@@ -27,6 +27,7 @@ export class PublicDoor {
       },
       upgrade: (request, socket, head) => this.#sockets.upgrade(request, socket, head),
       connectionsMax: options.limits.connectionsMax,
+      held: options.server.held,
       times: options.times ?? defaultHttpTimes,
     });
   }

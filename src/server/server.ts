@@ -14,6 +14,7 @@ import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { Admission } from "./admission.ts";
 import { emptySource, type PostSource } from "./batch.ts";
+import { AnswerTurns } from "./answer-turns.ts";
 import { calendar } from "./calendar.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
 import { DamagedReads } from "./damaged-reads.ts";
@@ -21,7 +22,9 @@ import { Digests } from "./digest.ts";
 import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { type CommitListener, GroupDriver } from "./group-driver.ts";
+import { HeldOutput } from "./held-output.ts";
 import { History } from "./history.ts";
+import { Jitter } from "./jitter.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
 import type { LogClock } from "./log-clock.ts";
@@ -62,6 +65,10 @@ export class Server implements SessionHost, CommitListener {
   readonly sealer: Sealer;
   readonly upkeep: Upkeep;
   readonly online: Online;
+  readonly jitter: Jitter;
+  /** What clients have not taken yet of what they were sent. */
+  readonly held: HeldOutput;
+  readonly turns: AnswerTurns;
   readonly rates: SendRates;
   readonly admission: Admission;
   readonly writer = new FrameWriter();
@@ -105,6 +112,10 @@ export class Server implements SessionHost, CommitListener {
     this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads });
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
+    this.jitter = new Jitter(random);
+    this.held = new HeldOutput({ bytesMax: limits.heldOutputBytesMax, clock });
+    const retryAfterMs = (): number => this.jitter.after(1_000);
+    this.turns = new AnswerTurns({ clock, held: this.held, answerBytesMax: limits.histBytesMax, retryAfterMs });
     this.rates = new SendRates(limits);
     this.admission = new Admission(limits);
     this.online = new Online(state);
@@ -187,6 +198,7 @@ export class Server implements SessionHost, CommitListener {
       trimmer: this.trimmer,
       log,
       sessions: () => this.#sessions,
+      turns: this.turns,
       waitsForSpace: () => journal.stats().waitsForSpace,
       scrub: new Scrub(chunks),
     });

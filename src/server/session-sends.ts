@@ -104,7 +104,11 @@ export class SessionSends implements Origin {
 
   #post(id: RequestId, name: Uint8Array, room: Room | undefined): boolean {
     if (this.#inFlight >= this.#host.limits.sendsInFlightMax) {
-      this.#session.answer(refusal(id, "overloaded", "too many sends of this connection wait", { retryAfterMs: 50 }));
+      this.#session.answer(
+        refusal(id, "overloaded", "too many sends of this connection wait", {
+          retryAfterMs: this.#host.jitter.after(50),
+        }),
+      );
       return true;
     }
     if (!this.#mayPost(id, room, name)) return true;
@@ -113,7 +117,9 @@ export class SessionSends implements Origin {
     const waitMs = rates.take(rate, source.bodyLength, this.#session.heardAt);
     if (waitMs > 0) {
       this.#session.answer(
-        refusal(id, "rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs }),
+        refusal(id, "rate_limited", "this user sends faster than allowed", {
+          retryAfterMs: this.#host.jitter.after(waitMs),
+        }),
       );
       return true;
     }
@@ -166,7 +172,10 @@ export class SessionSends implements Origin {
         return false;
       case "refused":
         this.#session.answer(
-          refusal(id, taken.code, taken.message, { definite: true, retryAfterMs: taken.retryAfterMs }),
+          refusal(id, taken.code, taken.message, {
+            definite: true,
+            retryAfterMs: taken.retryAfterMs === null ? null : this.#host.jitter.after(taken.retryAfterMs),
+          }),
         );
         return true;
       default:

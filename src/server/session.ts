@@ -8,6 +8,7 @@ import { utf8 } from "../protocol/utf8.ts";
 import type { Room } from "../rooms/room.ts";
 import { type Caller, refusal, refusalOf } from "./caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "./client-link.ts";
+import type { Holder } from "./held-output.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
 import { type FrameTaker, SessionInput } from "./session-input.ts";
@@ -39,7 +40,7 @@ type Standing =
  *    reading: back-pressure reaches the sender's socket
  * 2. everything that is queued in a turn is written at its end, at once
  */
-export class Session implements ClientSession, Caller, FrameTaker {
+export class Session implements ClientSession, Holder, Caller, FrameTaker {
   readonly id: string;
   readonly link: ClientLink;
   readonly #host: SessionHost;
@@ -58,6 +59,8 @@ export class Session implements ClientSession, Caller, FrameTaker {
   /** Something waits until the link has taken a step of history. */
   #waitsToGoOn = false;
   #inputEnded = false;
+  /** Whether it was last seen to hold something that its client is to take. */
+  #isHolder = false;
 
   constructor(host: SessionHost, link: ClientLink, id: string) {
     this.#host = host;
@@ -294,9 +297,24 @@ export class Session implements ClientSession, Caller, FrameTaker {
     this.#host.fanOut.touched(this);
   }
 
-  /** Queues frames that are wrapped for this link's format; the bytes may be shared. */
+  /** Queues frames that are wrapped for this link's format, and that others are given too. */
   push(pieces: readonly Uint8Array[]): void {
     if (this.#standing.state !== "ended") this.#output.push(pieces);
+  }
+
+  /** The same for frames that are for this client alone. */
+  give(pieces: readonly Uint8Array[]): void {
+    if (this.#standing.state !== "ended") this.#output.give(pieces);
+  }
+
+  heldBytes(): number {
+    return this.#output.heldBytes();
+  }
+
+  drop(): void {
+    this.#host.slowDropped();
+    this.link.destroy();
+    this.closed();
   }
 
   /** Whether the client's side takes less than it is sent. */
@@ -317,6 +335,7 @@ export class Session implements ClientSession, Caller, FrameTaker {
   /** Writes what is queued, and ends the connection if that was asked for. */
   flush(): void {
     this.#output.flush();
+    this.#lookAtHeld();
     if (this.#waitsToGoOn && this.link.queuedBytes() === 0) {
       // All of it was taken at once, of which a socket need not tell.
       this.#host.clock.defer(() => this.drained());
@@ -332,7 +351,16 @@ export class Session implements ClientSession, Caller, FrameTaker {
   drained(): void {
     this.#output.drained();
     this.#waitsToGoOn = false;
+    this.#lookAtHeld();
+    this.#requests?.goOn();
     this.#reading?.drained();
+  }
+
+  // As a rule it holds nothing, and did not before.
+  #lookAtHeld(): void {
+    const holds = this.#output.heldBytes() > 0;
+    if (holds || this.#isHolder) this.#host.held.seen(this);
+    this.#isHolder = holds;
   }
 
   inputEnded(): void {
@@ -387,8 +415,10 @@ export class Session implements ClientSession, Caller, FrameTaker {
     this.#standing = { state: "ended" };
     this.#input.clear();
     this.#output.clear();
+    this.#requests?.end();
     this.#reading?.end();
     this.#reading = null;
+    this.#lookAtHeld();
     this.#host.ended(this, wasOpen);
   }
 }

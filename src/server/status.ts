@@ -66,6 +66,7 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
       connections: server.sessions.size,
       slowDropped: counts.slowDropped,
       slowPaused: fanOut.paused,
+      heldBytes: server.held.bytes,
       delivered: fanOut.delivered,
       rejected: server.admission.rejected,
     },

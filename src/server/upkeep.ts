@@ -7,6 +7,7 @@ import type { Room } from "../rooms/room.ts";
 import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
 import type { Damage } from "../storage/damage.ts";
 import type { Disk } from "../storage/disk.ts";
+import type { AnswerTurns } from "./answer-turns.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { Orderer } from "./orderer.ts";
@@ -41,6 +42,7 @@ export class Upkeep {
   readonly #trimmer: Trimmer;
   readonly #log: Log;
   readonly #sessions: () => Iterable<Session>;
+  readonly #turns: AnswerTurns;
   readonly #waitsForSpace: () => boolean;
   readonly #scrub: Scrub;
   #scrubbing: Promise<void> | null = null;
@@ -68,6 +70,7 @@ export class Upkeep {
     trimmer: Trimmer;
     log: Log;
     sessions: () => Iterable<Session>;
+    turns: AnswerTurns;
     waitsForSpace: () => boolean;
     scrub: Scrub;
   }) {
@@ -80,6 +83,7 @@ export class Upkeep {
     this.#trimmer = options.trimmer;
     this.#log = options.log;
     this.#sessions = options.sessions;
+    this.#turns = options.turns;
     this.#waitsForSpace = options.waitsForSpace;
     this.#scrub = options.scrub;
   }
@@ -115,6 +119,8 @@ export class Upkeep {
     this.#driver.sealPastDay();
     const now = this.#clock.now();
     for (const session of this.#sessions()) session.checkAlive(now);
+    const dropped = this.#turns.look();
+    if (dropped > 0) this.#log.warn("clients.slow.dropped", { connections: dropped });
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
     void this.#look();
     this.#scrubbing ??= this.#scrubABit()
