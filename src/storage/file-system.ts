@@ -60,9 +60,3 @@ export function systemCodeOf(cause: unknown): string {
 
 /** A quota that is used up: Node knows no name for it, so the number must do, that of Linux or of macOS and the BSDs. */
 const quotaErrors: readonly unknown[] = [-122, -69];
-
-/** Whether a call failed because there is no space left, or no quota. */
-export function isFullDisk(cause: unknown): boolean {
-  const code = systemCodeOf(cause);
-  return code === "ENOSPC" || code === "EDQUOT";
-}
