@@ -29,6 +29,8 @@ export interface Limits {
   /** Messages and bytes of bodies one user may send in a second, all connections together; a second's worth at once. */
   readonly sendsPerSecondMax: number;
   readonly sendBytesPerSecondMax: number;
+  /** Joins and invitations of one user in a second that make a membership; five seconds' worth at once. */
+  readonly joinsPerSecondMax: number;
   /** Messages in one page of history. */
   readonly histItemsMax: number;
   /** Bytes of bodies in one page of history; the page ends early, `more` says so. */
@@ -68,6 +70,10 @@ export interface Limits {
   readonly idWindowEntries: number;
   /** Rooms of one group. */
   readonly groupRoomsMax: number;
+  /** Rooms of one group that one user has made and that are still there. */
+  readonly madeRoomsMax: number;
+  /** Rooms that one user was invited to and has not joined. */
+  readonly invitedRoomsMax: number;
   /** Members of one room. */
   readonly roomMembersMax: number;
   /** Users of one group: those who are or were in a room, or have a direct room. */
@@ -112,6 +118,7 @@ export const defaultLimits: Limits = {
   sendsInFlightMax: 1_024,
   sendsPerSecondMax: 1_000_000,
   sendBytesPerSecondMax: 1_024 * MiB,
+  joinsPerSecondMax: 250,
   histItemsMax: 500,
   histBytesMax: 1 * MiB,
   requestsInFlightMax: 64,
@@ -132,6 +139,8 @@ export const defaultLimits: Limits = {
   entryBytesMax: 1 * MiB,
   idWindowEntries: 65_536,
   groupRoomsMax: 100_000,
+  madeRoomsMax: 1_000,
+  invitedRoomsMax: 10_000,
   roomMembersMax: 10_000,
   groupUsersMax: 1_000_000,
   directRoomsMax: 10_000,

@@ -16,7 +16,7 @@ import { type Bounds, decodeSettings, initialBounds, type Setting } from "./sett
 import { readSnapshot } from "./snapshot.ts";
 import { joined } from "./snapshot-bytes.ts";
 import { type CutStep, cutStep, StateCut } from "./state-cut.ts";
-import { emptyParts, type StateParts } from "./state-parts.ts";
+import { emptyParts, type GroupConfiguration, type StateParts } from "./state-parts.ts";
 import type { User } from "./user.ts";
 
 /** What is not sealed yet: the messages accepted in entries after `from`. */
@@ -100,6 +100,10 @@ export class GroupState {
   get retentionDays(): number {
     return this.#parts.retentionDays;
   }
+  /** Who belongs to the group, as the last entry that said so; null: none has, and whoever founded the log is alone in it. */
+  get configuration(): GroupConfiguration | null {
+    return this.#parts.configuration;
+  }
   get openChunk(): OpenChunk {
     const { chunks, lastDay } = this.#parts;
     return { from: chunks.openFrom as LogIndex, day: lastDay, messages: chunks.openMessages, bytes: chunks.openBytes };
@@ -132,7 +136,9 @@ export class GroupState {
     parts.appliedTerm = entry.term;
     switch (entry.type) {
       case entryTypes.noop:
+        break;
       case entryTypes.configuration:
+        parts.configuration = { index: entry.index, bytes: memory.slice() };
         break;
       case entryTypes.commands:
         this.#applyCommands(entry, memory, ts, sink);
@@ -239,6 +245,21 @@ export class GroupState {
   /** Rooms, also deleted ones, with notices that are not acknowledged: a new orderer proposes these again. */
   *outboxes(): IterableIterator<Room> {
     for (const room of this.#parts.all.rooms) if (room.outbox.size > 0) yield room;
+  }
+
+  /**
+   * Rooms that could be given back, deleted ones included, also while they have notices that are not acknowledged: whoever
+   * puts commands in order proposes it of those that nobody reads.
+   */
+  *idleRooms(): IterableIterator<Room> {
+    for (const room of this.#parts.all.rooms) if (room.isIdle && !room.isClosed) yield room;
+  }
+
+  /** The same for the room of this name; undefined: it is none of those. */
+  idleRoom(name: string): Room | undefined {
+    const bytes = utf8.encode(name);
+    const room = this.#parts.all.findRoom(bytes, 0, bytes.length);
+    return room?.isIdle === true && !room.isClosed ? room : undefined;
   }
 
   /** A sealed chunk that some room still keeps something of. */

@@ -19,6 +19,14 @@ export interface StateParts {
   lastDay: Day;
   timeZone: string;
   retentionDays: number;
+  /** Payload and index of the last configuration entry. Opaque here: consensus wrote it and reads it. */
+  configuration: GroupConfiguration | null;
+}
+
+/** Who belongs to the group, in bytes, and the entry that said so. */
+export interface GroupConfiguration {
+  readonly index: LogIndex;
+  readonly bytes: Uint8Array;
 }
 
 /** What there is before the first entry. */
@@ -38,5 +46,6 @@ export function emptyParts(group: GroupId, cluster: ClusterId, bounds: Bounds, h
     lastDay: 0 as Day,
     timeZone: "UTC",
     retentionDays: 0,
+    configuration: null,
   };
 }

@@ -1,5 +1,5 @@
-import { type ErrorCode, errorCodes, Fault } from "../base/error-codes.ts";
-import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
+import { Fault } from "../base/error-codes.ts";
+import { type OutcomeCode, outcomeFault } from "../rooms/outcome.ts";
 import type { Origin } from "./batch.ts";
 
 /** What became of one command. */
@@ -24,8 +24,8 @@ export class Decision implements Origin {
   }
 
   decided(_request: unknown, code: OutcomeCode, seq: number, ts: number, epoch: number): void {
-    const error: ErrorCode | null = outcomeErrors[code] ?? null;
-    if (error !== null && code !== outcomes.repeat) this.#reject(new Fault(error, errorCodes[error].meaning));
+    const error = outcomeFault(code);
+    if (error !== null) this.#reject(new Fault(error.code, error.message));
     else this.#resolve({ code, seq, ts, epoch });
   }
 

@@ -74,6 +74,7 @@ export class Requests {
     this.memberships = new Memberships({
       state: options.driver.state,
       limits: options.limits,
+      now: () => options.clock.now(),
       command: (command) => this.command(command),
       readable: (caller, name) => this.readable(caller, name),
       knowsUser: options.knowsUser,

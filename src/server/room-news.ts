@@ -4,7 +4,7 @@ import { utf8 } from "../protocol/utf8.ts";
 import type { RoomEvent } from "../rooms/apply-sink.ts";
 import { type Command, commandTypes, encodeCommand, noticeKinds } from "../rooms/commands.ts";
 import type { GroupState } from "../rooms/group-state.ts";
-import type { Room } from "../rooms/room.ts";
+import type { Notice, Room } from "../rooms/room.ts";
 import type { Memberships } from "./memberships.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { Online } from "./online.ts";
@@ -51,7 +51,7 @@ export class RoomNews {
   }
 
   /** What a room has to tell a user is proposed to the user's part of the state, until it is acknowledged. */
-  notice(room: Room, notice: { number: number; kind: 1 | 2 | 3; user: UserName }): void {
+  notice(room: Room, notice: Notice): void {
     this.#memberships.noticed(room, notice);
     const { number, kind } = notice;
     this.#following.push({ type: commandTypes.notice, room: room.nameBytes, user: utf8(notice.user), kind, number });
@@ -63,7 +63,10 @@ export class RoomNews {
     this.#memberships.told(user.name, event.room as RoomName, number);
     const name = utf8(event.room);
     this.#following.push({ type: commandTypes.noticeAcknowledged, room: name, user: user.nameBytes, number });
-    if (event.kind === noticeKinds.removed) return;
+    if (event.kind === noticeKinds.removed) {
+      this.giveBack(this.#state.idleRoom(event.room));
+      return;
+    }
     const room = this.#state.room(event.room);
     // Who is out again by now is told of nothing.
     if (room === undefined || (!room.isDirect && room.member(user.name) === undefined)) return;
@@ -97,8 +100,21 @@ export class RoomNews {
     }
   }
 
+  /** Has proposed, at the end of the turn, that a room with nobody and nothing in it is given back, if nobody reads it. */
+  giveBack(room: Room | undefined): void {
+    if (room === undefined || (this.#memory.known(room)?.subscriptions.length ?? 0) > 0) return;
+    this.#following.push({ type: commandTypes.closeRoom, room: room.nameBytes });
+  }
+
+  /** The same, outside of a turn. */
+  giveBackNow(room: Room): void {
+    this.giveBack(room);
+    this.proposeFollowing();
+  }
+
   /** Has proposed again, at the end of the turn, what was never acknowledged. */
   noticeAgain(): void {
     for (const room of this.#state.outboxes()) for (const notice of room.outbox.values()) this.notice(room, notice);
+    for (const room of this.#state.idleRooms()) this.giveBack(room);
   }
 }

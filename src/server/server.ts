@@ -200,6 +200,7 @@ export class Server implements SessionHost, CommitListener {
       sessions: () => this.#sessions,
       turns: this.turns,
       waitsForSpace: () => journal.stats().waitsForSpace,
+      giveBack: (room) => this.#news.giveBackNow(room),
       scrub: new Scrub(chunks),
     });
   }

@@ -1,5 +1,5 @@
 import { unreachable } from "../base/assert.ts";
-import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
+import { errorCodes } from "../base/error-codes.ts";
 import type { RoomName, UserName } from "../base/ids.ts";
 import { directRoomOf } from "../protocol/names.ts";
 import type { ClientFrameOf, RequestId } from "../protocol/schema.ts";
@@ -22,7 +22,7 @@ import {
 } from "../protocol/send-bytes.ts";
 import { textOf, utf8 } from "../protocol/utf8.ts";
 import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
-import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
+import { type OutcomeCode, outcomeFault, outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import { fillSource, type Origin } from "./batch.ts";
 import { refusal, refusalOf } from "./caller.ts";
@@ -238,8 +238,11 @@ export class SessionSends implements Origin {
       this.#session.answerSend(ok);
       return;
     }
-    const error: ErrorCode = outcomeErrors[code] ?? "unavailable";
-    this.#session.answer(refusal(request, error, errorCodes[error].meaning));
+    const { code: error, message } = outcomeFault(code) ?? {
+      code: "unavailable",
+      message: errorCodes.unavailable.meaning,
+    };
+    this.#session.answer(refusal(request, error, message));
   }
 
   undecided(request: RequestId): void {

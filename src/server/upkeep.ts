@@ -44,6 +44,7 @@ export class Upkeep {
   readonly #sessions: () => Iterable<Session>;
   readonly #turns: AnswerTurns;
   readonly #waitsForSpace: () => boolean;
+  readonly #giveBack: (room: Room) => void;
   readonly #scrub: Scrub;
   #scrubbing: Promise<void> | null = null;
   #looking: Promise<void> | null = null;
@@ -72,6 +73,7 @@ export class Upkeep {
     sessions: () => Iterable<Session>;
     turns: AnswerTurns;
     waitsForSpace: () => boolean;
+    giveBack: (room: Room) => void;
     scrub: Scrub;
   }) {
     this.#clock = options.clock;
@@ -85,6 +87,7 @@ export class Upkeep {
     this.#sessions = options.sessions;
     this.#turns = options.turns;
     this.#waitsForSpace = options.waitsForSpace;
+    this.#giveBack = options.giveBack;
     this.#scrub = options.scrub;
   }
 
@@ -211,6 +214,8 @@ export class Upkeep {
         return;
       }
       const room = next.value;
+      // What a reader has kept from being given back, or a trim has emptied since.
+      if (room.isIdle) this.#giveBack(room);
       this.#countKept(room);
       const first = firstKept(room, cluster);
       if (first > room.first) {

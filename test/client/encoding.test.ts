@@ -138,7 +138,10 @@ describe("[SDK8] what a server takes its readers take: its welcome says how much
   const welcome = { ...samples[0], limits: { ...limits, bodyBytesMax: 4 * 1024 * 1024 } } as unknown as ServerFrame;
   const large = { t: "msg", room: "lobby", ...message, body } as unknown as ServerFrame;
   const page = { ...samples.find(({ t, of }: { t: string; of?: string }) => t === "ok" && of === "hist")! };
-  const largePage = { ...page, items: [message, message, message].map((item) => ({ ...item, body })) } as ServerFrame;
+  const largePage = {
+    ...page,
+    items: [message, message, message].map((item) => ({ ...item, body })),
+  } as unknown as ServerFrame;
 
   test("a body beyond the default, and a page of them", () => {
     const binary = binaryEncoding("messages").decoder();
