@@ -24,6 +24,7 @@ import { FrameWriter } from "./frame-writer.ts";
 import { type CommitListener, GroupDriver } from "./group-driver.ts";
 import { HeldOutput } from "./held-output.ts";
 import { History } from "./history.ts";
+import { InputShares } from "./input-shares.ts";
 import { Jitter } from "./jitter.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
@@ -69,6 +70,7 @@ export class Server implements SessionHost, CommitListener {
   /** What clients have not taken yet of what they were sent. */
   readonly held: HeldOutput;
   readonly turns: AnswerTurns;
+  readonly shares: InputShares;
   readonly rates: SendRates;
   readonly admission: Admission;
   readonly writer = new FrameWriter();
@@ -113,6 +115,7 @@ export class Server implements SessionHost, CommitListener {
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.jitter = new Jitter(random);
+    this.shares = new InputShares(clock);
     this.held = new HeldOutput({ bytesMax: limits.heldOutputBytesMax, clock });
     const retryAfterMs = (): number => this.jitter.after(1_000);
     this.turns = new AnswerTurns({ clock, held: this.held, answerBytesMax: limits.histBytesMax, retryAfterMs });

@@ -11,6 +11,7 @@ import type { ClientLink } from "./client-link.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import type { HeldOutput } from "./held-output.ts";
+import type { InputShares } from "./input-shares.ts";
 import type { Jitter } from "./jitter.ts";
 import type { Log } from "./log.ts";
 import type { MemoryLog } from "./memory-log.ts";
@@ -39,6 +40,7 @@ export interface SessionHost {
   readonly fanOut: FanOut;
   readonly presence: Presence;
   readonly requests: Requests;
+  readonly shares: InputShares;
   readonly turns: AnswerTurns;
   readonly held: HeldOutput;
   readonly jitter: Jitter;

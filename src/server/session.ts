@@ -66,7 +66,7 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
     this.#host = host;
     this.link = link;
     this.id = id;
-    this.#input = new SessionInput(this, link, host.limits);
+    this.#input = new SessionInput(this, link, host.limits, host.shares);
     this.#output = new SessionOutput(link, host.writer);
     this.heardAt = host.clock.now();
     this.#standing = { state: "greeting", openedAt: this.heardAt, checking: false };
