@@ -156,6 +156,9 @@ export const defaultLimits: Limits = {
   markAfterMs: 20,
 };
 
+/** What disks write at once, and the journal's unit. */
+const sectorBytes = 512;
+
 /** Asserts the bounds against each other, so that a changed one cannot break a promise made by another. */
 export function checkLimits(limits: Limits): void {
   for (const [name, value] of Object.entries(limits)) {
@@ -171,6 +174,10 @@ export function checkLimits(limits: Limits): void {
   assert(limits.entryBytesMax >= limits.bodyBytesMax * 2, "entryBytesMax must hold a message");
   assert(limits.uncommittedBytesMax >= limits.entryBytesMax, "uncommittedBytesMax must hold an entry");
   assert(limits.segmentBytes >= limits.entryBytesMax * 2 + 8 * KiB, "segmentBytes must hold the largest batch");
+  assert(
+    limits.segmentBytes % sectorBytes === 0,
+    `segmentBytes must be a multiple of ${sectorBytes}: a segment is whole sectors`,
+  );
   assert(
     limits.unsealedBytesMax >= limits.chunkBytes * 2,
     "unsealedBytesMax must allow one chunk to fill while another is written",

@@ -4,13 +4,11 @@ import type { RoomName, UserName } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
 import type { Room } from "../rooms/room.ts";
-import type { LiveRoom } from "./live-room.ts";
+import { isCrowd, type LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import type { Session } from "./session.ts";
 
-/** Above this many readers names are not told, only how many there are. */
-const namesMax = 100;
 /** Changes are gathered this long. */
 const gatherMs = 1_000;
 /** A session's typing in one room is passed on at most this often. */
@@ -18,7 +16,8 @@ const typingMs = 1_000;
 
 /**
  * Who is there and who is typing. Nothing of this is logged: it is true now, on this server, and forgotten. Whoever has
- * asked who is in a room hears of changes, gathered over a second; in rooms with more than 100 readers only how many.
+ * asked who is in a room hears of changes, gathered over a second; in rooms with more than 100 members or readers only how
+ * many, and of typing there hear one's own devices alone.
  */
 export class Presence {
   readonly #clock: Clock;
@@ -65,7 +64,7 @@ export class Presence {
     const room = this.#state.room(name);
     if (room === undefined || !room.mayRead(session.user)) return;
     const live = this.#memory.known(room);
-    if (live === undefined || live.subscriptions.length > namesMax) return;
+    if (live === undefined) return;
     let typed = this.#typedAt.get(session);
     if (typed === undefined) this.#typedAt.set(session, (typed = new Map<RoomName, number>()));
     const now = this.#clock.now();
@@ -73,8 +72,10 @@ export class Presence {
     // Only rooms typed in during the last second are remembered.
     for (const [other, at] of typed) if (now - at >= typingMs) typed.delete(other);
     typed.set(name, now);
+    const isAlone = isCrowd(room, live.subscriptions.length);
     for (const { session: other } of live.subscriptions) {
-      if (other !== session && !other.isSlow()) other.answer({ t: "typing", room: name, user: session.user });
+      if (other === session || other.isSlow() || (isAlone && other.user !== session.user)) continue;
+      other.answer({ t: "typing", room: name, user: session.user });
     }
   }
 
@@ -107,6 +108,6 @@ export class Presence {
     const room = live.room.name;
     const users = new Set<UserName>();
     for (const { session } of live.subscriptions) users.add(session.user);
-    return users.size > namesMax ? { room, count: users.size } : { room, users: [...users].sort() };
+    return isCrowd(live.room, users.size) ? { room, count: users.size } : { room, users: [...users].sort() };
   }
 }

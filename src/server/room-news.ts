@@ -5,14 +5,12 @@ import type { RoomEvent } from "../rooms/apply-sink.ts";
 import { type Command, commandTypes, encodeCommand, noticeKinds } from "../rooms/commands.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import type { Notice, Room } from "../rooms/room.ts";
+import { isCrowd } from "./live-room.ts";
 import type { Memberships } from "./memberships.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { Online } from "./online.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Session } from "./session.ts";
-
-/** In rooms with more members, a read mark is told to its owner only. */
-const markReadersMax = 100;
 
 /**
  * What is told of a room besides its messages: who belongs to it from now on, and who does not; how far somebody has
@@ -83,9 +81,15 @@ export class RoomNews {
   readMoved(room: Room, user: UserName, upTo: number): void {
     const frame: ServerFrame = { t: "read", room: room.name, user, seq: seq(upTo) };
     const live = this.#memory.known(room);
-    const isSmall = room.members.size <= markReadersMax && (live?.subscriptions.length ?? 0) <= markReadersMax;
     const told = new Set<Session>();
-    if (isSmall) for (const { session } of live?.subscriptions ?? []) told.add(session);
+    if (!isCrowd(room, live?.subscriptions.length ?? 0)) {
+      for (const { session } of live?.subscriptions ?? []) told.add(session);
+      // The two of a direct room read it without having subscribed.
+      for (const person of room.people) {
+        if (!this.#online.knowsDirectRoom(person, room.name)) continue;
+        for (const session of this.#online.sessionsOf(person)) told.add(session);
+      }
+    }
     for (const session of this.#online.sessionsOf(user)) told.add(session);
     for (const session of told) if (!session.isSlow()) session.answer(frame);
   }

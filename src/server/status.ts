@@ -1,3 +1,4 @@
+import type { GroupState } from "../rooms/group-state.ts";
 import type { Server } from "./server.ts";
 
 /** What only the process can tell. */
@@ -50,6 +51,7 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
       journalBytes: journal.bytes,
       journal,
       chunks: server.chunkCount,
+      chunkBytes: recordBytes(state),
       diskFree: upkeep.freeBytes,
       readOnly: upkeep.isFull,
       corruptDetected: server.damagedReads.places + upkeep.scrubbed.damaged,
@@ -72,4 +74,11 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
     },
     process: processFacts,
   };
+}
+
+/** Bytes of the records that sealed chunks hold, uncompressed: what the log says of them, the same on every server. */
+function recordBytes(state: GroupState): number {
+  let sum = 0;
+  for (const chunk of state.chunks()) sum += chunk.bytes;
+  return sum;
 }
