@@ -43,27 +43,33 @@ export async function lossOf(options: {
   readonly chunks: ChunkStore;
   readonly aside: readonly ChunkListing[];
   readonly isWhole: boolean;
+  /** What rooms have in chunks that are not there. */
+  readonly missing: readonly { readonly room: string; readonly first: number; readonly last: number }[];
   /** The entries of the journal behind this one, as far as they can be read. */
   readonly entriesBehind: (index: LogIndex) => Promise<readonly Entry[]>;
   readonly hidden: Loss["hidden"];
 }): Promise<Loss> {
-  const { chunks, aside, isWhole, entriesBehind, hidden } = options;
+  const { chunks, aside, isWhole, missing, entriesBehind, hidden } = options;
   const rooms = new Map<string, RoomLoss>();
   const of = (name: string): RoomLoss => {
     let room = rooms.get(name);
     if (room === undefined) rooms.set(name, (room = { room: name, sealed: 0, unsealed: 0, first: 0, last: 0 }));
     return room;
   };
+  const add = (name: string, sealed: { count: number; first: number; last: number }): void => {
+    const loss = of(name);
+    loss.sealed += sealed.count;
+    loss.first = loss.first === 0 ? sealed.first : Math.min(loss.first, sealed.first);
+    loss.last = Math.max(loss.last, sealed.last);
+  };
+  for (const { room, first, last } of missing) add(room, { count: last - first + 1, first, last });
   const unreadable: FileName[] = [];
   // Entries that a chunk holds are counted there.
   let sealedThrough = 0;
   for (const { chunk, file } of aside) {
     try {
       for await (const { room, firstSeq, lastSeq, count } of chunks.rooms(chunk)) {
-        const loss = of(text.decode(room));
-        loss.sealed += count;
-        loss.first = loss.first === 0 ? firstSeq : Math.min(loss.first, firstSeq);
-        loss.last = Math.max(loss.last, lastSeq);
+        add(text.decode(room), { count, first: firstSeq, last: lastSeq });
       }
       sealedThrough = Math.max(sealedThrough, (await chunks.footer(chunk)).meta.to);
     } catch (fault) {
@@ -102,7 +108,8 @@ export function lossLines(loss: Loss): string[] {
   const messages = (rooms: readonly RoomLoss[]): number => rooms.reduce((sum, { sealed }) => sum + sealed, 0);
   const others = (rooms: readonly RoomLoss[]): number => rooms.reduce((sum, { unsealed }) => sum + unsealed, 0);
   if (loss.rooms.length > 0) {
-    const kept = loss.isWhole ? "" : ", but for what the sound part of the journal says once more";
+    const kept =
+      loss.isWhole || loss.chunks.length === 0 ? "" : ", but for what the sound part of the journal says once more";
     lines.push(`${count(messages(loss.rooms), others(loss.rooms))} of ${loss.rooms.length} room(s)${kept}:`);
   }
   for (const { room, sealed, unsealed, first, last } of loss.rooms.slice(0, namedMax)) {

@@ -176,7 +176,9 @@ export async function recover(
     const hidden = opened.damage.flatMap((one) => one.groups.filter((range) => range.group === group));
     const entriesBehind = (index: LogIndex): Promise<readonly Entry[]> => readableEntries(ground, group, index);
     const aside = opened.damage.length > 0 ? listedBehind(chunks, state.lastChunk) : [];
-    const loss = await lossOf({ chunks, aside, isWhole: snapshot === null, entriesBehind, hidden });
+    const gone = missingMessages(state, new Set(missing.map(({ file }) => file)));
+    const isWhole = snapshot === null;
+    const loss = await lossOf({ chunks, aside, isWhole, missing: gone, entriesBehind, hidden });
     throw new DataDamaged([...found.damage, ...damage], loss);
   }
   for (const snapshotDamage of found.damage) {
@@ -221,13 +223,30 @@ async function readableEntries({ disk, owner, limits }: Ground, group: GroupId, 
   }
 }
 
+/** What rooms have in these chunks. */
+function missingMessages(
+  state: GroupState,
+  files: ReadonlySet<FileName>,
+): { room: string; first: number; last: number }[] {
+  const missing: { room: string; first: number; last: number }[] = [];
+  const gone = new Set<number>();
+  for (const chunk of state.chunks()) if (files.has(nameOf(chunk, state.group))) gone.add(chunk.chunk);
+  for (const { name, first, runs } of gone.size === 0 ? [] : state.rooms()) {
+    for (let run = 0; run < runs.length; run++) {
+      if (!gone.has(runs.chunk(run))) continue;
+      missing.push({ room: name, first: Math.max(first, runs.firstSeq(run)), last: runs.lastSeq(run) });
+    }
+  }
+  return missing;
+}
+
 /** Those that are not there. From names alone. */
 function missingChunks(needed: Iterable<LiveChunk>, chunks: ChunkStore, group: GroupId): Damage[] {
   const missing: Damage[] = [];
-  for (const { chunk, day, messages } of needed) {
-    if (chunks.has(chunk as ChunkNumber)) continue;
-    const file = chunkFileName({ group, chunk: chunk as ChunkNumber, generation: 0, day });
-    missing.push({ file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` });
+  for (const chunk of needed) {
+    if (chunks.has(chunk.chunk as ChunkNumber)) continue;
+    const what = `this chunk of ${chunk.messages} messages is missing`;
+    missing.push({ file: nameOf(chunk, group), offset: 0, length: 0, what });
   }
   return missing;
 }
@@ -241,6 +260,11 @@ async function setAside(chunks: ChunkStore, lastChunk: number, { disk, log }: Gr
   const behindSnapshot = listedBehind(chunks, lastChunk);
   for (const { file } of behindSnapshot) log.warn("chunk.aside", { file, movedTo: await quarantine(disk, file) });
   return behindSnapshot.length > 0;
+}
+
+/** The name a chunk was sealed under. */
+function nameOf({ chunk, day }: LiveChunk, group: GroupId): FileName {
+  return chunkFileName({ group, chunk: chunk as ChunkNumber, generation: 0, day });
 }
 
 /** The chunks behind the last one that the snapshot knows. */

@@ -150,6 +150,12 @@ test("a chunk that is gone is refused by name; going on without it, what it held
   const refusal = await refusalOf(life);
   expect(refusal).toBeInstanceOf(DataDamaged);
   expect(refusal!.message).toContain(gone);
+  // The state knows what lay in it: of each room how much, and which.
+  const { loss } = refusal as DataDamaged;
+  expect(loss).toMatchObject({ isWhole: false, chunks: [], hidden: [] });
+  const messages = Number(/this chunk of (\d+) messages is missing/.exec(refusal!.message)![1]);
+  expect(loss.rooms.reduce((sum, { sealed }) => sum + sealed, 0)).toBe(messages);
+  for (const { first, last, sealed } of loss.rooms) expect(last - first + 1).toBe(sealed);
   expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
   expect((await readAll(life)).refused).toBeGreaterThan(0);
   expect(await lineOf(life)).not.toBe(line);
