@@ -215,7 +215,7 @@ test("a refused edit, deletion or reaction is told why", async () => {
   for (const kind of ["edit", "delete", "react", "unreact"]) {
     expect(await say(kind)).toMatchObject({
       code: "bad_request",
-      message: "an edit, deletion or reaction needs the ref of its message",
+      message: '"ref" is missing: the seq of the message that is edited, deleted or reacted to',
     });
   }
   await server.stop(0);

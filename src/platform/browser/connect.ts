@@ -3,6 +3,8 @@ import type { ChatOptions } from "../../client/client.ts";
 import { browserDial } from "./browser-dial.ts";
 import { browserClock, browserHints, browserRandom } from "./browser-ports.ts";
 
+export type * from "../../client/public-types.ts";
+
 /** What `connect` takes in a browser: everything but the ports, which are the browser's own and may be replaced. */
 export type BrowserChatOptions = Omit<ChatOptions, "clock" | "random" | "dial"> &
   Partial<Pick<ChatOptions, "clock" | "random" | "dial">>;

@@ -6,6 +6,8 @@ import { nodeClock } from "./node-clock.ts";
 import { nodeDial } from "./node-dial.ts";
 import { nodeRandom } from "./node-random.ts";
 
+export type * from "../../client/public-types.ts";
+
 /** What `connect` takes in Node: everything but the ports, which are Node's own and may be replaced. */
 export type NodeChatOptions = Omit<ChatOptions, "clock" | "random" | "dial"> &
   Partial<Pick<ChatOptions, "clock" | "random" | "dial">>;
