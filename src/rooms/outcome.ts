@@ -71,7 +71,7 @@ const outcomeErrors: readonly (ErrorCode | null)[] = [
 /** What more than the code's meaning can be said of an outcome. Indexed by outcome code. */
 const outcomeMessages: Readonly<Partial<Record<OutcomeCode, string>>> = {
   [outcomes.groupFull]: "there are as many rooms here as this server takes (limits.groupRoomsMax)",
-  [outcomes.makerFull]: "you have made as many rooms as one user may (limits.madeRoomsMax); leave one that is empty",
+  [outcomes.makerFull]: "you have made as many rooms as one user may (limits.madeRoomsMax)",
   [outcomes.roomFull]: "the room has as many members as a room takes (limits.roomMembersMax)",
   [outcomes.marksFull]: "the room keeps as many read marks of visitors as it takes (limits.visitorMarksMax); join it",
   [outcomes.notAMessage]:

@@ -122,12 +122,12 @@ export class Room implements Named {
   }
 
   /**
-   * Whether nobody and nothing is in it: then it can be given back. A direct room stays its two people's, and the lobby
-   * is where everybody comes first.
+   * Whether it is deleted, or open with nobody and nothing in it: then it can be given back. A private room stays shut to
+   * everybody but whom the cluster lets in, a direct one is its two people's, and the lobby is where everybody comes first.
    */
   get isIdle(): boolean {
     if (!this.exists) return true;
-    return this.members.size === 0 && this.first > this.head && !this.isDirect && this.name !== lobby;
+    return !this.isPrivate && this.members.size === 0 && this.first > this.head && this.name !== lobby;
   }
 
   /** The member whose name is `user`. A direct room's people are its members and have no entry here unless they read. */

@@ -225,7 +225,7 @@ export class NaiveRooms {
     if (command.type === commandTypes.closeRoom) {
       if (room === undefined) return "notFound";
       if (room.closed || room.outbox.length > 0) return "done";
-      const isEmpty = room.members.size === 0 && room.first > room.head && !isDirect && name !== "lobby";
+      const isEmpty = room.members.size === 0 && room.first > room.head && !room.isPrivate && name !== "lobby";
       if (room.exists && !isEmpty) return "done";
       this.#clear(room);
       if (room.head > 0) Object.assign(room, { closed: true, maker: "" });

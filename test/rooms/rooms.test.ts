@@ -341,15 +341,18 @@ describe("rooms", () => {
     expect(log.post({ room: "a", from: "bob", cid: "1" }).seq).toBe(2);
   });
 
-  test("[ROOM12] the lobby and direct rooms are not given back; a deleted room is", () => {
-    const log = new GroupLog({ groupRoomsMax: 3 });
+  test("[ROOM12] the lobby, private and direct rooms are not given back; a deleted room is", () => {
+    const log = new GroupLog({ groupRoomsMax: 4 });
     log.set({ kind: "founding" });
     log.do(command.join("@alice,bob", "alice"));
     for (const user of ["alice", "bob"]) log.do(command.acknowledge("@alice,bob", user, 99));
-    for (const room of ["lobby", "@alice,bob"]) {
+    log.do(command.join("den", "eve", true));
+    log.batch(command.leave("den", "eve"), command.acknowledge("den", "eve", 99));
+    for (const room of ["lobby", "@alice,bob", "den"]) {
       log.do(command.closeRoom(room));
       expect(log.state.room(room)).toBeDefined();
     }
+    expect(log.do(command.join("den", "eve"))).toBe("notFound");
     log.do(command.join("a", "alice"));
     log.do(command.deleteRoom("a", ""));
     log.batch(command.acknowledge("a", "alice", 99), command.closeRoom("a"));
