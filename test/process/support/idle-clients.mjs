@@ -19,7 +19,10 @@ function hear(place, line) {
   const key = `${place} ${line}`;
   const times = (heard.get(key) ?? 0) + 1;
   heard.set(key, times);
-  if (times === count && heard.size === 1) process.send?.({ heard: JSON.parse(line) });
+  if (times !== count || heard.size !== 1) return;
+  /** @type {unknown} */
+  const message = JSON.parse(line);
+  process.send?.({ heard: message });
 }
 
 /** @param {number} number */
