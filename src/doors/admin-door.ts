@@ -14,6 +14,7 @@ import type { Log } from "../server/log.ts";
 import type { Operation } from "../server/operator.ts";
 import { defaultHttpTimes, HttpListener } from "./http-listener.ts";
 import { json, problemResponse } from "./json-response.ts";
+import { methodRefusal } from "./method-refusal.ts";
 import { unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
 import type { OperatorPort } from "./server-port.ts";
@@ -129,7 +130,10 @@ function adminListener(options: AdminDoorOptions): RequestListener {
     return value;
   };
 
-  app.notFound(() => problemResponse(new Fault("not_found", "nothing is answered at this address")));
+  app.notFound(({ req }) => {
+    const refusal = methodRefusal(app.routes, req.method, req.path);
+    return refusal ?? problemResponse(new Fault("not_found", "nothing is answered at this address"));
+  });
 
   app.onError((cause) => {
     if (cause instanceof Fault) return problemResponse(cause);

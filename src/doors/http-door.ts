@@ -18,6 +18,7 @@ import type { Caller } from "../server/caller.ts";
 import type { Log } from "../server/log.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { answerHeaders, json, problemResponse } from "./json-response.ts";
+import { methodRefusal } from "./method-refusal.ts";
 import { type Page, pageResponse } from "./page.ts";
 import { problemHeaders, problemOf, unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
@@ -257,7 +258,8 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
       });
       if (response !== null) return response;
     }
-    return problemResponse(new Fault("not_found", `${method} is not answered at this address`));
+    const refusal = methodRefusal(app.routes, method, path);
+    return refusal ?? problemResponse(new Fault("not_found", `${method} is not answered at this address`));
   });
 
   app.onError((cause) => {
