@@ -2,7 +2,7 @@ import { existsSync, rmSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Chat } from "../../src/client/client.ts";
 import { ClusterProcesses } from "./support/cluster-processes.ts";
-import { until } from "./support/server-process.ts";
+import { runCommand, until } from "./support/server-process.ts";
 
 const three = ["n1", "n2", "n3"];
 const clusters: ClusterProcesses[] = [];
@@ -110,6 +110,9 @@ describe("three servers that were told of one another", () => {
     await cluster.voting(three);
     await say(chat, acknowledged, "after");
     await checkRooms(cluster, three, acknowledged);
+    const verified = await runCommand(["verify", ...three.map((name) => cluster.of(name).url), "--user", "alice"]);
+    expect([verified.code, verified.errors]).toEqual([0, ""]);
+    expect(verified.output).toMatch(/3 servers, 1 rooms, \d+ messages: equal, dense, each once/);
     checkLogs(cluster);
   });
 

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { ExitCode } from "../terminal/exit-codes.ts";
+import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { simCommand } from "./sim-command.ts";
 import { settings } from "./settings.ts";
 import { version } from "./version.ts";
@@ -307,8 +307,11 @@ function clusterOptions(flags: ClusterFlags) {
 function verifyCommand(ended: (code: ExitCode) => void): Command {
   return new Command("verify")
     .helpGroup("Servers:")
-    .description("check every byte of a stopped server's data directory")
-    .argument("<dir>", "data directory, or a copy of one")
+    .description("check every byte of a stopped server's data directory, or compare servers that run")
+    .argument("<dir-or-url...>", "a data directory, or a copy of one; or public ports of servers, http://HOST:7400")
+    .option("--room <name...>", "rooms to compare, besides those the user belongs to")
+    .option("--user <name>", "who reads them (SYNOD_USER; else who a token is for, or who you are on this machine)")
+    .option("--token-file <file>", "token to prove it with (or SYNOD_TOKEN)")
     .addOption(outputOption())
     .addHelpText(
       "after",
@@ -316,13 +319,33 @@ function verifyCommand(ended: (code: ExitCode) => void): Command {
 Examples:
   synod verify ./synod-data
   synod verify /backup/synod -o json | jq .damage
+  synod verify http://10.0.0.1:7400 http://10.0.0.2:7400 http://10.0.0.3:7400 --user alice
 
-Changes nothing. Ends with 1 when there is damage, and lists every range of it.`,
+Changes nothing. Ends with 1 when there is damage, or when servers differ, and lists where.`,
     )
-    .action(async (directory: string, flags: { output: string }) => {
+    .action(async (named: string[], flags: VerifyFlags) => {
+      const { room: rooms = [], user = null, tokenFile = null, output } = flags;
+      const json = output === "json";
+      if (named.every((text) => text.includes("://"))) {
+        const { verifyServers } = await import("./verify-servers.ts");
+        ended(await verifyServers({ urls: named, rooms, user, tokenFile, json }));
+        return;
+      }
       const { verify } = await import("./verify.ts");
-      ended(await verify({ directory, json: flags.output === "json" }));
+      ended(await verify({ directory: oneDirectory(named), json }));
     });
+}
+
+interface VerifyFlags {
+  readonly room?: string[];
+  readonly user?: string;
+  readonly tokenFile?: string;
+  readonly output: string;
+}
+
+function oneDirectory([directory, ...others]: readonly string[]): string {
+  if (directory !== undefined && others.length === 0) return directory;
+  throw new CommandFailed(exitCodes.usage, "name one data directory, or addresses of servers such as http://HOST:7400");
 }
 
 function benchCommand(ended: (code: ExitCode) => void): Command {

@@ -19,9 +19,6 @@ export interface VerifyCommand {
 /** `synod verify`: checks every byte of a stopped server's directory. Changes nothing in it. Code 1 for any damage. */
 export async function verify(command: VerifyCommand): Promise<0 | 1> {
   const { directory, json } = command;
-  if (directory.includes("://")) {
-    throw new CommandFailed(exitCodes.usage, "comparing servers is not built yet; name a data directory");
-  }
   await mustBeDirectory(directory);
   const release = await stopped(directory);
   const disk = openDisk(nodeFileSystem(directory));
