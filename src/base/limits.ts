@@ -29,6 +29,8 @@ export interface Limits {
   /** Messages and bytes of bodies one user may send in a second, all connections together; a second's worth at once. */
   readonly sendsPerSecondMax: number;
   readonly sendBytesPerSecondMax: number;
+  /** Joins and invitations of one user in a second that make a membership; five seconds' worth at once. */
+  readonly joinsPerSecondMax: number;
   /** Messages in one page of history. */
   readonly histItemsMax: number;
   /** Bytes of bodies in one page of history; the page ends early, `more` says so. */
@@ -43,6 +45,8 @@ export interface Limits {
   readonly socketQueueBytesMax: number;
   /** Bytes of history waiting for one reader before the next step is read: nobody else shares them. */
   readonly catchUpBytesMax: number;
+  /** Bytes that wait for slow clients and for nobody else, over all connections: beyond, no large answer is built, and who takes nothing goes. */
+  readonly heldOutputBytesMax: number;
   /** How long a socket may take no byte at all before it is closed with 4429. */
   readonly socketStalledMsMax: number;
   /** Connections of this server, all doors together. */
@@ -66,6 +70,10 @@ export interface Limits {
   readonly idWindowEntries: number;
   /** Rooms of one group. */
   readonly groupRoomsMax: number;
+  /** Rooms of one group that one user has made and that are still there. */
+  readonly madeRoomsMax: number;
+  /** Rooms that one user was invited to and has not joined. */
+  readonly invitedRoomsMax: number;
   /** Members of one room. */
   readonly roomMembersMax: number;
   /** Users of one group: those who are or were in a room, or have a direct room. */
@@ -112,6 +120,7 @@ export const defaultLimits: Limits = {
   sendsInFlightMax: 1_024,
   sendsPerSecondMax: 1_000_000,
   sendBytesPerSecondMax: 1_024 * MiB,
+  joinsPerSecondMax: 250,
   histItemsMax: 500,
   histBytesMax: 1 * MiB,
   requestsInFlightMax: 64,
@@ -119,6 +128,7 @@ export const defaultLimits: Limits = {
 
   socketQueueBytesMax: 256 * KiB,
   catchUpBytesMax: 32 * KiB,
+  heldOutputBytesMax: 64 * MiB,
   socketStalledMsMax: 30_000,
   connectionsMax: 20_000,
   greetingConnectionsMax: 2_000,
@@ -131,6 +141,8 @@ export const defaultLimits: Limits = {
   entryBytesMax: 1 * MiB,
   idWindowEntries: 65_536,
   groupRoomsMax: 100_000,
+  madeRoomsMax: 1_000,
+  invitedRoomsMax: 10_000,
   roomMembersMax: 10_000,
   groupUsersMax: 1_000_000,
   directRoomsMax: 10_000,
@@ -146,6 +158,9 @@ export const defaultLimits: Limits = {
   journalKeptBytes: 512 * MiB,
   markAfterMs: 20,
 };
+
+/** What disks write at once, and the journal's unit. */
+const sectorBytes = 512;
 
 /** Asserts the bounds against each other, so that a changed one cannot break a promise made by another. */
 export function checkLimits(limits: Limits): void {
@@ -163,11 +178,19 @@ export function checkLimits(limits: Limits): void {
   assert(limits.uncommittedBytesMax >= limits.entryBytesMax, "uncommittedBytesMax must hold an entry");
   assert(limits.segmentBytes >= limits.entryBytesMax * 2 + 8 * KiB, "segmentBytes must hold the largest batch");
   assert(
+    limits.segmentBytes % sectorBytes === 0,
+    `segmentBytes must be a multiple of ${sectorBytes}: a segment is whole sectors`,
+  );
+  assert(
     limits.unsealedBytesMax >= limits.chunkBytes * 2,
     "unsealedBytesMax must allow one chunk to fill while another is written",
   );
   assert(limits.histBytesMax >= limits.bodyBytesMax, "histBytesMax must hold one message");
   assert(limits.socketQueueBytesMax >= limits.bodyBytesMax, "socketQueueBytesMax must hold one message");
+  assert(
+    limits.heldOutputBytesMax >= limits.histBytesMax + limits.catchUpBytesMax,
+    "heldOutputBytesMax must hold a page of history, and a step of it",
+  );
   assert(limits.sendsInFlightMax >= 1_024, "sendsInFlightMax is at least 1024 by protocol");
   assert((limits.ringSlots & (limits.ringSlots - 1)) === 0, "ringSlots must be a power of two");
   assert(limits.idWindowEntries >= 8, "idWindowEntries must hold a few ids");

@@ -1,23 +1,22 @@
 import { Fault } from "../base/error-codes.ts";
-import { defaultLimits } from "../base/limits.ts";
 import { decodeBinary, encodeBinaryFrames } from "../protocol/binary-codec.ts";
-import { limitsOfServerFrames } from "../protocol/check-frame.ts";
 import { FrameSplitter } from "../protocol/frame-splitter.ts";
 import { binaryGreeting } from "../protocol/schema.ts";
 import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
 import { ProtocolViolation } from "./ports.ts";
 import type { Encoding } from "./ports.ts";
+import { limitsAfter, unwelcomedLimits } from "./server-frame-limits.ts";
 
 /**
  * Frames as bytes, in binary messages or as a stream that begins with one byte of greeting both ways. Not part of the
  * entry, because it weighs as much as all the rest; give it to `connect` as an encoding where the dial asks for it.
  */
 export function binaryEncoding(carrier: "messages" | "stream"): Encoding {
-  const limits = limitsOfServerFrames(defaultLimits);
   return {
     opening: carrier === "stream" ? Uint8Array.of(binaryGreeting) : null,
     encode: (frames: readonly ClientFrame[]) => encodeBinaryFrames("client", frames),
     decoder: () => {
+      let limits = unwelcomedLimits;
       const splitter = new FrameSplitter(limits.frameBytesMax);
       let greeted = carrier === "messages";
       return {
@@ -34,9 +33,15 @@ export function binaryEncoding(carrier: "messages" | "stream"): Encoding {
             splitter.add(bytes);
             while (splitter.next()) {
               const frame = decodeBinary("server", splitter.bytes, splitter.start, splitter.end, limits);
-              if (frame.t !== "refused") frames.push(frame);
-              // A frame that only a newer server knows is ignored.
-              else if (frame.fault.code !== "unsupported") throw frame.fault;
+              if (frame.t === "refused") {
+                // A frame that only a newer server knows is ignored.
+                if (frame.fault.code !== "unsupported") throw frame.fault;
+                continue;
+              }
+              frames.push(frame);
+              if (frame.t !== "welcome") continue;
+              limits = limitsAfter([frame], limits);
+              splitter.allow(limits.frameBytesMax);
             }
           } catch (cause) {
             if (cause instanceof Fault) throw new ProtocolViolation(cause.message, { cause });

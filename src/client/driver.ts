@@ -1,6 +1,6 @@
 import { unreachable } from "../base/assert.ts";
 import type { Clock, Timer } from "../base/clock.ts";
-import type { ClusterId, RoomName, Seq } from "../base/ids.ts";
+import type { ClusterId } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
 import type { ClientFrame, ServerFrame, ServerFrameOf } from "../protocol/schema.ts";
 import type { Connection, ConnectionEffect, ConnectionEvent } from "./connection.ts";
@@ -8,7 +8,7 @@ import type { Emitter } from "./emitter.ts";
 import type { ChatEvents, ChatState } from "./events.ts";
 import type { Outbox } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox-entry.ts";
-import { FrameDispatcher } from "./frame-dispatcher.ts";
+import { type DispatcherParts, FrameDispatcher } from "./frame-dispatcher.ts";
 import { ChatError, chatErrorOf } from "./outcome.ts";
 import { GreetingToken } from "./greeting-token.ts";
 import { OpenLink } from "./open-link.ts";
@@ -20,21 +20,12 @@ import { shownState } from "./shown-state.ts";
 import { SleepWatch } from "./sleep-watch.ts";
 import { Timelines } from "./timelines.ts";
 
-export interface DriverParts {
+export interface DriverParts extends Omit<DispatcherParts, "timelines" | "violated" | "drained" | "move"> {
   readonly user: string;
   readonly token: (() => Promise<string>) | null;
-  readonly clock: Clock;
   readonly dial: Dial;
   readonly encodings: Partial<Readonly<Record<WireFormat, Encoding>>>;
   readonly connection: Connection;
-  readonly outbox: Outbox;
-  readonly requests: Requests;
-  readonly events: Emitter<ChatEvents>;
-  /** The state of an entry of the outbox may be another one: it went out, was answered, or lost its link. */
-  readonly changed: (entry: OutboxEntry) => void;
-  readonly directRoom: (room: ServerFrameOf<"room">) => void;
-  /** A message came from a direct room that nobody reads. */
-  readonly directMessage: (room: RoomName, seq: Seq) => void;
   readonly welcomed: (welcome: ServerFrameOf<"welcome">) => void;
   readonly closed: (reason: string, error: ChatError | null) => void;
 }

@@ -11,7 +11,6 @@ import type { OutboxEntry } from "./outbox-entry.ts";
 import { chatErrorOf } from "./outcome.ts";
 import type { RoomMessage } from "./reader.ts";
 import type { Requests } from "./requests.ts";
-import { sinceOf } from "./send-frame.ts";
 import type { Timelines } from "./timelines.ts";
 
 export interface DispatcherParts {
@@ -20,7 +19,7 @@ export interface DispatcherParts {
   readonly requests: Requests;
   readonly timelines: Timelines;
   readonly events: Emitter<ChatEvents>;
-  /** The state of an entry of the outbox may be another one: it was answered. */
+  /** The state of an entry of the outbox may be another one: it went out, was answered, or lost its link. */
   readonly changed: (entry: OutboxEntry) => void;
   readonly directRoom: (room: ServerFrameOf<"room">) => void;
   /** A message came from a direct room that nobody reads. */
@@ -114,9 +113,7 @@ export class FrameDispatcher {
         this.#parts.requests.answered(id, ok);
         return;
       }
-      // Behind that place it would have been stored, and part of what stood there is not kept any more.
-      const isPartGone = (ok.first ?? 0) > sinceOf(entry, this.#parts.timelines.known(ok.room)) + 1;
-      this.#parts.outbox.lookedUp(entry, ok, isPartGone);
+      this.#parts.outbox.lookedUp(entry, ok);
       this.#parts.changed(entry);
     }
   }

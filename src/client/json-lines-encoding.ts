@@ -2,9 +2,7 @@ import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
 import { jsonReader } from "./json-encoding.ts";
 import { ProtocolViolation } from "./ports.ts";
 import type { Encoding } from "./ports.ts";
-
-/** Longest text kept while its end has not come: a page of history with every character escaped fits. */
-const pendingMax = 16 * 1024 * 1024;
+import { limitsAfter, unwelcomedLimits } from "./server-frame-limits.ts";
 
 /** Frames as JSON, one a line, over a stream that cuts them anywhere. Not part of the entry: no browser has streams. */
 export function jsonLinesEncoding(): Encoding {
@@ -19,6 +17,7 @@ export function jsonLinesEncoding(): Encoding {
     decoder: () => {
       const utf8 = new TextDecoder();
       let pending = "";
+      let limits = unwelcomedLimits;
       return {
         push(data) {
           const into: ServerFrame[] = [];
@@ -33,7 +32,9 @@ export function jsonLinesEncoding(): Encoding {
             searchFrom = start;
           }
           pending = pending.slice(start);
-          if (pending.length > pendingMax) throw new ProtocolViolation("a line without an end");
+          limits = limitsAfter(into, limits);
+          // Text kept while its end has not come: a page of history with every character escaped fits.
+          if (pending.length > limits.frameBytesMax) throw new ProtocolViolation("a line without an end");
           return into;
         },
       };

@@ -26,7 +26,7 @@ export interface OutboxEntry {
   uncertain: boolean;
   /** Nobody waits for it any more; it only keeps its place until it is known whether it was stored. */
   abandoned: boolean;
-  /** Why it would be refused, should the lookup find nothing. */
+  /** What the last attempt was answered, or the client itself says, should the lookup find nothing. */
   refusal: { readonly code: string; readonly message: string } | null;
   /** Times that `order` was answered though everything before is resolved. */
   orders: number;

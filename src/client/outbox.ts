@@ -47,8 +47,8 @@ const idleLanesMax = 1_000;
  *    that are still out and goes out again from its first entry (go-back-N); no later entry overtakes an earlier one.
  * 2. The cid, the body and `since` of an entry never change.
  * 3. `prev` names the entry before, or, where that was refused for good, the one before that.
- * 4. `refused` is said only when every attempt ended definite, or when a lookup after the last attempt found nothing
- *    where it would stand, all of which is still kept, or when the cid belongs to another body.
+ * 4. `refused` is said only when every attempt ended definite, or when the cid belongs to another body. After any other
+ *    attempt a lookup can show that it is stored, and never that it will not be.
  * 5. No more is out than the server has shown to take (send-window.ts).
  * 6. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
  */
@@ -208,8 +208,11 @@ export class Outbox {
     this.#rewound(lane);
   }
 
-  /** `ok` to a lookup; `isPartGone` says that the room no longer keeps all the places where it might have stood. */
-  lookedUp(entry: OutboxEntry, found: FoundMessage, isPartGone: boolean): void {
+  /**
+   * `ok` to a lookup. Finding nothing proves nothing: an attempt may still lie unread in a connection that broke, or wait
+   * in the server's log.
+   */
+  lookedUp(entry: OutboxEntry, found: FoundMessage): void {
     const { room, cid } = entry.send;
     if (found.seq !== null && saysTheSame(entry.send, found)) {
       const { seq, ts = null, epoch = null } = found;
@@ -222,13 +225,8 @@ export class Outbox {
       this.#rewound(lane);
       return;
     }
-    if (isPartGone) {
-      this.#leftUnknown(lane, entry, "what was stored since it was made is not kept any more");
-      this.#rewound(lane);
-      return;
-    }
-    const code = entry.refusal === null ? "aborted" : entry.refusal.code;
-    this.#refuse(lane, entry, new SendRefused(cid, code, entry.refusal?.message ?? "given up, and not stored"));
+    const why = entry.refusal === null ? "given up" : entry.refusal.message;
+    this.#leftUnknown(lane, entry, `${why}; an earlier attempt may still be stored`);
     this.#rewound(lane);
   }
 

@@ -24,5 +24,5 @@ export function sendFrame(entry: OutboxEntry, timeline: Timeline | undefined): C
 }
 
 /** A head of another line says nothing about this one: then the message may stand anywhere. */
-export const sinceOf = ({ send }: OutboxEntry, timeline: Timeline | undefined): Seq =>
+const sinceOf = ({ send }: OutboxEntry, timeline: Timeline | undefined): Seq =>
   send.line !== null && timeline?.line === send.line ? send.since : (0 as Seq);

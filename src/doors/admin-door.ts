@@ -15,6 +15,7 @@ import type { Operation } from "../server/operator.ts";
 import { clusterRoutes } from "./cluster-routes.ts";
 import { defaultHttpTimes, HttpListener } from "./http-listener.ts";
 import { json, problemResponse } from "./json-response.ts";
+import { methodRefusal } from "./method-refusal.ts";
 import { unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
 import type { OperatorPort } from "./server-port.ts";
@@ -51,7 +52,13 @@ export class AdminDoor {
   constructor(options: AdminDoorOptions) {
     this.#token = options.token;
     const times = defaultHttpTimes;
-    this.listener = new HttpListener({ handle: adminListener(options), upgrade: null, connectionsMax, times });
+    this.listener = new HttpListener({
+      handle: adminListener(options),
+      upgrade: null,
+      held: null,
+      connectionsMax,
+      times,
+    });
   }
 
   /** Settles with the port. Asserts that an address beyond loopback comes with a token. */
@@ -126,7 +133,10 @@ function adminListener(options: AdminDoorOptions): RequestListener {
 
   clusterRoutes(app, { cluster: server.cluster, clock: options.clock, log: options.log, fieldsOf });
 
-  app.notFound(() => problemResponse(new Fault("not_found", "nothing is answered at this address")));
+  app.notFound(({ req }) => {
+    const refusal = methodRefusal(app.routes, req.method, req.path);
+    return refusal ?? problemResponse(new Fault("not_found", "nothing is answered at this address"));
+  });
 
   app.onError((cause) => {
     if (cause instanceof Fault) return problemResponse(cause);

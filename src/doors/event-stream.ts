@@ -37,10 +37,6 @@ export class EventStreams {
     this.#clock = options.clock;
   }
 
-  get streamCount(): number {
-    return this.#links.size;
-  }
-
   /**
    * Opens a stream into `outgoing`. Settles once the response has begun; rejects with a Fault, and `outgoing` untouched,
    * when the subscription was refused.
@@ -168,7 +164,7 @@ class EventStreamLink implements ClientLink {
   }
 
   queuedBytes(): number {
-    return this.#outgoing.writableLength;
+    return this.#outgoing.destroyed ? 0 : this.#outgoing.writableLength;
   }
 
   pause(): void {

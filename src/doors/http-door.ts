@@ -13,10 +13,12 @@ import { parseJson } from "../protocol/json-codec.ts";
 import { isRoomName, isUserName } from "../protocol/names.ts";
 import { type ClientFrameName, type ClientFrameOf, protocolVersion, type ServerFrame } from "../protocol/schema.ts";
 import { textOf, utf8 } from "../protocol/utf8.ts";
+import { answerBytes, mayBeLarge } from "../server/answer-size.ts";
 import type { Caller } from "../server/caller.ts";
 import type { Log } from "../server/log.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { answerHeaders, json, problemResponse } from "./json-response.ts";
+import { methodRefusal } from "./method-refusal.ts";
 import { type Page, pageResponse } from "./page.ts";
 import { problemHeaders, problemOf, unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
@@ -68,7 +70,29 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
 
   const ask = async (context: HttpContext, name: AskName, fields: JsonObject): Promise<ServerFrame> => {
     const caller = await callerOf(context);
-    return server.requests.handle(caller, checked(name, fields, limits));
+    const frame = checked(name, fields, limits);
+    return mayBeLarge(frame) ? inTurn(context, caller, frame) : server.requests.handle(caller, frame);
+  };
+
+  // The turn lasts until the answer is with the socket, where it is counted as long as the client does not take it.
+  const inTurn = async (context: HttpContext, caller: Caller, frame: AskFrame): Promise<ServerFrame> => {
+    await server.turns.next();
+    const { outgoing } = context.env;
+    let bytes = 0;
+    let isDone = false;
+    const done = (): void => {
+      if (!isDone) server.turns.done(bytes);
+      isDone = true;
+    };
+    outgoing.once("prefinish", done);
+    outgoing.once("close", done);
+    if (outgoing.closed || outgoing.destroyed) {
+      done();
+      throw new Fault("unavailable", "the request ended before its turn came");
+    }
+    const answer = await server.requests.handle(caller, frame);
+    bytes = answerBytes(answer);
+    return answer;
   };
 
   const post = async (context: HttpContext, to: { room: string } | { to: string }): Promise<Response> => {
@@ -234,7 +258,8 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
       });
       if (response !== null) return response;
     }
-    return problemResponse(new Fault("not_found", `${method} is not answered at this address`));
+    const refusal = methodRefusal(app.routes, method, path);
+    return refusal ?? problemResponse(new Fault("not_found", `${method} is not answered at this address`));
   });
 
   app.onError((cause) => {

@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
 import type { Socket } from "node:net";
+import type { HeldOutput } from "../server/held-output.ts";
 import { refuseBadHttp, refuseRequest, requestFault } from "./http-refusal.ts";
+import { PipelinedRequests } from "./pipelined-requests.ts";
 import { closedOf, keepAliveAfterMs, listening, refusedAtOnceMax } from "./tcp-listener.ts";
 
 /** How long HTTP clients may take. A browser on a bad link needs a second or two; whoever needs more holds us up. */
@@ -39,6 +41,8 @@ export class HttpListener {
     /** null: nobody may upgrade here. */
     upgrade: ((request: IncomingMessage, socket: Socket, head: Buffer) => void) | null;
     connectionsMax: number;
+    /** Where it is counted what clients have not taken of their answers; null: nowhere. */
+    held: Pick<HeldOutput, "seen"> | null;
     times: HttpTimes;
   }) {
     const { times, upgrade } = options;
@@ -55,10 +59,10 @@ export class HttpListener {
       keepAlive: true,
       keepAliveInitialDelay: keepAliveAfterMs,
     };
-    const { handle } = options;
+    const requests = new PipelinedRequests(options);
     this.server = createServer(settings, (incoming, outgoing) => {
       const fault = requestFault(incoming);
-      if (fault === null) handle(incoming, outgoing);
+      if (fault === null) requests.take(incoming, outgoing);
       else refuseRequest(outgoing, fault);
     });
     refuseBadHttp(this.server);

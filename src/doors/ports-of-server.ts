@@ -16,6 +16,8 @@ export function requestPortOf(server: Server): RequestPort {
   return {
     connect: (link) => server.connect(link),
     identify: (claim) => server.identify(claim),
+    turns: server.turns,
+    held: server.held,
     requests: server.requests,
     send: (caller, frame) => server.singleSends.send(caller, frame),
     get ready() {

@@ -13,21 +13,28 @@ export class PublicDoor {
   readonly listener: HttpListener;
   readonly #sockets: WebSocketDoor;
   readonly #streams: EventStreams;
+  #requests = 0;
 
   constructor(options: PublicDoorOptions) {
     this.#sockets = new WebSocketDoor(options);
     this.#streams = new EventStreams(options);
+    const handle = httpDoor({ ...options, streams: this.#streams });
     this.listener = new HttpListener({
-      handle: httpDoor({ ...options, streams: this.#streams }),
+      handle: (incoming, outgoing) => {
+        this.#requests++;
+        outgoing.once("close", () => this.#requests--);
+        handle(incoming, outgoing);
+      },
       upgrade: (request, socket, head) => this.#sockets.upgrade(request, socket, head),
       connectionsMax: options.limits.connectionsMax,
+      held: options.server.held,
       times: options.times ?? defaultHttpTimes,
     });
   }
 
-  /** Clients that have a session: WebSockets and event streams. */
+  /** Clients that are owed something: WebSockets, and requests whose answer is not out, event streams among them. */
   get connectionCount(): number {
-    return this.#sockets.connectionCount + this.#streams.streamCount;
+    return this.#sockets.connectionCount + this.#requests;
   }
 
   /** Settles with the port once clients can connect; rejects when the address cannot be had. */

@@ -1,8 +1,10 @@
 import type { Fault } from "../base/error-codes.ts";
 import type { NodeName, RoomName, Seq, UserName } from "../base/ids.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
+import type { AnswerTurns } from "../server/answer-turns.ts";
 import type { Caller } from "../server/caller.ts";
 import type { ClientLink, ClientSession } from "../server/client-link.ts";
+import type { HeldOutput } from "../server/held-output.ts";
 import type { Operation } from "../server/operator.ts";
 import type { Identity } from "../server/session-host.ts";
 import type { ToldEvents } from "../server/told-events.ts";
@@ -35,6 +37,10 @@ export interface RoomDigest {
 export interface RequestPort extends ConnectionPort {
   /** Says who somebody is. Rejects with `unauthorized`. `user` is what the request says; the identity is what counts. */
   identify(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity>;
+  /** Whose answer is built next, where it may be large. */
+  readonly turns: Pick<AnswerTurns, "next" | "done">;
+  /** What clients have not taken of their answers. */
+  readonly held: Pick<HeldOutput, "seen">;
   readonly requests: { handle(caller: Caller, frame: AskFrame): Promise<ServerFrame> };
   /** Puts one message in order; settles with `ok` once it is durable. */
   send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame>;

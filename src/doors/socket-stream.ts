@@ -19,7 +19,7 @@ export class SocketStream implements ByteStream {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.destroyed ? 0 : this.#socket.writableLength;
   }
 
   attach(to: StreamReceiver): void {

@@ -226,7 +226,7 @@ class WebSocketLink implements ClientLink {
   }
 
   queuedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.destroyed ? 0 : this.#socket.writableLength;
   }
 
   pause(): void {

@@ -23,14 +23,20 @@ export function asyncApiDocument(about: { readonly version: string }): JsonSchem
       license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
     },
     defaultContentType: "application/json",
+    servers: {
+      websocket: { host: "localhost:7400", protocol: "ws", description: "The public port, as it is by default." },
+      tcp: { host: "localhost:7403", protocol: "tcp", description: "The TCP port, as it is by default." },
+    },
     channels: {
       websocket: {
+        servers: [{ $ref: "#/servers/websocket" }],
         address: "/v1/ws",
         title: "WebSocket",
         description: `Subprotocols ${subprotocols.json} (text messages) and ${subprotocols.binary} (binary messages).`,
         messages: channelMessages(),
       },
       tcp: {
+        servers: [{ $ref: "#/servers/tcp" }],
         address: null,
         title: "TCP",
         description: `JSON lines, or binary frames when the first byte is 0x${binaryGreeting.toString(16).toUpperCase()}.`,

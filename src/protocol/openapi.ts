@@ -16,7 +16,7 @@ export function openApiDocument(about: { readonly version: string }): JsonSchema
       license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
     },
     security: [{ token: [] }, { user: [] }],
-    paths: paths(),
+    paths: named(paths()),
     components: {
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "A signed token; its subject is the user." },
@@ -161,6 +161,29 @@ const probe = (summary: string): JsonSchema => ({
 });
 
 const history = clientFrames.hist.fields;
+
+const methods = ["get", "put", "post", "delete"];
+
+/** Each operation under a name of its own, from its method and path: what generated clients call it by. */
+function named(all: Readonly<Record<string, JsonSchema>>): Readonly<Record<string, JsonSchema>> {
+  const isOperation = (key: string): boolean => methods.includes(key);
+  return Object.fromEntries(
+    Object.entries(all).map(([path, item]) => [
+      path,
+      Object.fromEntries(
+        Object.entries(item).map(([key, value]) => [
+          key,
+          isOperation(key) ? { operationId: operationId(key, path), ...(value as JsonSchema) } : value,
+        ]),
+      ),
+    ]),
+  );
+}
+
+function operationId(method: string, path: string): string {
+  const words = path.split(/[^A-Za-z]+/).filter((word) => word !== "" && word !== "v");
+  return method + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
+}
 
 function paths(): Readonly<Record<string, JsonSchema>> {
   return {

@@ -392,7 +392,11 @@ export const serverFrames = {
         optional: true,
         doc: "the oldest `seq` still kept: what was stored before it is not found",
       },
-      ts: { ...ts, optional: true, doc: "of the message that was found, as the others below" },
+      ts: {
+        ...ts,
+        optional: true,
+        doc: "of the message that was found, as the others below; none of them where it was removed since",
+      },
       epoch: { ...epoch, optional: true },
       kind: { ...kind, optional: true },
       ref: { ...seq, min: 1, optional: true },

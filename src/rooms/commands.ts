@@ -46,6 +46,8 @@ export const commandTypes = {
   notice: 11,
   /** `user` has been told number `first`: `room` may forget it. */
   noticeAcknowledged: 12,
+  /** `room` is given back, if there is nobody and nothing in it and it has told everybody everything. */
+  closeRoom: 13,
 } as const;
 
 /** What a member may do in a room; also a byte of commands and snapshots. Ordered: who is more may do more. */
@@ -53,7 +55,13 @@ export const roles = { member: 1, moderator: 2, owner: 3 } as const;
 export type Role = (typeof roles)[keyof typeof roles];
 
 /** What a room tells a user; also a byte of commands and snapshots. */
-export const noticeKinds = { added: 1, removed: 2, direct: 3 } as const;
+export const noticeKinds = {
+  added: 1,
+  removed: 2,
+  direct: 3,
+  /** Somebody else let the user in, who has not asked for it. */
+  invited: 4,
+} as const;
 export type NoticeKind = (typeof noticeKinds)[keyof typeof noticeKinds];
 
 export const commandHeaderBytes = 28;
@@ -78,6 +86,7 @@ export type Command =
   /** Without digests when some message can't be read: from there on the room has none. */
   | { type: typeof commandTypes.trim; room: Uint8Array; first: number; digests?: DigestStep | null }
   | { type: typeof commandTypes.deleteRoom; room: Uint8Array; by: Uint8Array }
+  | { type: typeof commandTypes.closeRoom; room: Uint8Array }
   | { type: typeof commandTypes.notice; room: Uint8Array; user: Uint8Array; kind: NoticeKind; number: number }
   | { type: typeof commandTypes.noticeAcknowledged; room: Uint8Array; user: Uint8Array; number: number };
 
@@ -196,9 +205,10 @@ const shapes: Readonly<
   [commandTypes.retention]: { detailMin: 0, detailMax: 0, user: false, by: true, numbers: 3 },
   [commandTypes.trim]: { detailMin: 0, detailMax: 0, user: false, by: false, numbers: 1 },
   [commandTypes.deleteRoom]: { detailMin: 0, detailMax: 0, user: false, by: true, numbers: 0 },
+  [commandTypes.closeRoom]: { detailMin: 0, detailMax: 0, user: false, by: false, numbers: 0 },
   [commandTypes.notice]: {
     detailMin: noticeKinds.added,
-    detailMax: noticeKinds.direct,
+    detailMax: noticeKinds.invited,
     user: true,
     by: false,
     numbers: 1,

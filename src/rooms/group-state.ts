@@ -263,6 +263,21 @@ export class GroupState {
     for (const room of this.#parts.all.rooms) if (room.outbox.size > 0) yield room;
   }
 
+  /**
+   * Rooms that could be given back, deleted ones included, also while they have notices that are not acknowledged: whoever
+   * puts commands in order proposes it of those that nobody reads.
+   */
+  *idleRooms(): IterableIterator<Room> {
+    for (const room of this.#parts.all.rooms) if (room.isIdle && !room.isClosed) yield room;
+  }
+
+  /** The same for the room of this name; undefined: it is none of those. */
+  idleRoom(name: string): Room | undefined {
+    const bytes = utf8.encode(name);
+    const room = this.#parts.all.findRoom(bytes, 0, bytes.length);
+    return room?.isIdle === true && !room.isClosed ? room : undefined;
+  }
+
   /** A sealed chunk that some room still keeps something of. */
   chunk(chunk: number): LiveChunk | undefined {
     return this.#parts.chunks.live.get(chunk);

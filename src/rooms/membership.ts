@@ -12,6 +12,7 @@ import {
   commandThird,
   commandTypes,
   commandUser,
+  type NoticeKind,
   noticeKinds,
   type Role,
   roles,
@@ -42,6 +43,7 @@ export class Membership {
     const user = commandUser(b, o);
     if (type === commandTypes.join) return this.#join(name, user, commandDetail(b, o) === 1, sink);
     const room = this.#all.findRoom(name, 0, name.length);
+    if (room !== undefined && type === commandTypes.closeRoom) return this.#close(room, sink);
     if (room === undefined || !room.exists) return outcomes.notFound;
     this.#all.cut?.roomChanges(room);
     const by = commandBy(b, o);
@@ -75,8 +77,11 @@ export class Membership {
     let room = this.#all.findRoom(name, 0, name.length);
     if (room === undefined) room = this.#all.addRoom(name);
     else this.#all.cut?.roomChanges(room);
+    if (room.isClosed) this.#all.closedRooms--;
+    room.isClosed = false;
     room.exists = true;
     room.isPrivate = isPrivate;
+    this.#all.setMaker(room, by ?? "");
     sink.changed({ type: "created", room, user: by });
     for (const person of room.people) tell(room, person, noticeKinds.direct, sink);
     return room;
@@ -88,37 +93,75 @@ export class Membership {
       if (!isOneOfTwo(name, 0, name.length, user, 0, user.length)) return outcomes.notFound;
       if (!isOrderedDirectName(name)) return outcomes.badRequest;
       if (room?.exists === true) return outcomes.done;
-      if (room === undefined && this.#all.isFullOfRooms) return outcomes.tooLarge;
-      this.open(name, true, userName(user), sink);
-      return outcomes.done;
+      const code = this.mayMake(room, user, true);
+      if (code === outcomes.done) this.open(name, true, userName(user), sink);
+      return code;
     }
     if (room?.exists === true) {
       this.#all.cut?.roomChanges(room);
-      if (this.#memberOf(room, user) !== undefined) return outcomes.done;
+      const member = this.#memberOf(room, user);
+      if (member !== undefined) return this.#accept(room, member, sink);
       if (room.isPrivate) return outcomes.notFound;
-      return this.#enter(room, user, roles.member, sink);
+      return this.#enter(room, user, roles.member, noticeKinds.added, sink);
     }
-    if (room === undefined && this.#all.isFullOfRooms) return outcomes.tooLarge;
-    return this.#enter(this.open(name, isPrivate, userName(user), sink), user, roles.owner, sink);
+    const code = this.mayMake(room, user, false);
+    if (code !== outcomes.done) return code;
+    const made = this.open(name, isPrivate, userName(user), sink);
+    return this.#enter(made, user, roles.owner, noticeKinds.added, sink);
   }
 
-  #enter(room: Room, user: Uint8Array, role: Role, sink: ApplySink): OutcomeCode {
-    if (room.members.size >= this.#all.bounds.roomMembersMax) return outcomes.tooLarge;
+  /** Whether there is a place for a room, which does not exist, and its maker may have it. */
+  mayMake(room: Room | undefined, maker: Uint8Array, isDirect: boolean): OutcomeCode {
+    if (this.#all.isFullFor(room)) return outcomes.groupFull;
+    return this.#all.isFullOfRoomsBy(userName(maker), room, isDirect) ? outcomes.makerFull : outcomes.done;
+  }
+
+  /** Whoever was let in by somebody else and joins wants to be in: it is a membership of one's own from here on. */
+  #accept(room: Room, member: Member, sink: ApplySink): OutcomeCode {
+    if (!member.isInvited) return outcomes.done;
+    if (room.outbox.size >= this.#all.bounds.roomMembersMax) return outcomes.overloaded;
+    member.isInvited = false;
+    tell(room, member.name, noticeKinds.added, sink);
+    return outcomes.done;
+  }
+
+  /**
+   * The room is given back when nobody and nothing is in it and it has told everybody everything; else nothing happens:
+   * somebody came first. Who proposes it has seen that nobody reads it either.
+   */
+  #close(room: Room, sink: ApplySink): OutcomeCode {
+    if (room.isClosed || !room.isIdle || room.outbox.size > 0) return outcomes.done;
+    this.#all.cut?.roomChanges(room);
+    if (room.exists) this.#remove(room, sink);
+    this.#all.close(room);
+    return outcomes.done;
+  }
+
+  #enter(room: Room, user: Uint8Array, role: Role, kind: NoticeKind, sink: ApplySink): OutcomeCode {
+    if (room.members.size >= this.#all.bounds.roomMembersMax) return outcomes.roomFull;
     // Comers and goers leave notices behind: they wait until those of before are delivered. An owner's first never waits.
     if (room.outbox.size >= this.#all.bounds.roomMembersMax && role !== roles.owner) return outcomes.overloaded;
     const name = userName(user);
     const member = this.newMember(user, role, room.visitorMarks.get(name) ?? 0);
+    member.isInvited = kind === noticeKinds.invited;
     room.visitorMarks.delete(name);
     room.members.add(member);
     sink.changed({ type: "joined", room, user: name, role });
-    tell(room, name, noticeKinds.added, sink);
+    tell(room, name, kind, sink);
     return outcomes.done;
   }
 
   /** A member with a name of its own. */
   newMember(user: Uint8Array, role: Role, read: number): Member {
     const own = user.slice();
-    return { name: userName(own), nameBytes: own, nameHash: this.#all.hash.of(own, 0, own.length), role, read };
+    return {
+      name: userName(own),
+      nameBytes: own,
+      nameHash: this.#all.hash.of(own, 0, own.length),
+      role,
+      read,
+      isInvited: false,
+    };
   }
 
   #leave(room: Room, user: Uint8Array, sink: ApplySink): OutcomeCode {
@@ -182,7 +225,7 @@ export class Membership {
     if (this.#memberOf(room, user) !== undefined) return outcomes.done;
     // Into a private room that everybody has left only the cluster leads: who comes first rules it.
     const role = room.isPrivate && room.members.size === 0 ? roles.owner : roles.member;
-    return this.#enter(room, user, role, sink);
+    return this.#enter(room, user, role, noticeKinds.invited, sink);
   }
 
   #markRead(room: Room, user: Uint8Array, seq: number, sink: ApplySink): OutcomeCode {
@@ -198,7 +241,7 @@ export class Membership {
       room.visitorMarks.size < this.#all.bounds.visitorMarksMax
     ) {
       room.visitorMarks.set(name, read);
-    } else return outcomes.tooLarge;
+    } else return outcomes.marksFull;
     sink.changed({ type: "read", room, user: name, seq: read });
     return outcomes.done;
   }
@@ -221,10 +264,15 @@ export class Membership {
   #deleteRoom(room: Room, by: Uint8Array, sink: ApplySink): OutcomeCode {
     const code = this.#ruledBy(room, by, roles.owner);
     if (code !== outcomes.done) return code;
-    const from = room.first;
     for (const person of room.people) tell(room, person, noticeKinds.removed, sink);
     // In the order of names: notices are numbered as they come.
     for (const member of room.members.sorted()) tell(room, member.name, noticeKinds.removed, sink);
+    this.#remove(room, sink);
+    return outcomes.done;
+  }
+
+  #remove(room: Room, sink: ApplySink): void {
+    const from = room.first;
     room.members.clear();
     room.visitorMarks.clear();
     room.retention = noRetention;
@@ -233,7 +281,6 @@ export class Membership {
     room.first = room.head + 1;
     sink.changed({ type: "deleted", room, from, to: room.head });
     this.#chunks.dropRuns(room, sink);
-    return outcomes.done;
   }
 
   /** `done` when `by` has at least this role here, or is the cluster itself. */

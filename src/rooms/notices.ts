@@ -39,6 +39,13 @@ export function takeNotice(all: Aggregates, b: Uint8Array, o: number, index: num
   if (kind === noticeKinds.direct && before?.kind !== kind && (found?.directCount ?? 0) >= all.bounds.directRoomsMax) {
     return outcomes.tooLarge;
   }
+  if (
+    kind === noticeKinds.invited &&
+    before?.kind !== kind &&
+    (found?.invitedCount ?? 0) >= all.bounds.invitedRoomsMax
+  ) {
+    return outcomes.tooLarge;
+  }
   if (found !== undefined) all.cut?.userChanges(found);
   const user = found ?? all.addUser(name);
   setTold(user, sharedName(all, user, commandRoom(b, o)), { kind, number, index });
@@ -67,8 +74,10 @@ export function setTold(user: User, room: RoomName, told: UserRoom): void {
   const before = user.told.get(room)?.kind;
   if (before === noticeKinds.added) user.joinedCount--;
   if (before === noticeKinds.direct) user.directCount--;
+  if (before === noticeKinds.invited) user.invitedCount--;
   if (told.kind === noticeKinds.added) user.joinedCount++;
   if (told.kind === noticeKinds.direct) user.directCount++;
+  if (told.kind === noticeKinds.invited) user.invitedCount++;
   user.told.set(room, told);
 }
 
@@ -77,7 +86,7 @@ export function setTold(user: User, room: RoomName, told: UserRoom): void {
  * than that would have to overtake a thousand others of the same user.
  */
 function forgetOldRemovals(user: User, max: number): void {
-  if (user.told.size - user.joinedCount - user.directCount <= max) return;
+  if (user.told.size - user.joinedCount - user.directCount - user.invitedCount <= max) return;
   let oldest: RoomName | null = null;
   let index = Infinity;
   for (const [room, told] of user.told) {

@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../base/error-codes.ts";
+import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
 
 /**
  * What became of one command. Small numbers, so that `apply` hands out an outcome without making anything.
@@ -29,12 +29,24 @@ export const outcomes = {
   overloaded: 10,
   /** What `ref` names has been removed. */
   gone: 11,
+  /** As many rooms as the group takes. */
+  groupFull: 12,
+  /** As many rooms as one user may have made. */
+  makerFull: 13,
+  /** As many members as a room takes. */
+  roomFull: 14,
+  /** As many read marks of visitors as a room takes. */
+  marksFull: 15,
+  /** An edit, or a deletion, of what is no message of a person. */
+  notAMessage: 16,
+  /** An edit, deletion or reaction that does not say of what. */
+  refNeeded: 17,
 } as const;
 
 export type OutcomeCode = (typeof outcomes)[keyof typeof outcomes];
 
-/** What a client is told for an outcome; null where there is no error to tell. Indexed by outcome code. */
-export const outcomeErrors: readonly (ErrorCode | null)[] = [
+/** The code for an outcome; null where there is no error to tell. Indexed by outcome code. */
+const outcomeErrors: readonly (ErrorCode | null)[] = [
   null,
   null,
   null,
@@ -48,4 +60,27 @@ export const outcomeErrors: readonly (ErrorCode | null)[] = [
   "too_large",
   "overloaded",
   "gone",
+  "too_large",
+  "too_large",
+  "too_large",
+  "too_large",
+  "bad_request",
+  "bad_request",
 ];
+
+/** What more than the code's meaning can be said of an outcome. Indexed by outcome code. */
+const outcomeMessages: Readonly<Partial<Record<OutcomeCode, string>>> = {
+  [outcomes.groupFull]: "there are as many rooms here as this server takes (limits.groupRoomsMax)",
+  [outcomes.makerFull]: "you have made as many rooms as one user may (limits.madeRoomsMax)",
+  [outcomes.roomFull]: "the room has as many members as a room takes (limits.roomMembersMax)",
+  [outcomes.marksFull]: "the room keeps as many read marks of visitors as it takes (limits.visitorMarksMax); join it",
+  [outcomes.notAMessage]:
+    "only messages of people can be edited or deleted: ref names an edit, a deletion or a reaction",
+  [outcomes.refNeeded]: "an edit, deletion or reaction needs the ref of its message",
+};
+
+/** The error a client is told for an outcome, and in which words; null where there is no error to tell. */
+export function outcomeFault(code: OutcomeCode): { readonly code: ErrorCode; readonly message: string } | null {
+  const error = outcomeErrors[code] ?? null;
+  return error === null ? null : { code: error, message: outcomeMessages[code] ?? errorCodes[error].meaning };
+}

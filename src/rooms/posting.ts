@@ -193,15 +193,16 @@ export class Posting {
     if (!isDirectName(b, start, length)) return outcomes.notFound;
     if (!isOneOfTwo(b, start, length, b, start + length, fromLength)) return outcomes.notFound;
     if (!isOrderedDirectName(b.subarray(start, start + length))) return outcomes.badRequest;
+    const mayMake = this.#membership.mayMake(room, b.subarray(start + length, start + length + fromLength), true);
+    if (mayMake !== outcomes.done) return mayMake;
     if (room !== undefined) {
       const hash = this.#all.hash;
       const sharedLow = hash.of(b, start, length + fromLength);
       return this.#mayPost(room, b, o, sharedLow, hash.high);
     }
-    if (this.#all.isFullOfRooms) return outcomes.tooLarge;
     const kind = kindOf(b, textStart(b, o, kindText), textLength(b, o, kindText));
     if (kind === messageKinds.system) return outcomes.forbidden;
-    if (kind !== messageKinds.plain && recordRef(b, o) === 0) return outcomes.badRequest;
+    if (kind !== messageKinds.plain && recordRef(b, o) === 0) return outcomes.refNeeded;
     if (recordRef(b, o) !== 0) return outcomes.notFound;
     return textLength(b, o, prevText) > 0 ? outcomes.order : outcomes.stored;
   }
@@ -232,14 +233,14 @@ export class Posting {
     const ref = recordRef(b, o);
     if (ref > room.head) return outcomes.notFound;
     if (kind === messageKinds.plain) return outcomes.stored;
-    if (ref === 0) return outcomes.badRequest;
+    if (ref === 0) return outcomes.refNeeded;
     if (ref < room.first) return outcomes.gone;
     if (kind === messageKinds.reaction) return outcomes.stored;
     const refFromLength = textLength(b, o, refFromText);
     // The orderer writes whose message it is. It had not yet been applied there, or was proposed by one that did not look.
     if (refFromLength === 0) return outcomes.recheck;
     const refKind = kindOf(b, textStart(b, o, refKindText), textLength(b, o, refKindText));
-    if (refKind !== messageKinds.plain) return outcomes.badRequest;
+    if (refKind !== messageKinds.plain) return outcomes.notAMessage;
     const refFromStart = textStart(b, o, refFromText);
     let isAuthor = refFromLength === fromLength;
     for (let i = 0; isAuthor && i < fromLength; i++) isAuthor = b[refFromStart + i] === b[fromStart + i];

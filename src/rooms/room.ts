@@ -1,4 +1,4 @@
-import type { Line, RoomName, Slot, UserName } from "../base/ids.ts";
+import { type Line, lobby, type RoomName, type Slot, type UserName } from "../base/ids.ts";
 import type { ByteHash } from "./byte-hash.ts";
 import { type NoticeKind, type Role, roles } from "./commands.ts";
 import { type KeptDigests, noKeptDigests } from "./kept-digests.ts";
@@ -13,6 +13,8 @@ export interface Member extends Named {
   role: Role;
   /** Up to where the member has read. */
   read: number;
+  /** Somebody else let the member in, who has not joined since. */
+  isInvited: boolean;
 }
 
 /** What a room keeps; 0 = no bound of that kind. */
@@ -57,6 +59,8 @@ export class Room implements Named {
   /** False once deleted: then only the numbering is left, and a new room of this name goes on behind `head`. */
   exists = true;
   isPrivate = false;
+  /** It was given back: it takes no place among the rooms of its group any more, and waits for a maker behind its head. */
+  isClosed = false;
   head = 0;
   first = 1;
   floor = 0;
@@ -72,17 +76,27 @@ export class Room implements Named {
   readonly runs = new Runs();
   /** Digests of what is no longer kept. */
   digests: KeptDigests = noKeptDigests;
+  /** Who made it; empty: the cluster, or it was made before that was kept. */
+  maker = "";
   /** The number of the last notice. */
-  noticeNumber = 0;
+  noticeNumber: number;
   /** Not acknowledged notices by user: a later one to the same user takes the place of the former. */
   readonly outbox = new Map<string, Notice>();
   readonly #context: RoomContext;
 
   #slot: Slot | null = null;
 
-  constructor(context: RoomContext, name: RoomName, nameBytes: Uint8Array, nameHash: number, place: number) {
+  constructor(
+    context: RoomContext,
+    name: RoomName,
+    nameBytes: Uint8Array,
+    nameHash: number,
+    place: number,
+    noticeNumber: number,
+  ) {
     this.#context = context;
     this.place = place;
+    this.noticeNumber = noticeNumber;
     this.name = name;
     this.nameBytes = nameBytes;
     this.nameHash = nameHash;
@@ -105,6 +119,15 @@ export class Room implements Named {
     if (!this.isDirect) return [];
     const [one, two] = this.name.slice(1).split(",") as [UserName, UserName];
     return one === two ? [one] : [one, two];
+  }
+
+  /**
+   * Whether it is deleted, or open with nobody and nothing in it: then it can be given back. A private room stays shut to
+   * everybody but whom the cluster lets in, a direct one is its two people's, and the lobby is where everybody comes first.
+   */
+  get isIdle(): boolean {
+    if (!this.exists) return true;
+    return !this.isPrivate && this.members.size === 0 && this.first > this.head && this.name !== lobby;
   }
 
   /** The member whose name is `user`. A direct room's people are its members and have no entry here unless they read. */

@@ -48,6 +48,8 @@ export const boundNames = [
   "roomsMax",
   "directRoomsMax",
   "visitorMarksMax",
+  "madeRoomsMax",
+  "invitedRoomsMax",
 ] as const satisfies readonly (keyof Limits)[];
 export type BoundName = (typeof boundNames)[number];
 export type Bounds = Readonly<Record<BoundName, number>>;
@@ -58,6 +60,9 @@ export function boundsOf(limits: Limits): Bounds {
   for (const name of boundNames) bounds[name] = limits[name];
   return bounds as Bounds;
 }
+
+/** More than there can be of anything. */
+export const noBound = 0xffff_ffff_ffff;
 
 /**
  * What holds before the first `bound` setting. Part of the format: an old log is applied again with these numbers, so they
@@ -71,6 +76,9 @@ export const initialBounds: Bounds = {
   roomsMax: 1_000,
   directRoomsMax: 10_000,
   visitorMarksMax: 1_000,
+  // None: logs were written before there was such a bound.
+  madeRoomsMax: noBound,
+  invitedRoomsMax: noBound,
 };
 
 /** A window must hold a few ids (base/limits.ts); the others at least one. */

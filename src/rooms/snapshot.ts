@@ -9,7 +9,7 @@ import { linkBytes } from "./digest-link.ts";
 import { setTold, sharedName } from "./notices.ts";
 import type { Room } from "./room.ts";
 import type { SealReason } from "./seal.ts";
-import { type BoundName, type Bounds, boundNames } from "./setting.ts";
+import { type BoundName, type Bounds, boundNames, initialBounds } from "./setting.ts";
 import { badSnapshot, SnapshotReader } from "./snapshot-bytes.ts";
 import type { GroupConfiguration, StateParts } from "./state-parts.ts";
 
@@ -19,16 +19,17 @@ import type { GroupConfiguration, StateParts } from "./state-parts.ts";
  * index are part of it, so that no two of them can be from different moments. Written by `StateCut` (state-cut.ts).
  *
  * ```
- * "SYNR", u32 format = 2, u32 group, text cluster, u8 number of bounds, u48 each
- * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, text time zone, u48 retention days
+ * "SYNR", u32 format = 4, u32 group, text cluster, u8 number of bounds, u48 each
+ * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, u48 forgotten notices (format 3), text time zone, u48 retention days
  * u48 index of the last configuration entry, 0 = none, u32 length and its payload (not in format 1, which had none)
- * u32 addresses, each: text server, text host, u48 port; no host and 0 = taken off (not in format 1)
+ * u32 addresses, each: text server, text host, u48 port; no host and 0 = taken off (from format 4 on)
  * u48 last chunk, open from, open messages, open bytes
  * u32 live chunks, each: u48 chunk, from, to, u32 day, u8 format, reason, u48 messages, bytes, sealedAt, generation
- * u32 rooms, each:       text name, u8 exists | private << 1, u48 head, first, floor, lastTs, ageMs, messages, bytes,
+ * u32 rooms, each:       text name (empty: a free place, and no more of it), u8 exists | private << 1 | closed << 2,
+ *                        text maker (format 3), u48 head, first, floor, lastTs, ageMs, messages, bytes,
  *                        openFirst, openBytes, noticeNumber, digested; if digested > 0: u32 links, 32 bytes each,
  *                        and the link half-way as a text (kept-digests.ts)
- *                        u32 members: text name, u8 role, u48 read;  u32 marks: text name, u48 seq
+ *                        u32 members: text name, u8 role | invited << 7, u48 read;  u32 marks: text name, u48 seq
  *                        u32 runs: u48 chunk, first, last, bytes, ts;  u32 outbox: u48 number, u8 kind, text user
  * u32 users, each:       text name, u32 told: text room, u8 kind, u48 number, u48 index
  * u32 ids, oldest first: u32 place of the room above, text from, text cid, u48 seq, ts, epoch, u32 digest twice
@@ -37,9 +38,15 @@ import type { GroupConfiguration, StateParts } from "./state-parts.ts";
  * A text is one byte of length and UTF-8 bytes.
  */
 export const snapshotMagic = 0x524e_5953;
-export const snapshotFormat = 2;
-/** Before configurations and addresses were kept. It is read, and written no more. */
+export const snapshotFormat = 4;
+/** Before addresses were kept. It is read, and written no more. */
+const formatWithoutAddresses = 3;
+/** Before rooms were given back, had makers, and invitations were told from joins. It is read, and written no more. */
+const formatWithoutMakers = 2;
+/** Before configurations were kept. It is read, and written no more. */
 const formatWithoutConfiguration = 1;
+/** Of a member's role. */
+export const invitedFlag = 0x80;
 const digestBytes = 32;
 
 /** Reads a state into empty parts made by `make`. Throws a Fault for bytes that are no whole snapshot. */
@@ -54,7 +61,7 @@ export function readSnapshot(
   const from = new SnapshotReader(content);
   if (from.u32() !== snapshotMagic) throw badSnapshot("it begins with something else");
   const itsFormat = from.u32();
-  if (itsFormat !== snapshotFormat && itsFormat !== formatWithoutConfiguration) {
+  if (itsFormat < formatWithoutConfiguration || itsFormat > snapshotFormat) {
     throw new Fault(
       "unsupported",
       `the state has format ${itsFormat}, this version reads up to ${snapshotFormat}; use the version that wrote it`,
@@ -62,20 +69,24 @@ export function readSnapshot(
   }
   const group = from.u32() as GroupId;
   const cluster = userName(from.text()) as string as ClusterId;
-  if (from.u8() !== boundNames.length) throw badSnapshot("it has other bounds than this program knows");
-  const bounds: Partial<Record<BoundName, number>> = {};
-  for (const name of boundNames) bounds[name] = from.u48();
-  const parts = make(group, cluster, bounds as Bounds);
+  const boundCount = from.u8();
+  if (boundCount > boundNames.length) throw badSnapshot("it has other bounds than this program knows");
+  // A bound that came later is what it is in a log that says nothing of it.
+  const bounds: Record<BoundName, number> = { ...initialBounds };
+  for (const name of boundNames.slice(0, boundCount)) bounds[name] = from.u48();
+  const parts = make(group, cluster, bounds);
   const { all, chunks } = parts;
   parts.appliedIndex = from.u48() as LogIndex;
   parts.appliedTerm = from.u48() as Term;
   parts.lastTs = from.u48() as Timestamp;
   parts.lastDay = from.u32() as Day;
   all.lineNumber = from.u48();
+  const isBeforeMakers = itsFormat <= formatWithoutMakers;
+  all.forgottenNotices = isBeforeMakers ? 0 : from.u48();
   parts.timeZone = userName(from.text());
   parts.retentionDays = from.u48();
-  if (itsFormat !== formatWithoutConfiguration) {
-    parts.configuration = readConfiguration(from);
+  if (itsFormat !== formatWithoutConfiguration) parts.configuration = readConfiguration(from);
+  if (itsFormat > formatWithoutAddresses) {
     for (let count = from.u32(); count > 0; count--) {
       const node = userName(from.text());
       const host = userName(from.text());
@@ -91,8 +102,8 @@ export function readSnapshot(
     const chunk = readChunk(from);
     chunks.live.set(chunk.chunk, chunk);
   }
-  const rooms: Room[] = [];
-  for (let count = from.u32(); count > 0; count--) rooms.push(readRoom(from, parts));
+  const rooms: (Room | undefined)[] = [];
+  for (let count = from.u32(); count > 0; count--) rooms.push(readRoom(from, parts, isBeforeMakers));
   for (let count = from.u32(); count > 0; count--) readUser(from, parts);
   readWindow(from, parts, rooms);
   if (!from.isAtEnd) throw badSnapshot("something stands behind its end");
@@ -121,11 +132,23 @@ function readChunk(from: SnapshotReader): LiveChunk {
   };
 }
 
-function readRoom(from: SnapshotReader, { all, chunks, membership }: StateParts): Room {
-  const room = all.addRoom(from.text());
+function readRoom(
+  from: SnapshotReader,
+  { all, chunks, membership }: StateParts,
+  isBeforeMakers: boolean,
+): Room | undefined {
+  const name = from.text();
+  if (name.length === 0) {
+    all.rooms.addFree();
+    return undefined;
+  }
+  const room = all.restoreRoom(name);
   const flags = from.u8();
   room.exists = (flags & 1) !== 0;
   room.isPrivate = (flags & 2) !== 0;
+  room.isClosed = (flags & 4) !== 0;
+  if (room.isClosed) all.closedRooms++;
+  if (!isBeforeMakers) all.setMaker(room, userName(from.text()));
   room.head = from.u48();
   room.first = from.u48();
   room.floor = from.u48();
@@ -139,7 +162,11 @@ function readRoom(from: SnapshotReader, { all, chunks, membership }: StateParts)
   if (through > 0)
     room.digests = { through, links: from.raw(from.u32() * linkBytes).slice(), saved: from.text().slice() };
   for (let count = from.u32(); count > 0; count--) {
-    room.members.add(membership.newMember(from.text(), from.u8() as Role, from.u48()));
+    const user = from.text();
+    const role = from.u8();
+    const member = membership.newMember(user, (role & ~invitedFlag) as Role, from.u48());
+    member.isInvited = (role & invitedFlag) !== 0;
+    room.members.add(member);
   }
   for (let count = from.u32(); count > 0; count--) room.visitorMarks.set(userName(from.text()), from.u48());
   for (let count = from.u32(); count > 0; count--) {
@@ -164,7 +191,7 @@ function readUser(from: SnapshotReader, { all }: StateParts): void {
   }
 }
 
-function readWindow(from: SnapshotReader, { posting }: StateParts, rooms: readonly Room[]): void {
+function readWindow(from: SnapshotReader, { posting }: StateParts, rooms: readonly (Room | undefined)[]): void {
   for (let count = from.u32(); count > 0; count--) {
     const room = rooms[from.u32()];
     if (room === undefined) throw badSnapshot("an id names a room that is not there");

@@ -4,7 +4,7 @@ import { linkBytes } from "./digest-link.ts";
 import type { IdWindow } from "./id-window.ts";
 import type { Room } from "./room.ts";
 import { boundNames } from "./setting.ts";
-import { snapshotFormat, snapshotMagic } from "./snapshot.ts";
+import { invitedFlag, snapshotFormat, snapshotMagic } from "./snapshot.ts";
 import { SnapshotWriter } from "./snapshot-bytes.ts";
 import type { StateParts } from "./state-parts.ts";
 import type { User } from "./user.ts";
@@ -63,7 +63,7 @@ export class StateCut {
     const window = parts.posting.window;
     this.#parts = parts;
     this.#step = step;
-    this.#rooms = parts.all.rooms.size;
+    this.#rooms = parts.all.rooms.places;
     this.#users = parts.all.users.size;
     this.#earlyRooms = new EarlyParts(this.#rooms);
     this.#earlyUsers = new EarlyParts(this.#users);
@@ -100,6 +100,13 @@ export class StateCut {
     const { place } = room;
     if (place < this.#room || place >= this.#rooms || this.#earlyRooms.has(place)) return;
     writeRoom(this.#earlyRooms.writer, room);
+    this.#earlyRooms.put(place);
+  }
+
+  /** A room is about to take this free place. */
+  placeFills(place: number): void {
+    if (place < this.#room || place >= this.#rooms || this.#earlyRooms.has(place)) return;
+    writeRoom(this.#earlyRooms.writer, undefined);
     this.#earlyRooms.put(place);
   }
 
@@ -228,6 +235,7 @@ function writeHead(out: SnapshotWriter, parts: StateParts): void {
   out.u48(parts.lastTs);
   out.u32(parts.lastDay);
   out.u48(all.lineNumber);
+  out.u48(all.forgottenNotices);
   out.text(utf8.encode(parts.timeZone));
   out.u48(parts.retentionDays);
   out.u48(parts.configuration?.index ?? 0);
@@ -261,9 +269,13 @@ function writeChunk(out: SnapshotWriter, chunk: LiveChunk): void {
   out.u48(chunk.generation);
 }
 
-function writeRoom(out: SnapshotWriter, room: Room): void {
-  out.text(room.nameBytes);
-  out.u8((room.exists ? 1 : 0) | (room.isPrivate ? 2 : 0));
+const noName = new Uint8Array(0);
+
+function writeRoom(out: SnapshotWriter, room: Room | undefined): void {
+  out.text(room?.nameBytes ?? noName);
+  if (room === undefined) return;
+  out.u8((room.exists ? 1 : 0) | (room.isPrivate ? 2 : 0) | (room.isClosed ? 4 : 0));
+  out.text(utf8.encode(room.maker));
   out.u48(room.head);
   out.u48(room.first);
   out.u48(room.floor);
@@ -285,7 +297,7 @@ function writeRoom(out: SnapshotWriter, room: Room): void {
   for (let i = 0; i < room.members.size; i++) {
     const member = room.members.at(i);
     out.text(member.nameBytes);
-    out.u8(member.role);
+    out.u8(member.role | (member.isInvited ? invitedFlag : 0));
     out.u48(member.read);
   }
   out.u32(room.visitorMarks.size);

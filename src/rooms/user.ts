@@ -21,9 +21,11 @@ export class User implements Named {
   readonly place: number;
   /** By room: those the user is in, the direct ones, and for a while those left, so that a late notice is known as late. */
   readonly told = new Map<RoomName, UserRoom>();
-  /** How many of `told` are memberships, and how many direct rooms. */
+  /** How many of `told` are memberships that the user asked for, and how many direct rooms. */
   joinedCount = 0;
   directCount = 0;
+  /** How many are memberships that somebody else gave and the user has not made own ones by joining. */
+  invitedCount = 0;
 
   #slot: Slot | null = null;
 
@@ -42,7 +44,9 @@ export class User implements Named {
 
   /** The rooms the user is a member of, in no order. */
   rooms(): RoomName[] {
-    return [...this.told].filter(([, told]) => told.kind === noticeKinds.added).map(([room]) => room);
+    return [...this.told]
+      .filter(([, told]) => told.kind === noticeKinds.added || told.kind === noticeKinds.invited)
+      .map(([room]) => room);
   }
 
   /** The user's direct rooms, in no order. */

@@ -44,6 +44,8 @@ export interface ClientLink {
   resume(): void;
   /** Ends the connection after what was written. Close codes as in the protocol; doors without codes just end. */
   close(code: number, reason: string): void;
+  /** Ends the connection at once. What its client has not taken is dropped. */
+  destroy(): void;
 }
 
 /** What the server does for a connection: the door calls it. */

@@ -1,5 +1,5 @@
-import { type ErrorCode, errorCodes, Fault } from "../base/error-codes.ts";
-import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
+import { Fault } from "../base/error-codes.ts";
+import { type OutcomeCode, outcomeFault } from "../rooms/outcome.ts";
 import { type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
 
 /** What became of one command. */
@@ -27,8 +27,8 @@ export class Decision implements Origin {
   }
 
   decided(_request: unknown, code: OutcomeCode, seq: number, ts: number, epoch: number): void {
-    const error: ErrorCode | null = outcomeErrors[code] ?? null;
-    if (error !== null && code !== outcomes.repeat) this.#reject(new RefusedInLog(error, errorCodes[error].meaning));
+    const error = outcomeFault(code);
+    if (error !== null) this.#reject(new RefusedInLog(error.code, error.message));
     else this.#resolve({ code, seq, ts, epoch });
   }
 

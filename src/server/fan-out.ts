@@ -233,7 +233,7 @@ export class FanOut {
     if (subscription.next < live.memoryFirst) return false;
     const to = this.#endOfStep(live, subscription.next);
     if (to < subscription.next) return false;
-    session.push(this.#frames(live, subscription.next, to, session.format));
+    session.give(this.#frames(live, subscription.next, to, session.format));
     this.delivered += to - subscription.next + 1;
     subscription.next = to + 1;
     return true;
@@ -262,7 +262,7 @@ export class FanOut {
         subscription.reading = false;
         if (subscription.state === "ended") return;
         if (records.length > 0) {
-          session.push(this.#framesOf(records, session.format));
+          session.give(this.#framesOf(records, session.format));
           this.delivered += records.length;
           subscription.next = from + records.length;
         } else if (from >= live.room.first) {

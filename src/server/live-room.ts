@@ -4,6 +4,13 @@ import { RecentRing } from "./recent-ring.ts";
 import type { Subscription } from "./subscription.ts";
 import { type Place, RoomTail } from "./tail.ts";
 
+/** In rooms with more members or more readers, who is there is only counted, and of marks and typing nobody else hears. */
+export const personalMax = 100;
+
+/** Whether so many people would hear of each other's marks and typing that nobody but their own devices does. */
+export const isCrowd = (room: Room, readers: number): boolean =>
+  room.members.size > personalMax || readers > personalMax;
+
 /**
  * What this server keeps about a room besides its replicated state: the newest messages, where the unsealed ones stand
  * in memory, and who listens.

@@ -8,6 +8,7 @@ import { utf8 } from "../protocol/utf8.ts";
 import { type Command, commandTypes, type NoticeKind, noticeKinds, type Role, roles } from "../rooms/commands.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import type { Room } from "../rooms/room.ts";
+import { AddressRates } from "./address-rates.ts";
 import type { Caller } from "./caller.ts";
 import type { Decided } from "./decision.ts";
 
@@ -20,6 +21,8 @@ type ListedMember = ServerFrameOf<"okMembers">["members"][number];
 export interface MembershipHost {
   readonly state: GroupState;
   readonly limits: Limits;
+  /** Monotonic milliseconds. */
+  now(): number;
   /** Puts a command in order and settles with what became of it. */
   command(command: Command): Promise<Decided>;
   /** The room, if this caller may read it; throws `not_found` otherwise. */
@@ -43,9 +46,12 @@ export class Memberships {
   readonly #untold = new Map<UserName, Map<RoomName, { kind: NoticeKind; number: number }>>();
   /** Commands that would let a user into one more room and are not decided. */
   readonly #entering = new Map<UserName, number>();
+  /** Of joins and invitations, by who asks for them: the same buckets as those of addresses. */
+  readonly #rates: AddressRates;
 
   constructor(host: MembershipHost) {
     this.#host = host;
+    this.#rates = new AddressRates(host.limits.joinsPerSecondMax);
   }
 
   /** A room has something to tell a user: it holds from now on. */
@@ -72,7 +78,7 @@ export class Memberships {
     if (begins && isDirect(frame.room) && !this.#host.mayBegin(caller.user, frame.room)) {
       throw new Fault("not_found", "nobody here has that name");
     }
-    await this.#enter(caller.user, frame.room, {
+    await this.#enter(caller, caller.user, frame.room, {
       type: commandTypes.join,
       room: utf8(frame.room),
       user,
@@ -93,7 +99,7 @@ export class Memberships {
     this.#host.readable(caller, frame.room);
     if (!this.#host.knowsUser(frame.user)) throw new Fault("not_found", "nobody here has that name");
     const names = { room: utf8(frame.room), user: utf8(frame.user), by: caller.userBytes };
-    await this.#enter(frame.user, frame.room, { type: commandTypes.invite, ...names });
+    await this.#enter(caller, frame.user, frame.room, { type: commandTypes.invite, ...names });
     return { t: "ok", of: "done", id: frame.id };
   }
 
@@ -150,14 +156,27 @@ export class Memberships {
     return names;
   }
 
-  /** Orders a command that makes `user` a member, unless that would be one room too many. */
-  async #enter(user: UserName, name: RoomName, command: Command): Promise<void> {
+  /** Orders a command that makes `user` a member, unless that would be one room too many, or too many at once for who asks. */
+  async #enter(caller: Caller, user: UserName, name: RoomName, command: Command): Promise<void> {
     const room = this.#host.state.room(name);
     const entering = this.#entering.get(user) ?? 0;
-    // A direct room is no membership, and whoever is in already is not in one more.
-    const isNew = !name.startsWith("@") && (room?.exists !== true || room.member(user) === undefined);
-    if (isNew && this.#joinedCount(user) + entering >= this.#host.limits.roomsMax) {
-      throw new Fault("too_large", `${user} is in as many rooms as one may be (${this.#host.limits.roomsMax})`);
+    const isInvitation = command.type === commandTypes.invite;
+    const member = room?.exists === true ? room.member(user) : undefined;
+    // A direct room is no membership, and whoever is in already is not in one more; but who was invited and joins is.
+    const isNew = !name.startsWith("@") && (member === undefined || (member.isInvited && !isInvitation));
+    const kind = isInvitation ? noticeKinds.invited : noticeKinds.added;
+    const bound = isInvitation ? "invitedRoomsMax" : "roomsMax";
+    const most = this.#host.state.bounds[bound];
+    if (isNew && this.#count(user, kind) + entering >= most) {
+      const what = isInvitation ? "is invited to as many rooms as one may be" : "is in as many rooms as one may be";
+      throw new Fault("too_large", `${user} ${what} (limits.${bound}, ${most})`);
+    }
+    if (isNew) {
+      const waitMs = this.#rates.take(caller.user, this.#host.now());
+      if (waitMs > 0) {
+        const message = "more joins and invitations than one user may ask for at once (limits.joinsPerSecondMax)";
+        throw new Fault("rate_limited", message, { retryAfterMs: waitMs });
+      }
     }
     this.#entering.set(user, entering + 1);
     try {
@@ -169,13 +188,14 @@ export class Memberships {
     }
   }
 
-  #joinedCount(user: UserName): number {
+  /** How many rooms have told a user this: that one has joined, or was invited. */
+  #count(user: UserName, counted: NoticeKind): number {
     const known = this.#host.state.user(user);
-    let count = known?.joinedCount ?? 0;
+    let count = (counted === noticeKinds.invited ? known?.invitedCount : known?.joinedCount) ?? 0;
     for (const [room, { kind }] of this.#untold.get(user) ?? []) {
       const was = known?.told.get(room)?.kind;
-      if (kind === noticeKinds.added && was !== kind) count++;
-      if (kind === noticeKinds.removed && was === noticeKinds.added) count--;
+      if (kind === counted && was !== kind) count++;
+      if (kind !== counted && was === counted) count--;
     }
     return count;
   }

@@ -1,5 +1,5 @@
 import { AssertionFailure, assert } from "../base/assert.ts";
-import type { Entry } from "../base/entry.ts";
+import { type Entry, entryTypes } from "../base/entry.ts";
 import type { LogIndex } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Room } from "../rooms/room.ts";
@@ -8,6 +8,9 @@ import { type Place, TailPart } from "./tail.ts";
 
 /** Rooms whose messages leave the tail in one step. */
 const roomsInStep = 32;
+
+/** Rooms that are named to operators. */
+const ringsNamedMax = 20;
 
 /** An entry's payload in memory. */
 export interface Held {
@@ -20,7 +23,29 @@ interface Span {
   readonly part: TailPart;
   /** The last entry of the part; null while it still grows. */
   to: LogIndex | null;
+  /** Bytes of the seal it begins with; 0 when it begins otherwise. */
+  sealBytes: number;
   readonly rooms: LiveRoom[];
+}
+
+/** Added up over rooms. `head` less `savePoint` is what is in order and not saved yet. */
+export interface RingTotals {
+  readonly rooms: number;
+  readonly head: number;
+  readonly savePoint: number;
+  /** Messages kept beyond the unsealed tail. */
+  readonly kept: number;
+  /** Rooms with messages that are in order and not saved, at most twenty. */
+  readonly unsaved: readonly RingStanding[];
+}
+
+/** One room's ring. */
+interface RingStanding {
+  readonly room: string;
+  /** Newest message that is in order, saved or not. */
+  readonly head: number;
+  /** Newest message that is saved: nothing beyond it is shown to anybody. */
+  readonly savePoint: number;
 }
 
 /**
@@ -53,12 +78,16 @@ export class MemoryLog {
   begin(from: LogIndex): void {
     const last = this.#spans.at(-1);
     if (last !== undefined) last.to = from;
-    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, rooms: [] });
+    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, sealBytes: 0, rooms: [] });
   }
 
-  /** Bytes of the part that still grows. */
+  /**
+   * Bytes of the part that still grows, without the seal it begins with: 0 says that there is nothing to seal. With it a
+   * seal would call for the next one.
+   */
   get openBytes(): number {
-    return this.#spans.at(-1)!.part.bytes;
+    const { part, sealBytes } = this.#spans.at(-1)!;
+    return part.bytes - sealBytes;
   }
 
   /** Bytes of all parts. */
@@ -70,7 +99,9 @@ export class MemoryLog {
 
   /** Takes an entry's payload in; entries come in order. */
   take(entry: Entry): Held {
-    const part = this.#spans.at(-1)!.part;
+    const span = this.#spans.at(-1)!;
+    const { part } = span;
+    if (entry.type === entryTypes.seal) span.sealBytes = entry.payload.length;
     return { part, address: part.take(entry.payload) };
   }
 
@@ -155,6 +186,22 @@ export class MemoryLog {
   /** Bytes of rings beyond the tail. */
   get ringBytes(): number {
     return this.#ringBytes;
+  }
+
+  /** Where the rings stand, added up over all rooms that have one. Goes through all of them. */
+  rings(): RingTotals {
+    const totals = { rooms: 0, head: 0, savePoint: 0, kept: 0 };
+    const unsaved: RingStanding[] = [];
+    for (const live of this.#live) {
+      if (live === undefined) continue;
+      const { head, savePoint, kept } = live.ring;
+      totals.rooms++;
+      totals.head += head;
+      totals.savePoint += savePoint;
+      totals.kept += kept;
+      if (head > savePoint && unsaved.length < ringsNamedMax) unsaved.push({ room: live.room.name, head, savePoint });
+    }
+    return { ...totals, unsaved };
   }
 
   // Quiet rooms first, then the others: a room whose ring goes is read from its chunks.

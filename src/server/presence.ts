@@ -4,14 +4,12 @@ import type { RoomName, UserName } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { ClientFrameOf, ServerFrame } from "../protocol/schema.ts";
 import type { Room } from "../rooms/room.ts";
-import type { LiveRoom } from "./live-room.ts";
+import { isCrowd, type LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { LocalPresence, PresenceGossip, Readers } from "./presence-gossip.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import type { Session } from "./session.ts";
 
-/** Above this many readers names are not told, only how many there are. */
-const namesMax = 100;
 /** Changes are gathered this long. */
 const gatherMs = 1_000;
 /** A session's typing in one room is passed on at most this often. */
@@ -20,7 +18,7 @@ const typingMs = 1_000;
 /**
  * Who is there and who is typing. Nothing of this is logged: it is true now and forgotten; of other servers it is as true
  * as `PresenceGossip` knows. Whoever has asked who is in a room hears of changes, gathered over a second; in rooms with
- * more than 100 readers only how many.
+ * more than 100 members or readers only how many, and of typing there hear one's own devices alone.
  */
 export class Presence implements LocalPresence {
   readonly #clock: Clock;
@@ -74,7 +72,6 @@ export class Presence implements LocalPresence {
     if (room === undefined || !room.mayRead(session.user)) return;
     const live = this.#memory.known(room);
     if (this.#gossip === null && live === undefined) return;
-    if (live !== undefined && live.subscriptions.length > namesMax) return;
     let typed = this.#typedAt.get(session);
     if (typed === undefined) this.#typedAt.set(session, (typed = new Map<RoomName, number>()));
     const now = this.#clock.now();
@@ -91,7 +88,7 @@ export class Presence implements LocalPresence {
   typed(name: RoomName, user: UserName): void {
     const room = this.#state.room(name);
     const live = room === undefined ? undefined : this.#memory.known(room);
-    if (live !== undefined && live.subscriptions.length <= namesMax) this.#tellTyping(live, user, null);
+    if (live !== undefined) this.#tellTyping(live, user, null);
   }
 
   changedElsewhere(name: RoomName): void {
@@ -101,8 +98,9 @@ export class Presence implements LocalPresence {
 
   readersHere(name: RoomName): Readers {
     const room = this.#state.room(name);
-    const users = this.#readersOf(room === undefined ? undefined : this.#memory.known(room));
-    return { users: users.size > namesMax ? null : [...users], count: users.size };
+    if (room === undefined) return { users: [], count: 0 };
+    const users = this.#readersOf(this.#memory.known(room));
+    return { users: isCrowd(room, users.size) ? null : [...users], count: users.size };
   }
 
   isAsked(name: RoomName): boolean {
@@ -112,8 +110,10 @@ export class Presence implements LocalPresence {
   }
 
   #tellTyping(live: LiveRoom, user: UserName, by: Session | null): void {
+    const isAlone = isCrowd(live.room, live.subscriptions.length);
     for (const { session } of live.subscriptions) {
-      if (session !== by && !session.isSlow()) session.answer({ t: "typing", room: live.room.name, user });
+      if (session === by || session.isSlow() || (isAlone && session.user !== user)) continue;
+      session.answer({ t: "typing", room: live.room.name, user });
     }
   }
 
@@ -155,7 +155,8 @@ export class Presence implements LocalPresence {
     }
     // Who reads on two servers is counted twice where names are not told.
     const count = users.size + unnamed;
-    return count > namesMax ? { room, count } : { room, users: [...users].sort() };
+    const isCounted = unnamed > 0 || isCrowd(live.room, count);
+    return isCounted ? { room, count } : { room, users: [...users].sort() };
   }
 
   #readersOf(live: LiveRoom | undefined): Set<UserName> {

@@ -22,7 +22,12 @@ import { defaultGroupSettings } from "../consensus/settings.ts";
 import type { LiveChunk } from "../rooms/chunks.ts";
 import { GroupState } from "../rooms/group-state.ts";
 import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
-import { type ChunkStore, defaultChunkStoreSettings, openChunkStore } from "../storage/chunk/chunk-store.ts";
+import {
+  type ChunkListing,
+  type ChunkStore,
+  defaultChunkStoreSettings,
+  openChunkStore,
+} from "../storage/chunk/chunk-store.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { Damage } from "../storage/damage.ts";
@@ -31,11 +36,13 @@ import { type Disk, type FileName, fileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { quarantine, quarantineFolder } from "../storage/quarantine.ts";
 import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
+import { readJournal } from "../storage/journal/read-journal.ts";
 import { latestSnapshot, listSnapshots, type SnapshotOwner } from "../storage/snapshot-file.ts";
 import type { Engine, RememberedLog } from "../topology/engine.ts";
 import { leaderEngine } from "../topology/leader.ts";
 import { calendar } from "./calendar.ts";
 import type { Log } from "./log.ts";
+import { type Loss, lossLines, lossOf } from "./loss.ts";
 import { LogClock } from "./log-clock.ts";
 import { neededChunks } from "./needed-chunks.ts";
 import type { PeerGround } from "./peers.ts";
@@ -83,8 +90,10 @@ export interface Recovered extends Ground {
 export class DataDamaged extends Error {
   override readonly name = "DataDamaged";
   readonly damage: readonly Damage[];
+  readonly loss: Loss;
 
-  constructor(damage: readonly Damage[]) {
+  constructor(damage: readonly Damage[], loss: Loss) {
+    const lost = lossLines(loss).map((line) => `\n  ${line}`);
     super(
       `the data is damaged in ${damage.length} place(s):\n` +
         damage
@@ -93,9 +102,11 @@ export class DataDamaged extends Error {
             return `  ${file}${range}: ${what}`;
           })
           .join("\n") +
-        "\nRestore these files from a backup, or start once with --accept-loss to go on without them.",
+        "\nRestore these files from a backup, or start once with --accept-loss to go on without them." +
+        (lost.length === 0 ? "" : `\nGoing on without them would cost:${lost.join("")}`),
     );
     this.damage = damage;
+    this.loss = loss;
   }
 }
 
@@ -112,6 +123,11 @@ export async function recover(
   const sealed = (): Promise<ChunkStore> =>
     openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
   let chunks = await sealed();
+  const newer = await chunks.newerFormat();
+  if (newer !== null) {
+    const { file, format } = newer;
+    throw new Fault("unsupported", `${file} has format ${format}; use the newer version of Synod that wrote it`);
+  }
   const found = await latestSnapshot(disk, owner, group);
   const hashSeed = random.whole(0x1_0000_0000);
   const { snapshot } = found;
@@ -179,11 +195,24 @@ export async function recover(
   if (isLossy || ground.restored === true) {
     while (await setAside(chunks, state.lastChunk, ground)) chunks = await sealed();
   }
-  if (isLossy) opened = await open(from, true);
+  if (isLossy) {
+    opened = await open(from, true);
+    const isMoved = (file: FileName): boolean => file.startsWith(`${quarantineFolder}/journal-`) && !accepted.has(file);
+    log.warn("journal.aside", { movedTo: (await disk.list(quarantineFolder)).filter(isMoved) });
+  }
   const mine = opened.groups.get(group);
   const entries = behind(opened.groups, group, from);
   const damage = [...opened.damage, ...missing];
-  if (damage.length > 0 && !ground.acceptLoss) throw new DataDamaged(damage);
+  if (damage.length > 0 && !ground.acceptLoss) {
+    // A damaged snapshot alone costs a longer replay; here it may be why the journal does not join anything.
+    const hidden = opened.damage.flatMap((one) => one.groups.filter((range) => range.group === group));
+    const entriesBehind = (index: LogIndex): Promise<readonly Entry[]> => readableEntries(ground, group, index);
+    const aside = opened.damage.length > 0 ? listedBehind(chunks, state.lastChunk) : [];
+    const gone = missingMessages(state, new Set(missing.map(({ file }) => file)));
+    const isWhole = snapshot === null;
+    const loss = await lossOf({ chunks, aside, isWhole, missing: gone, entriesBehind, hidden });
+    throw new DataDamaged([...found.damage, ...damage], loss);
+  }
   for (const snapshotDamage of found.damage) {
     log.error("snapshot.damaged", { ...snapshotDamage, movedTo: await quarantine(disk, snapshotDamage.file) });
   }
@@ -271,13 +300,44 @@ function behind(groups: OpenedJournal["groups"], group: GroupId, from: LogIndex)
   return (groups.get(group)?.entries ?? []).filter(({ index }) => index > from);
 }
 
+/** Entries behind `index` in a journal that is damaged, for counting them. Nothing is changed. */
+async function readableEntries({ disk, owner, limits }: Ground, group: GroupId, index: LogIndex): Promise<Entry[]> {
+  const { segmentBytes } = limits;
+  try {
+    const from = new Map([[group, index]]);
+    const { groups } = await readJournal({ disk, ...owner, settings: { segmentBytes }, from, acceptLoss: true });
+    return behind(groups, group, index);
+  } catch (fault) {
+    // Too much is missing in it for anybody to tell.
+    if (fault instanceof Fault) return [];
+    throw fault;
+  }
+}
+
+/** What rooms have in these chunks. */
+function missingMessages(
+  state: GroupState,
+  files: ReadonlySet<FileName>,
+): { room: string; first: number; last: number }[] {
+  const missing: { room: string; first: number; last: number }[] = [];
+  const gone = new Set<number>();
+  for (const chunk of state.chunks()) if (files.has(nameOf(chunk, state.group))) gone.add(chunk.chunk);
+  for (const { name, first, runs } of gone.size === 0 ? [] : state.rooms()) {
+    for (let run = 0; run < runs.length; run++) {
+      if (!gone.has(runs.chunk(run))) continue;
+      missing.push({ room: name, first: Math.max(first, runs.firstSeq(run)), last: runs.lastSeq(run) });
+    }
+  }
+  return missing;
+}
+
 /** Those that are not there. From names alone. */
 function missingChunks(needed: Iterable<LiveChunk>, chunks: ChunkStore, group: GroupId): Damage[] {
   const missing: Damage[] = [];
-  for (const { chunk, day, messages } of needed) {
-    if (chunks.has(chunk as ChunkNumber)) continue;
-    const file = chunkFileName({ group, chunk: chunk as ChunkNumber, generation: 0, day });
-    missing.push({ file, offset: 0, length: 0, what: `this chunk of ${messages} messages is missing` });
+  for (const chunk of needed) {
+    if (chunks.has(chunk.chunk as ChunkNumber)) continue;
+    const what = `this chunk of ${chunk.messages} messages is missing`;
+    missing.push({ file: nameOf(chunk, group), offset: 0, length: 0, what });
   }
   return missing;
 }
@@ -288,9 +348,19 @@ function missingChunks(needed: Iterable<LiveChunk>, chunks: ChunkStore, group: G
  * once more.
  */
 async function setAside(chunks: ChunkStore, lastChunk: number, { disk, log }: Ground): Promise<boolean> {
-  const behindSnapshot = chunks.list().filter(({ chunk }) => chunk > lastChunk);
+  const behindSnapshot = listedBehind(chunks, lastChunk);
   for (const { file } of behindSnapshot) log.warn("chunk.aside", { file, movedTo: await quarantine(disk, file) });
   return behindSnapshot.length > 0;
+}
+
+/** The name a chunk was sealed under. */
+function nameOf({ chunk, day }: LiveChunk, group: GroupId): FileName {
+  return chunkFileName({ group, chunk: chunk as ChunkNumber, generation: 0, day });
+}
+
+/** The chunks behind the last one that the snapshot knows. */
+function listedBehind(chunks: ChunkStore, lastChunk: number): ChunkListing[] {
+  return chunks.list().filter(({ chunk }) => chunk > lastChunk);
 }
 
 /** An empty file that says: the loss of this chunk was accepted. */

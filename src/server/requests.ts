@@ -82,6 +82,7 @@ export class Requests {
     this.memberships = new Memberships({
       state: options.driver.applier.state,
       limits: options.limits,
+      now: () => options.clock.now(),
       command: (command) => this.command(command),
       readable: (caller, name) => this.readable(caller, name),
       knowsUser: options.knowsUser,
@@ -240,8 +241,14 @@ export class Requests {
     await this.#driver.read();
     const room = this.readable(caller, frame.room);
     const head = room.head;
-    const found = await this.#find(room, frame.from ?? caller.user, frame.cid);
+    const from = frame.from ?? caller.user;
     const place = { t: "ok", of: "lookup", id: frame.id, room: frame.room, cid: frame.cid } as const;
+    // Stored once and removed since: a repeat is told the same seq, so whoever asks must not hear that it was never there.
+    const removed = this.#state.seqInWindow(room.nameBytes, utf8(from), utf8(frame.cid));
+    if (removed > 0 && removed < room.first) {
+      return { ...place, seq: seq(removed), head: seq(head), first: seq(room.first) };
+    }
+    const found = await this.#find(room, from, frame.cid);
     // As it is after the search: what retention took meanwhile was not found either.
     const first = seq(room.first);
     if (found === null) return { ...place, seq: null, head: seq(head), first };

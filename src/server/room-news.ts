@@ -4,15 +4,13 @@ import { utf8 } from "../protocol/utf8.ts";
 import type { RoomEvent } from "../rooms/apply-sink.ts";
 import { type Command, commandTypes, encodeCommand, noticeKinds } from "../rooms/commands.ts";
 import type { GroupState } from "../rooms/group-state.ts";
-import type { Room } from "../rooms/room.ts";
+import type { Notice, Room } from "../rooms/room.ts";
+import { isCrowd } from "./live-room.ts";
 import type { Memberships } from "./memberships.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { Online } from "./online.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Session } from "./session.ts";
-
-/** In rooms with more members, a read mark is told to its owner only. */
-const markReadersMax = 100;
 
 /**
  * What is told of a room besides its messages: who belongs to it from now on, and who does not; how far somebody has
@@ -55,7 +53,7 @@ export class RoomNews {
   }
 
   /** What a room has to tell a user is proposed to the user's part of the state, until it is acknowledged. */
-  notice(room: Room, notice: { number: number; kind: 1 | 2 | 3; user: UserName }): void {
+  notice(room: Room, notice: Notice): void {
     this.#memberships.noticed(room, notice);
     const { number, kind } = notice;
     this.#following.push({ type: commandTypes.notice, room: room.nameBytes, user: utf8(notice.user), kind, number });
@@ -67,7 +65,10 @@ export class RoomNews {
     this.#memberships.told(user.name, event.room as RoomName, number);
     const name = utf8(event.room);
     this.#following.push({ type: commandTypes.noticeAcknowledged, room: name, user: user.nameBytes, number });
-    if (event.kind === noticeKinds.removed) return;
+    if (event.kind === noticeKinds.removed) {
+      this.giveBack(this.#state.idleRoom(event.room));
+      return;
+    }
     const room = this.#state.room(event.room);
     // Who is out again by now is told of nothing.
     if (room === undefined || (!room.isDirect && room.member(user.name) === undefined)) return;
@@ -84,9 +85,15 @@ export class RoomNews {
   readMoved(room: Room, user: UserName, upTo: number): void {
     const frame: ServerFrame = { t: "read", room: room.name, user, seq: seq(upTo) };
     const live = this.#memory.known(room);
-    const isSmall = room.members.size <= markReadersMax && (live?.subscriptions.length ?? 0) <= markReadersMax;
     const told = new Set<Session>();
-    if (isSmall) for (const { session } of live?.subscriptions ?? []) told.add(session);
+    if (!isCrowd(room, live?.subscriptions.length ?? 0)) {
+      for (const { session } of live?.subscriptions ?? []) told.add(session);
+      // The two of a direct room read it without having subscribed.
+      for (const person of room.people) {
+        if (!this.#online.knowsDirectRoom(person, room.name)) continue;
+        for (const session of this.#online.sessionsOf(person)) told.add(session);
+      }
+    }
     for (const session of this.#online.sessionsOf(user)) told.add(session);
     for (const session of told) if (!session.isSlow()) session.answer(frame);
   }
@@ -101,8 +108,21 @@ export class RoomNews {
     }
   }
 
+  /** Has proposed, at the end of the turn, that a room with nobody and nothing in it is given back, if nobody reads it. */
+  giveBack(room: Room | undefined): void {
+    if (room === undefined || (this.#memory.known(room)?.subscriptions.length ?? 0) > 0) return;
+    this.#following.push({ type: commandTypes.closeRoom, room: room.nameBytes });
+  }
+
+  /** The same, outside of a turn; by who leads. */
+  giveBackNow(room: Room): void {
+    this.giveBack(room);
+    this.proposeFollowing(true);
+  }
+
   /** Has proposed again, at the end of the turn, what was never acknowledged. */
   noticeAgain(): void {
     for (const room of this.#state.outboxes()) for (const notice of room.outbox.values()) this.notice(room, notice);
+    for (const room of this.#state.idleRooms()) this.giveBack(room);
   }
 }

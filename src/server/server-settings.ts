@@ -1,13 +1,19 @@
 import type { UserName } from "../base/ids.ts";
+import type { BoundName } from "../rooms/setting.ts";
 import type { PushSettings } from "./fan-out.ts";
 import type { Identity } from "./session-host.ts";
 
 /** What an operator decides about one server, checked by whoever read the configuration. */
 export interface ServerSettings {
-  /** IANA name of the zone in which days are reckoned. Committed: changing it takes effect on the whole cluster. */
-  readonly timeZone: string;
-  /** Days kept besides today's, in every room; 0 = for ever. Committed. */
-  readonly retentionDays: number;
+  /**
+   * IANA name of the zone in which days are reckoned. Committed: changing it takes effect on the whole cluster. null: as
+   * it was committed.
+   */
+  readonly timeZone: string | null;
+  /** Days kept besides today's, in every room; 0 = for ever. Committed. null: as it was committed. */
+  readonly retentionDays: number | null;
+  /** Bounds that nobody configured: once a server is founded they stay as they were committed. @defaultValue none */
+  readonly keptBounds?: readonly BoundName[];
   readonly push: PushSettings;
   /** When a batch is written: 0 and 0 = at once, as soon as the disk is free. */
   readonly flushAfterMs: number;

@@ -17,6 +17,7 @@ import type { PeerStream } from "../transport/peer-stream.ts";
 import { Admission } from "./admission.ts";
 import { Applier, type CommitListener } from "./applier.ts";
 import { emptySource, type PostSource } from "./batch.ts";
+import { AnswerTurns } from "./answer-turns.ts";
 import { calendar } from "./calendar.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
 import type { Difference } from "./catch-up/checkpoints.ts";
@@ -27,7 +28,10 @@ import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { GroupDriver } from "./group-driver.ts";
 import { GroupDuties } from "./group-duties.ts";
+import { HeldOutput } from "./held-output.ts";
 import { History } from "./history.ts";
+import { InputShares } from "./input-shares.ts";
+import { Jitter } from "./jitter.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
 import type { LogClock } from "./log-clock.ts";
@@ -72,6 +76,11 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly sealer: Sealer;
   readonly upkeep: Upkeep;
   readonly online: Online;
+  readonly jitter: Jitter;
+  /** What clients have not taken yet of what they were sent. */
+  readonly held: HeldOutput;
+  readonly turns: AnswerTurns;
+  readonly shares: InputShares;
   readonly rates: SendRates;
   readonly admission: Admission;
   readonly writer = new FrameWriter();
@@ -119,6 +128,11 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads, others });
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
+    this.jitter = new Jitter(random);
+    this.shares = new InputShares(clock);
+    this.held = new HeldOutput({ bytesMax: limits.heldOutputBytesMax, clock });
+    const retryAfterMs = (): number => this.jitter.after(1_000);
+    this.turns = new AnswerTurns({ clock, held: this.held, answerBytesMax: limits.histBytesMax, retryAfterMs });
     this.rates = new SendRates(limits);
     this.admission = new Admission(limits);
     this.online = new Online(state);
@@ -221,7 +235,9 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       trimmer: this.trimmer,
       log,
       sessions: () => this.#sessions,
+      turns: this.turns,
       waitsForSpace: () => journal.stats().waitsForSpace,
+      giveBack: (room) => this.#news.giveBackNow(room),
       scrub: new Scrub(chunks),
       onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
     });
@@ -250,9 +266,9 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   }
 
   /** Begins what a server does by the clock. */
-  start(): void {
-    this.upkeep.start();
+  async start(): Promise<void> {
     this.cluster?.start();
+    await this.upkeep.start();
   }
 
   get incarnation(): Incarnation {
@@ -305,7 +321,8 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   }
 
   welcome(session: Session): ServerFrame {
-    const { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, roomsMax, sendsInFlightMax } = this.limits;
+    const { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, sendsInFlightMax } = this.limits;
+    const { roomsMax } = this.state.bounds;
     return {
       t: "welcome",
       v: 1,

@@ -5,10 +5,14 @@ import type { Timestamp } from "../base/units.ts";
 import type { OkSendRanges } from "../protocol/message-bytes.ts";
 import type { ServerFrame } from "../protocol/schema.ts";
 import type { GroupState } from "../rooms/group-state.ts";
+import type { AnswerTurns } from "./answer-turns.ts";
 import type { PostSource } from "./batch.ts";
 import type { ClientLink } from "./client-link.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { FrameWriter } from "./frame-writer.ts";
+import type { HeldOutput } from "./held-output.ts";
+import type { InputShares } from "./input-shares.ts";
+import type { Jitter } from "./jitter.ts";
 import type { Log } from "./log.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { Orderer } from "./orderer.ts";
@@ -36,6 +40,10 @@ export interface SessionHost {
   readonly fanOut: FanOut;
   readonly presence: Presence;
   readonly requests: Requests;
+  readonly shares: InputShares;
+  readonly turns: AnswerTurns;
+  readonly held: HeldOutput;
+  readonly jitter: Jitter;
   readonly rates: SendRates;
   readonly writer: FrameWriter;
   /** Filled in for one post at a time. */

@@ -1,5 +1,5 @@
 import { unreachable } from "../base/assert.ts";
-import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
+import { errorCodes } from "../base/error-codes.ts";
 import type { RoomName, UserName } from "../base/ids.ts";
 import { directRoomOf } from "../protocol/names.ts";
 import type { ClientFrameOf, RequestId } from "../protocol/schema.ts";
@@ -22,7 +22,7 @@ import {
 } from "../protocol/send-bytes.ts";
 import { textOf, utf8 } from "../protocol/utf8.ts";
 import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
-import { type OutcomeCode, outcomeErrors, outcomes } from "../rooms/outcome.ts";
+import { type OutcomeCode, outcomeFault, outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import { fillSource, type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
 import { refusal, refusalOf } from "./caller.ts";
@@ -106,7 +106,11 @@ export class SessionSends implements Origin {
 
   #post(id: RequestId, name: Uint8Array, room: Room | undefined): boolean {
     if (this.#inFlight >= this.#host.limits.sendsInFlightMax) {
-      this.#session.answer(refusal(id, "overloaded", "too many sends of this connection wait", { retryAfterMs: 50 }));
+      this.#session.answer(
+        refusal(id, "overloaded", "too many sends of this connection wait", {
+          retryAfterMs: this.#host.jitter.after(50),
+        }),
+      );
       return true;
     }
     const asked = this.#caughtUp;
@@ -126,7 +130,9 @@ export class SessionSends implements Origin {
     const waitMs = rates.take(rate, source.bodyLength, this.#session.heardAt);
     if (waitMs > 0) {
       this.#session.answer(
-        refusal(id, "rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs }),
+        refusal(id, "rate_limited", "this user sends faster than allowed", {
+          retryAfterMs: this.#host.jitter.after(waitMs),
+        }),
       );
       return true;
     }
@@ -179,7 +185,10 @@ export class SessionSends implements Origin {
         return false;
       case "refused":
         this.#session.answer(
-          refusal(id, taken.code, taken.message, { definite: true, retryAfterMs: taken.retryAfterMs }),
+          refusal(id, taken.code, taken.message, {
+            definite: true,
+            retryAfterMs: taken.retryAfterMs === null ? null : this.#host.jitter.after(taken.retryAfterMs),
+          }),
         );
         return true;
       default:
@@ -253,8 +262,11 @@ export class SessionSends implements Origin {
       this.#session.answerSend(ok);
       return;
     }
-    const error: ErrorCode = outcomeErrors[code] ?? "unavailable";
-    this.#session.answer(refusal(request, error, errorCodes[error].meaning));
+    const { code: error, message } = outcomeFault(code) ?? {
+      code: "unavailable",
+      message: errorCodes.unavailable.meaning,
+    };
+    this.#session.answer(refusal(request, error, message));
   }
 
   undecided(request: RequestId, code: UndecidedCode): void {

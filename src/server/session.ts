@@ -1,21 +1,20 @@
 import { unreachable } from "../base/assert.ts";
-import { getU32 } from "../base/byte-order.ts";
 import { Fault } from "../base/error-codes.ts";
 import { type RoomName, seq, type UserName } from "../base/ids.ts";
-import { decodeBinary } from "../protocol/binary-codec.ts";
 import type { Refused } from "../protocol/check-frame.ts";
-import { decodeJson } from "../protocol/json-codec.ts";
 import type { OkSendRanges } from "../protocol/message-bytes.ts";
 import type { ClientFrame, ClientFrameOf, RequestId, ServerFrame } from "../protocol/schema.ts";
-import { isSend, sendCode } from "../protocol/send-bytes.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import type { Room } from "../rooms/room.ts";
 import { type Caller, refusal, refusalOf } from "./caller.ts";
 import type { ClientLink, ClientSession, WireFormat } from "./client-link.ts";
+import type { Holder } from "./held-output.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
+import { type FrameTaker, SessionInput } from "./session-input.ts";
 import { SessionOutput } from "./session-output.ts";
 import { SessionReading } from "./session-reading.ts";
+import { SessionRequests } from "./session-requests.ts";
 import { SessionSends } from "./session-sends.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -34,44 +33,40 @@ type Standing =
 
 /**
  * One client's connection, behind its door: greets, takes frames in their order, and sees that the connection ends when
- * it must. What it sends is in session-sends.ts, what it reads in session-reading.ts, what it is sent in
- * session-output.ts.
+ * it must. What comes waits its turn in session-input.ts; what it sends is in session-sends.ts, what it asks in
+ * session-requests.ts, what it reads in session-reading.ts, what it is sent in session-output.ts.
  *
  * 1. frames are taken in order; while one must wait (a lookup, a full ring) those behind it wait, and the door stops
  *    reading: back-pressure reaches the sender's socket
  * 2. everything that is queued in a turn is written at its end, at once
  */
-export class Session implements ClientSession, Caller {
+export class Session implements ClientSession, Holder, Caller, FrameTaker {
   readonly id: string;
   readonly link: ClientLink;
   readonly #host: SessionHost;
   #standing: Standing;
   #user = "" as UserName;
   #userBytes: Uint8Array = noBytes;
+  readonly #input: SessionInput;
   readonly #output: SessionOutput;
   // Most connections only read, or only wait: these are made when they are needed.
   #sends: SessionSends | null = null;
   #reading: SessionReading | null = null;
-  #requestsInFlight = 0;
-  #pagesInFlight = 0;
+  #requests: SessionRequests | null = null;
   heardAt: number;
 
-  // Input that waits for its turn: whole frames as bytes, or decoded ones.
-  #blocked = false;
-  #held: (Uint8Array | ClientFrame | Refused)[] = [];
-
   #closing: { code: number; reason: string } | null = null;
-  /** When the queue was last seen to move, while it is not empty. */
-  #movedAt = 0;
-  #queuedBefore = 0;
   /** Something waits until the link has taken a step of history. */
   #waitsToGoOn = false;
   #inputEnded = false;
+  /** Whether it was last seen to hold something that its client is to take. */
+  #isHolder = false;
 
   constructor(host: SessionHost, link: ClientLink, id: string) {
     this.#host = host;
     this.link = link;
     this.id = id;
+    this.#input = new SessionInput(this, link, host.limits, host.shares);
     this.#output = new SessionOutput(link, host.writer);
     this.heardAt = host.clock.now();
     this.#standing = { state: "greeting", openedAt: this.heardAt, checking: false };
@@ -106,77 +101,28 @@ export class Session implements ClientSession, Caller {
 
   received(bytes: Uint8Array): void {
     this.heardAt = this.#host.clock.now();
-    if (this.#blocked) this.#held.push(bytes);
-    else this.#take(bytes);
-  }
-
-  #take(bytes: Uint8Array): void {
-    if (this.format === "binary-stream" || this.format === "binary-websocket") this.#takeBinary(bytes);
-    else this.#takeJson(bytes);
-  }
-
-  #takeBinary(bytes: Uint8Array): void {
-    let o = 0;
-    while (o < bytes.length && this.#standing.state !== "ended") {
-      const end = o + 4 + getU32(bytes, o);
-      if (bytes[o + 4] === sendCode && this.#standing.state === "open" && isSend(bytes, o, end, this.#host.limits)) {
-        if (!this.#sending().binary(bytes, o, end)) {
-          this.#held.unshift(bytes.subarray(o));
-          return;
-        }
-      } else if (!this.#frame(decodeBinary("client", bytes, o, end, this.#host.limits))) {
-        this.#held.unshift(bytes.subarray(o));
-        return;
-      }
-      o = end;
-      if (this.#blocked && o < bytes.length) {
-        this.#held.unshift(bytes.subarray(o));
-        return;
-      }
-    }
-  }
-
-  #takeJson(bytes: Uint8Array): void {
-    if (this.#standing.state === "greeting" && bytes.length > this.#host.limits.helloBytesMax) {
-      this.#refuse(refusal(undefined, "too_large", "the first frame is too long"), 4413);
-      return;
-    }
-    const frames: (ClientFrame | Refused)[] = [];
-    decodeJson("client", bytes, this.#host.limits, frames);
-    this.#takeFrames(frames);
-  }
-
-  #takeFrames(frames: readonly (ClientFrame | Refused)[]): void {
-    for (let i = 0; i < frames.length; i++) {
-      if (this.#blocked || !this.#frame(frames[i]!)) {
-        this.#held.unshift(...frames.slice(i));
-        return;
-      }
-    }
+    this.#input.received(bytes);
   }
 
   /** Takes no more frames until `goOn`. */
   block(): void {
-    if (this.#blocked) return;
-    this.#blocked = true;
-    this.link.pause();
+    this.#input.block();
   }
 
   /** Takes the frames that waited, and then reads on. */
   goOn(): void {
-    if (!this.#blocked || this.#standing.state === "ended") return;
-    this.#blocked = false;
-    while (!this.#blocked) {
-      const next = this.#held.shift();
-      if (next === undefined) break;
-      if (next instanceof Uint8Array) this.#take(next);
-      else if (!this.#frame(next)) this.#held.unshift(next);
-    }
-    if (!this.#blocked) this.link.resume();
+    this.#input.goOn();
   }
 
-  // Answers false when the frame must wait: it is not taken, and nothing behind it may be.
-  #frame(frame: ClientFrame | Refused): boolean {
+  takeSend(b: Uint8Array, o: number, end: number): boolean {
+    return this.#sending().binary(b, o, end);
+  }
+
+  greetingTooLong(): void {
+    this.#refuse(refusal(undefined, "too_large", "the first frame is too long"), 4413);
+  }
+
+  takeFrame(frame: ClientFrame | Refused): boolean {
     if (frame.t === "refused") {
       const { fault, id } = frame;
       this.answer(refusal(id ?? undefined, fault.code, fault.message));
@@ -268,7 +214,7 @@ export class Session implements ClientSession, Caller {
       case "lookup":
       case "read":
       case "rooms":
-        this.#request(frame);
+        (this.#requests ??= new SessionRequests(this, this.#host)).ask(frame);
         return;
       default:
         unreachable(frame);
@@ -304,32 +250,6 @@ export class Session implements ClientSession, Caller {
     }
   }
 
-  #request(frame: Parameters<SessionHost["requests"]["handle"]>[1]): void {
-    if (this.#requestsInFlight >= this.#host.limits.requestsInFlightMax) {
-      this.answer(refusal(frame.id, "overloaded", "too many requests of this connection wait", { retryAfterMs: 200 }));
-      return;
-    }
-    const isPage = frame.t === "hist";
-    if (isPage && (this.#pagesInFlight >= this.#host.limits.pagesInFlightMax || this.isSlow())) {
-      this.answer(refusal(frame.id, "overloaded", "take the pages that were asked for first", { retryAfterMs: 200 }));
-      return;
-    }
-    if (isPage) this.#pagesInFlight++;
-    this.#requestsInFlight++;
-    this.#host.requests.handle(this, frame).then(
-      (answer) => {
-        this.#requestsInFlight--;
-        if (isPage) this.#pagesInFlight--;
-        this.answer(answer);
-      },
-      (cause: unknown) => {
-        this.#requestsInFlight--;
-        if (isPage) this.#pagesInFlight--;
-        this.answer(refusalOf(frame.id, cause));
-      },
-    );
-  }
-
   #refresh(frame: ClientFrameOf<"refresh">): void {
     this.#host.authenticate({ user: this.#user, token: frame.token, link: this.link }).then(
       (identity) => {
@@ -353,7 +273,7 @@ export class Session implements ClientSession, Caller {
 
   /** Whether other requests of this connection are not answered yet. */
   get hasRequests(): boolean {
-    return this.#requestsInFlight > 0;
+    return this.#requests?.isWaiting === true;
   }
 
   // What its subscriptions have to say
@@ -397,9 +317,24 @@ export class Session implements ClientSession, Caller {
     this.#host.fanOut.touched(this);
   }
 
-  /** Queues frames that are wrapped for this link's format; the bytes may be shared. */
+  /** Queues frames that are wrapped for this link's format, and that others are given too. */
   push(pieces: readonly Uint8Array[]): void {
     if (this.#standing.state !== "ended") this.#output.push(pieces);
+  }
+
+  /** The same for frames that are for this client alone. */
+  give(pieces: readonly Uint8Array[]): void {
+    if (this.#standing.state !== "ended") this.#output.give(pieces);
+  }
+
+  heldBytes(): number {
+    return this.#output.heldBytes();
+  }
+
+  drop(): void {
+    this.#host.slowDropped();
+    this.link.destroy();
+    this.closed();
   }
 
   /** Whether the client's side takes less than it is sent. */
@@ -420,6 +355,7 @@ export class Session implements ClientSession, Caller {
   /** Writes what is queued, and ends the connection if that was asked for. */
   flush(): void {
     this.#output.flush();
+    this.#lookAtHeld();
     if (this.#waitsToGoOn && this.link.queuedBytes() === 0) {
       // All of it was taken at once, of which a socket need not tell.
       this.#host.clock.defer(() => this.drained());
@@ -433,9 +369,18 @@ export class Session implements ClientSession, Caller {
   }
 
   drained(): void {
-    this.#queuedBefore = 0;
+    this.#output.drained();
     this.#waitsToGoOn = false;
+    this.#lookAtHeld();
+    this.#requests?.goOn();
     this.#reading?.drained();
+  }
+
+  // As a rule it holds nothing, and did not before.
+  #lookAtHeld(): void {
+    const holds = this.#output.heldBytes() > 0;
+    if (holds || this.#isHolder) this.#host.held.seen(this);
+    this.#isHolder = holds;
   }
 
   inputEnded(): void {
@@ -445,7 +390,7 @@ export class Session implements ClientSession, Caller {
 
   /** Whether something that the client has asked is not answered yet. */
   #hasWork(): boolean {
-    return this.#blocked || this.#held.length > 0 || this.#requestsInFlight > 0 || this.#sends?.isWaiting === true;
+    return this.#input.isWaiting || this.hasRequests || this.#sends?.isWaiting === true;
   }
 
   /** Looked at every few seconds: a client that is silent, does not greet, or does not read is let go. */
@@ -462,10 +407,7 @@ export class Session implements ClientSession, Caller {
     if (expiresAt !== null && this.#host.clock.wall() >= expiresAt) {
       this.#refuse(refusal(undefined, "unauthorized", "the token has expired"), 4401);
     } else if (now - this.heardAt > limits.heartbeatMs * 2) this.end(1001, "nothing heard");
-    const queued = this.link.queuedBytes();
-    if (queued === 0 || queued < this.#queuedBefore || this.#queuedBefore === 0) this.#movedAt = now;
-    this.#queuedBefore = queued;
-    if (queued > 0 && now - this.#movedAt > limits.socketStalledMsMax) {
+    if (this.#output.stalledMs(now) > limits.socketStalledMsMax) {
       this.#host.slowDropped();
       this.end(4429, "nothing was read for too long");
     }
@@ -491,10 +433,12 @@ export class Session implements ClientSession, Caller {
   #leave(): void {
     const wasOpen = this.#standing.state === "open";
     this.#standing = { state: "ended" };
-    this.#held = [];
+    this.#input.clear();
     this.#output.clear();
+    this.#requests?.end();
     this.#reading?.end();
     this.#reading = null;
+    this.#lookAtHeld();
     this.#host.ended(this, wasOpen);
   }
 }

@@ -28,7 +28,7 @@ export async function startServer(ground: Ground, settings: ServerSettings): Pro
   server = new Server(recovered, settings);
   server.recover();
   if (ground.peers === undefined) await leadAlone(server, recovered, settings);
-  server.start();
+  await server.start();
   fillRings(server).catch((cause: unknown) => ground.log.warn("rings.not.filled", { cause }));
   return server;
 }

@@ -1,6 +1,7 @@
 import { nodeOf } from "../consensus/replica.ts";
 import { serversOf } from "./cluster-status.ts";
 import type { Member } from "../topology/engine.ts";
+import type { GroupState } from "../rooms/group-state.ts";
 import type { Server } from "./server.ts";
 
 /** What only the process can tell. */
@@ -39,6 +40,9 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
         learners: namesOf(server, "learner"),
         logTs: state.lastTs,
         logDay: state.lastDay,
+        timeZone: state.timeZone,
+        retentionDays: state.retentionDays,
+        bounds: state.bounds,
         clockAheadMs: server.logClock.aheadMs(),
         clockDoubtedMs: server.logClock.doubtedMs(),
         lastChunk: state.lastChunk,
@@ -50,6 +54,7 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
       journalBytes: journal.bytes,
       journal,
       chunks: server.chunkCount,
+      chunkBytes: recordBytes(state),
       diskFree: upkeep.freeBytes,
       readOnly: upkeep.isFull,
       corruptDetected: server.damagedReads.places + upkeep.scrubbed.damaged,
@@ -61,10 +66,12 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
       unsealedBytes: memory.unsealedBytes,
       ringBytes: memory.ringBytes,
     },
+    rings: memory.rings(),
     clients: {
       connections: server.sessions.size,
       slowDropped: counts.slowDropped,
       slowPaused: fanOut.paused,
+      heldBytes: server.held.bytes,
       delivered: fanOut.delivered,
       rejected: server.admission.rejected,
     },
@@ -75,4 +82,11 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
 function namesOf(server: Server, role: Member["role"]): string[] {
   const { members } = server.driver.engine;
   return members.filter((member) => member.role === role).map(({ replica }) => nodeOf(replica));
+}
+
+/** Bytes of the records that sealed chunks hold, uncompressed: what the log says of them, the same on every server. */
+function recordBytes(state: GroupState): number {
+  let sum = 0;
+  for (const chunk of state.chunks()) sum += chunk.bytes;
+  return sum;
 }

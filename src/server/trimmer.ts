@@ -88,6 +88,8 @@ export class Trimmer {
       await this.#trim(room, room.head + 1);
     }
     await this.#requests.command({ type: commandTypes.deleteRoom, room: room.nameBytes, by: nobody });
+    // Its place is given back at once where there is nobody to be told; else when the last of them has been.
+    await this.#requests.command({ type: commandTypes.closeRoom, room: room.nameBytes });
   }
 
   async #trim(room: Room, wanted: number): Promise<void> {

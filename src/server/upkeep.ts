@@ -6,7 +6,9 @@ import type { GroupState } from "../rooms/group-state.ts";
 import { firstKept, keptFromDay } from "../rooms/retention.ts";
 import type { Room } from "../rooms/room.ts";
 import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
+import type { Damage } from "../storage/damage.ts";
 import type { Disk } from "../storage/disk.ts";
+import type { AnswerTurns } from "./answer-turns.ts";
 import type { Log } from "./log.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Proposals } from "./proposals.ts";
@@ -22,6 +24,8 @@ const retentionEvery = 30;
 const undecidedAfterTicks = 4;
 /** Pieces of about 64 KiB that the scrub reads in a second. */
 const scrubPieces = 4;
+/** Damaged places that are remembered; of a disk with more of them no more need be said. */
+const damagedPlacesMax = 10_000;
 /** Rooms looked at in one go. */
 const roomsAtOnce = 2_000;
 
@@ -41,13 +45,16 @@ export class Upkeep {
   readonly #trimmer: Trimmer;
   readonly #log: Log;
   readonly #sessions: () => Iterable<Session>;
+  readonly #turns: AnswerTurns;
   readonly #waitsForSpace: () => boolean;
+  readonly #giveBack: (room: Room) => void;
   readonly #scrub: Scrub;
   readonly #onDamaged: (chunk: number) => void;
   #scrubbing: Promise<void> | null = null;
   #looking: Promise<void> | null = null;
   /** Damaged places that the scrub has found, and chunks it has found whole, since the start. */
   readonly scrubbed = { damaged: 0, whole: 0 };
+  readonly #damaged = new Set<string>();
   #ticks = 0;
   #timer: { cancel(): void } | null = null;
   #isFull = false;
@@ -71,7 +78,9 @@ export class Upkeep {
     trimmer: Trimmer;
     log: Log;
     sessions: () => Iterable<Session>;
+    turns: AnswerTurns;
     waitsForSpace: () => boolean;
+    giveBack: (room: Room) => void;
     scrub: Scrub;
     /** The scrub has found a chunk to be damaged. */
     onDamaged: (chunk: number) => void;
@@ -87,7 +96,9 @@ export class Upkeep {
     this.#trimmer = options.trimmer;
     this.#log = options.log;
     this.#sessions = options.sessions;
+    this.#turns = options.turns;
     this.#waitsForSpace = options.waitsForSpace;
+    this.#giveBack = options.giveBack;
     this.#scrub = options.scrub;
     this.#onDamaged = options.onDamaged;
   }
@@ -97,7 +108,13 @@ export class Upkeep {
     return this.#isFull;
   }
 
-  start(): void {
+  /** Looks at the disk, and goes on by the clock. Settles after that first look: nobody is let in before it. */
+  async start(): Promise<void> {
+    this.#goOn();
+    await this.#look();
+  }
+
+  #goOn(): void {
     this.#timer = this.#clock.after(millis(tickMs), () => this.#tick());
   }
 
@@ -117,18 +134,25 @@ export class Upkeep {
     this.#proposals.sealPastDay();
     const now = this.#clock.now();
     for (const session of this.#sessions()) session.checkAlive(now);
+    const dropped = this.#turns.look();
+    if (dropped > 0) this.#log.warn("clients.slow.dropped", { connections: dropped });
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
-    this.#looking ??= this.#lookAtDisk()
-      .catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }))
-      .finally(() => {
-        this.#looking = null;
-      });
+    void this.#look();
     this.#scrubbing ??= this.#scrubABit()
       .catch((cause: unknown) => this.#log.warn("scrub.stopped", { cause }))
       .finally(() => {
         this.#scrubbing = null;
       });
-    if (!this.#isStopped) this.start();
+    if (!this.#isStopped) this.#goOn();
+  }
+
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookAtDisk()
+      .catch((cause: unknown) => this.#log.warn("disk.space.unknown", { cause }))
+      .finally(() => {
+        this.#looking = null;
+      });
+    return this.#looking;
   }
 
   // A few pieces a second: the whole history once in a while, without being in anybody's way.
@@ -137,11 +161,20 @@ export class Upkeep {
       const step = await this.#scrub.step();
       if (step.state === "idle") return;
       if (step.state !== "checked") continue;
-      for (const damage of step.damage) this.#log.error("chunk.damaged", { ...damage });
+      for (const damage of step.damage) this.#noteDamage(damage);
       if (step.damage.length > 0) this.#onDamaged(step.chunk);
       if (step.damage.length === 0) this.scrubbed.whole++;
-      else this.scrubbed.damaged += step.damage.length;
     }
+  }
+
+  /** Every pass finds again what nobody has mended: it is told and counted once. */
+  #noteDamage(damage: Damage): void {
+    const place = `${damage.file} ${damage.offset} ${damage.length}`;
+    if (this.#damaged.has(place)) return;
+    if (this.#damaged.size < damagedPlacesMax) this.#damaged.add(place);
+    else if (this.scrubbed.damaged >= damagedPlacesMax) return;
+    this.scrubbed.damaged++;
+    this.#log.error("chunk.damaged", { ...damage });
   }
 
   async #lookAtDisk(): Promise<void> {
@@ -197,6 +230,8 @@ export class Upkeep {
         return;
       }
       const room = next.value;
+      // What a reader has kept from being given back, or a trim has emptied since.
+      if (room.isIdle) this.#giveBack(room);
       this.#countKept(room);
       const first = firstKept(room, cluster);
       if (first > room.first) {

@@ -75,6 +75,8 @@ export interface Disk {
   rename(from: FileName, to: FileName): Promise<void>;
   /** Settles when the removal would survive power loss. No error when the file is missing. */
   remove(file: FileName): Promise<void>;
+  /** Removes a folder that nothing lies in; does nothing when something does, or when it is missing. */
+  removeEmptyFolder(folder: string): Promise<void>;
   space(): Promise<{ freeBytes: number; totalBytes: number }>;
   /** Closes the handles that were kept. Call it when nothing else is under way. */
   close(): Promise<void>;
@@ -280,6 +282,18 @@ class FileSystemDisk implements Disk {
     } catch (cause) {
       if (systemCodeOf(cause) === "ENOENT") return;
       throw faultOf("remove", file, cause);
+    }
+  }
+
+  async removeEmptyFolder(folder: string): Promise<void> {
+    // Whoever writes there next makes it again.
+    this.#entered.delete(folder);
+    try {
+      await this.#fileSystem.removeFolder(folder);
+      await this.#fileSystem.syncFolder(folderOf(folder));
+    } catch (cause) {
+      if (["ENOTEMPTY", "EEXIST", "ENOENT"].includes(systemCodeOf(cause))) return;
+      throw faultOf("remove folder", folder, cause);
     }
   }
 

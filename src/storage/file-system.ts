@@ -51,7 +51,12 @@ export interface OpenFile {
 
 /** The system's code of a failed call, or "" when it carries none. */
 export function systemCodeOf(cause: unknown): string {
-  if (typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string")
-    return cause.code;
-  return "";
+  if (typeof cause !== "object" || cause === null || !("code" in cause) || typeof cause.code !== "string") return "";
+  if ("errno" in cause && cause.code.startsWith("Unknown system error")) {
+    return quotaErrors.includes(cause.errno) ? "EDQUOT" : cause.code;
+  }
+  return cause.code;
 }
+
+/** A quota that is used up: Node knows no name for it, so the number must do, that of Linux or of macOS and the BSDs. */
+const quotaErrors: readonly unknown[] = [-122, -69];

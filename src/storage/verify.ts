@@ -8,7 +8,7 @@ import { historyFolder, parseChunkFileName } from "./chunk/chunk-name.ts";
 import { type ChunkStore, openChunkStore } from "./chunk/chunk-store.ts";
 import { type SealSaid, sealDifference } from "./chunk/seal-difference.ts";
 import type { Damage } from "./damage.ts";
-import { DirectoryRefused, type Identity, identityFile, readIdentity } from "./data-directory.ts";
+import { DirectoryRefused, type Identity, identityFile, readIdentity, startedFile } from "./data-directory.ts";
 import { type Disk, type FileName, fileName } from "./disk.ts";
 import { type ReadJournal, readJournal } from "./journal/read-journal.ts";
 import { journalFolder, parseSegmentFile } from "./journal/segments.ts";
@@ -316,12 +316,19 @@ async function journalOf(
   for (const [group, snapshot] of snapshots) if (snapshot !== null) from.set(group, snapshot.index);
   try {
     const { cluster, incarnation } = identity;
-    return await readJournal({ disk, cluster, incarnation, settings, from, expected: true, acceptLoss: false });
+    const expected = await hadJournal(disk, snapshots);
+    return await readJournal({ disk, cluster, incarnation, settings, from, expected, acceptLoss: false });
   } catch (fault) {
     if (!(fault instanceof Fault)) throw fault;
     found.add(journalFiles, fault.message);
     return null;
   }
+}
+
+/** Whether a start would miss a journal here. One that broke off right behind the identity has not made it yet. */
+async function hadJournal(disk: Disk, snapshots: ReadonlyMap<GroupId, Snapshot | null>): Promise<boolean> {
+  if ((await disk.sizeOf(startedFile)) !== null) return true;
+  return [...snapshots.values()].some((one) => one !== null) || (await disk.folders(historyFolder)).length > 0;
 }
 
 /** The entries behind `index`, as far as they come one after another. */

@@ -45,7 +45,8 @@ describe("where a value comes from", () => {
       adminPort: 7402,
       tcpPort: 7403,
       topology: "solo",
-      timeZone: "UTC",
+      timeZone: null,
+      retention: { days: null },
       flush: { afterMs: 0, afterBytes: 0 },
       auth: { mode: "open", audience: "synod" },
       advertise: [],
@@ -103,6 +104,19 @@ describe("mistakes name the thing, the place and the next step", () => {
     ["port: [1\n", /synod\.yaml: /],
   ])("%j", async (text, expected) => {
     expect(await mistakesOf({ file: fileOf(text) })).toMatch(expected);
+  });
+
+  test("a bound of bytes or messages without a bound of time is a mistake, told with its place", async () => {
+    const text = await mistakesOf({
+      flags: { flushAfterBytes: "4096" },
+      environment: { SYNOD_PUSH__AFTER_COUNT: "10" },
+    });
+    expect(text).toContain("flush.afterBytes needs flush.afterMs above 0");
+    expect(text).toContain("(--flush-after-bytes)");
+    expect(text).toContain("push.afterCount needs push.afterMs above 0");
+    expect(text).toContain("(SYNOD_PUSH__AFTER_COUNT)");
+    const { configuration } = await read({ flags: { flushAfterBytes: "4096", flushAfterMs: "5" } });
+    expect(configuration.flush).toEqual({ afterMs: 5, afterBytes: 4096 });
   });
 
   test("all mistakes are told at once", async () => {

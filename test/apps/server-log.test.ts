@@ -25,6 +25,40 @@ describe("one event is one line", () => {
   });
 });
 
+test.each(["json", "text"] as const)(
+  "%s: as many lines as events, whatever breaks lines or moves a terminal's cursor",
+  (format) => {
+    const forged = '\r\n{"level":"error","event":"forged"}\r\n';
+    const texts = [
+      "\n",
+      "\r",
+      "\r\n",
+      "\u0085",
+      "\u2028",
+      "\u2029",
+      "\v",
+      "\f",
+      "\u001b[2J\u001b[1;1H",
+      "\u001b]0;x\u0007",
+      "\u009b2K",
+      "\b\b",
+      "\0",
+      forged,
+    ];
+    const text = logged(format, (log) => {
+      for (const one of texts) log.warn("client.odd", { user: `a${one}b`, [`name${one}`]: 1, cause: new Error(one) });
+    });
+    for (const end of [/\n/g, /\r\n|[\n\r\v\f\u0085\u2028\u2029]/g]) expect(text.match(end)).toHaveLength(texts.length);
+    for (const line of text.split("\n")) expect(line).not.toMatch(obeyed);
+    if (format === "text") return;
+    const events = text
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { event: string }).event);
+    expect(events).toEqual(texts.map(() => "client.odd"));
+  },
+);
+
 test("JSON holds level, time, event and the fields as they were", () => {
   const line = logged("json", (log) => log.info("server.started", { port: 7400, name: "漢\u0085\u202e字" }));
   const { time, ...rest } = JSON.parse(line) as Record<string, unknown>;

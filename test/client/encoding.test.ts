@@ -133,6 +133,38 @@ describe("[SDK8] what the server's codec writes, the SDK reads", () => {
   });
 });
 
+describe("[SDK8] what a server takes its readers take: its welcome says how much", () => {
+  const body = "\u0001".repeat(3 * 1024 * 1024);
+  const welcome = { ...samples[0], limits: { ...limits, bodyBytesMax: 4 * 1024 * 1024 } } as unknown as ServerFrame;
+  const large = { t: "msg", room: "lobby", ...message, body } as unknown as ServerFrame;
+  const page = { ...samples.find(({ t, of }: { t: string; of?: string }) => t === "ok" && of === "hist")! };
+  const largePage = {
+    ...page,
+    items: [message, message, message].map((item) => ({ ...item, body })),
+  } as unknown as ServerFrame;
+
+  test("a body beyond the default, and a page of them", () => {
+    const binary = binaryEncoding("messages").decoder();
+    const encoded = encodeBinaryFrames("server", [large, largePage]);
+    expect(() => binaryEncoding("messages").decoder().push(encoded)).toThrow(ProtocolViolation);
+    expect(binary.push(encodeBinaryFrames("server", [welcome]))).toEqual([welcome]);
+    expect(binary.push(encoded).length).toBe(2);
+
+    const lines = jsonLinesEncoding().decoder();
+    const text = `${encodeJson("server", largePage)}\n`;
+    expect(lines.push(`${encodeJson("server", welcome)}\n`)).toEqual([welcome]);
+    // More than half of it without its end: it is kept until the end has come.
+    expect(lines.push(text.slice(0, -10))).toEqual([]);
+    expect(lines.push(text.slice(-10)).length).toBe(1);
+    expect(() => jsonLinesEncoding().decoder().push(text.slice(0, -10))).toThrow(ProtocolViolation);
+  });
+
+  test("lowered limits do not shut out what was taken before", () => {
+    const decoder = binaryEncoding("messages").decoder();
+    expect(decoder.push(encodeBinaryFrames("server", samples))).toEqual(samples);
+  });
+});
+
 describe("[SDK8] what no server may send is a violation, and never anything else", () => {
   test("a field that is missing or of another type", () => {
     const decoder = jsonEncoding().decoder();

@@ -239,4 +239,23 @@ describe("[SDK60] over real sockets: stored, read back, and resumed after the li
     expect(reasons[3]).toContain("ECONNREFUSED");
     expect(reasons[4]).toContain("ECONNREFUSED");
   });
+
+  test("a page as large as a raised limit lets it be comes through: 17 MiB in one message", async () => {
+    const sockets = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+    await once(sockets, "listening");
+    sockets.on("connection", (socket) => socket.send("x".repeat(17 * 1024 * 1024)));
+    const length = await new Promise((resolve) => {
+      const link = nodeDial().connect(`ws://127.0.0.1:${(sockets.address() as AddressInfo).port}`, {
+        opened: () => undefined,
+        message: (data) => {
+          link.close(1000, "");
+          resolve(data.length);
+        },
+        closed: (_code, reason) => resolve(reason),
+      });
+    });
+    for (const socket of sockets.clients) socket.terminate();
+    sockets.close();
+    expect(length).toBe(17 * 1024 * 1024);
+  });
 });

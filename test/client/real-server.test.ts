@@ -48,6 +48,7 @@ class DirectDial implements Dial {
       pause: () => undefined,
       resume: () => undefined,
       close: () => end(true),
+      destroy: () => end(true),
     });
     this.#cuts.add(cut);
     setImmediate(() => {

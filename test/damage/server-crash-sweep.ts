@@ -24,7 +24,7 @@ export interface SweepOptions {
   /** Which kinds of crash there are in a call of a recovery. The calls of all recoveries of a sweep are numbered, from 1. */
   readonly modesIn: (number: number) => readonly CrashMode[];
   /** Told of each case that was not survived, and what it was. */
-  readonly onFailed: (text: string, one: CrashCase) => void;
+  readonly onFailed: (text: string) => void;
 }
 
 /** How many calls an act makes when nothing happens to it. */
@@ -113,7 +113,7 @@ export class CrashSweep {
       else await startWithCrashes(this.#act, { one, life }, inRecovery);
       await this.#survives(life);
     } catch (cause) {
-      this.#options.onFailed(`act "${this.#act.name}", crash ${JSON.stringify(one)}: ${String(cause)}`, one);
+      this.#options.onFailed(`act "${this.#act.name}", crash ${JSON.stringify(one)}: ${String(cause)}`);
     }
   }
 }

@@ -95,7 +95,7 @@ for (const [number, act] of acts.entries()) {
       report.done++;
       report.tell();
     }
-    expect(report.failures).toEqual([]);
+    expect(report.failures.slice(0, 3)).toEqual([]);
   });
 }
 

@@ -386,11 +386,11 @@ export class ServerLife {
       const client = await this.client(user);
       let left = this.ledger.guardedOf(user);
       for (let round = 0; left.length > 0; round++) {
-        hold(round < 5, () => `${user} is told "order" again and again`);
+        hold(round < 5, () => `${user} is told to try again and again`);
         const refused: Sent[] = [];
         const answers = left.map(async (sent) => {
           const answer = (await client.ask(frameOf(sent))) as Answer;
-          if (answer["code"] === "order") refused.push(sent);
+          if (answer["code"] === "order" || answer["code"] === "overloaded") refused.push(sent);
           else this.ledger.resent(sent, answer);
         });
         await this.until(Promise.all(answers));

@@ -37,6 +37,8 @@ test("a chunk that retention removed is not missed at the next start", async () 
   const { play, start } = acts.at(-1)!;
   await play(life);
   expect(chunksOf("history/2026-11-23")).toEqual([]);
+  // Nor is the folder of that day.
+  expect(await openDisk(life.fileSystem.copy().attach()).folders("history")).not.toContain("2026-11-23");
   expect(await verified(life)).toEqual([]);
   await life.start(start);
   await life.check();

@@ -1,4 +1,6 @@
+import { crc32 } from "node:zlib";
 import { beforeAll, expect, test } from "vitest";
+import { Fault } from "../../src/base/error-codes.ts";
 import { equalBytes } from "../../src/base/compare-bytes.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
@@ -148,6 +150,12 @@ test("a chunk that is gone is refused by name; going on without it, what it held
   const refusal = await refusalOf(life);
   expect(refusal).toBeInstanceOf(DataDamaged);
   expect(refusal!.message).toContain(gone);
+  // The state knows what lay in it: of each room how much, and which.
+  const { loss } = refusal as DataDamaged;
+  expect(loss).toMatchObject({ isWhole: false, chunks: [], hidden: [] });
+  const messages = Number(/this chunk of (\d+) messages is missing/.exec(refusal!.message)![1]);
+  expect(loss.rooms.reduce((sum, { sealed }) => sum + sealed, 0)).toBe(messages);
+  for (const { first, last, sealed } of loss.rooms) expect(last - first + 1).toBe(sealed);
   expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
   expect((await readAll(life)).refused).toBeGreaterThan(0);
   expect(await lineOf(life)).not.toBe(line);
@@ -205,6 +213,85 @@ test("without any snapshot the journal alone is not the state: refused", async (
   const life = stopped.fork(1);
   for (const file of snapshotsOf(life)) life.fileSystem.lose(file);
   expect(await refusalOf(life)).toBeInstanceOf(DataDamaged);
+});
+
+test("before anybody gives it up, all that would go is said: the files, the rooms, and how many messages of each", async () => {
+  const life = stopped.fork(1);
+  const head = new Map<string, number>();
+  await life.start();
+  for (const room of life.server.state.rooms()) head.set(room.name, room.head - room.first + 1);
+  // Behind the last seal, so that only the journal has it.
+  expect((await life.send("alice", { room: "lobby", cid: "late", body: "not sealed" }))[0]).toMatchObject({ t: "ok" });
+  head.set("lobby", head.get("lobby")! + 1);
+  const unsealed = life.server.state.openChunk.messages;
+  expect(unsealed).toBeGreaterThan(0);
+  await life.stop();
+  for (const file of snapshotsOf(life)) life.fileSystem.flip(file, 100, 0);
+
+  const refusal = (await refusalOf(life)) as DataDamaged;
+  expect(refusal).toBeInstanceOf(DataDamaged);
+  for (const file of [...snapshotsOf(life), ...chunksOf(life)]) expect(refusal.message).toContain(file);
+  const { loss } = refusal;
+  expect(loss.isWhole).toBe(true);
+  const kept = loss.rooms.filter((room) => head.get(room.room) !== 0);
+  const counted = (room: (typeof kept)[number]): number => room.sealed + room.unsealed;
+  const told = kept.map((room) => [room.room, counted(room)] as const);
+  // What retention has taken since may still lie in a file.
+  for (const [room, messages] of head)
+    if (messages > 0) expect(new Map(told).get(room)).toBeGreaterThanOrEqual(messages);
+  expect(loss.rooms.reduce((sum, room) => sum + room.unsealed, 0)).toBeGreaterThanOrEqual(unsealed);
+  expect(refusal.message).toContain(`"lobby": `);
+  expect(refusal.message).toContain("who is in them, their roles, read marks, retention and settings");
+});
+
+test("a chunk of a newer format is not taken for damage: the start is refused, and nothing is changed", async () => {
+  const life = stopped.fork(1);
+  const newest = chunksOf(life)
+    .toSorted((a, b) => (a.slice(-20) < b.slice(-20) ? -1 : 1))
+    .at(-1)!;
+  const bytes = life.fileSystem.files().get(newest)!.slice();
+  const view = new DataView(bytes.buffer);
+  view.setUint16(8, 99, true);
+  view.setUint32(60, crc32(bytes.subarray(0, 60)), true);
+  life.fileSystem.plant(newest, bytes);
+  const refusal = await refusalOf(life);
+  expect(refusal).toBeInstanceOf(Fault);
+  expect(refusal).toMatchObject({ code: "unsupported" });
+  expect(refusal!.message).toContain(`${newest} has format 99`);
+});
+
+test("of a directory in which a start got no further than the identity, verify says what a start says", async () => {
+  const life = new ServerLife({ seed: 8, wall: lateEvening });
+  life.fileSystem.plant("identity", stopped.fileSystem.files().get("identity")!);
+  const { damage } = await verifyDirectory({ disk: openDisk(life.fileSystem.attach()) });
+  expect(damage).toEqual([]);
+  expect(await refusalOf(life)).toBeNull();
+  await life.stop();
+  const files = filesOf(life).filter((file) => file.startsWith("journal/"));
+  expect(files.length).toBeGreaterThan(0);
+  for (const file of files) life.fileSystem.lose(file);
+  const after = await verifyDirectory({ disk: openDisk(life.fileSystem.attach()) });
+  expect(after.damage.map(({ what }) => what)).toEqual([expect.stringContaining("the journal is missing")]);
+});
+
+test("damage in the journal says which entries it hides", async () => {
+  const life = stopped.fork(1);
+  await life.start();
+  for (let n = 1; n <= 3; n++) await life.send("alice", { room: "lobby", cid: `h${n}`, body: `hidden ${n}` });
+  const { appliedIndex } = life.server.state;
+  await life.stop();
+  const files = life.fileSystem.files();
+  const [file, at] = filesOf(life)
+    .filter((one) => one.startsWith("journal/"))
+    .map((one) => [one, Buffer.from(files.get(one)!).indexOf("hidden 2")] as const)
+    .find(([, found]) => found > 0)!;
+  life.fileSystem.flip(file, at, 0);
+  const refusal = (await refusalOf(life)) as DataDamaged;
+  expect(refusal.loss).toMatchObject({
+    isWhole: false,
+    hidden: [{ from: appliedIndex - 1, through: appliedIndex - 1 }],
+  });
+  expect(refusal.message).toContain(`entries of the journal: ${appliedIndex - 1}`);
 });
 
 test.each([

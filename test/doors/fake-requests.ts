@@ -5,6 +5,7 @@ import type { AskFrame, RequestPort, RoomDigest } from "../../src/doors/server-p
 import { directRoomOf } from "../../src/protocol/names.ts";
 import type { ClientFrameOf, ServerFrame } from "../../src/protocol/schema.ts";
 import type { Caller } from "../../src/server/caller.ts";
+import type { Holder } from "../../src/server/held-output.ts";
 import { FakeServer } from "./fake-server.ts";
 
 export const place = { line: "l1" as Line, epoch: 3 as Term, node: "n1" as NodeName };
@@ -18,6 +19,23 @@ export class FakeRequests extends FakeServer implements RequestPort {
   failure: Error | null = null;
   isDup = false;
   foundSeq: number | null = 7;
+
+  /** Answers that are being built, and who has been sent something. */
+  building = 0;
+  readonly holders = new Set<Holder>();
+
+  readonly turns = {
+    next: async (): Promise<void> => {
+      this.building++;
+    },
+    done: (): void => {
+      this.building--;
+    },
+  };
+
+  readonly held = {
+    seen: (holder: Holder): void => void this.holders.add(holder),
+  };
 
   readonly requests = {
     handle: async (caller: Caller, frame: AskFrame): Promise<ServerFrame> => {

@@ -1,4 +1,4 @@
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { request, type IncomingHttpHeaders } from "node:http";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterEach, expect, test } from "vitest";
@@ -69,6 +69,11 @@ async function listening(options: Partial<PublicDoorOptions> = {}) {
       outgoing.on("error", reject);
       outgoing.end(given.body);
     });
+  const dial = (): Socket => {
+    const socket = connect(port, "127.0.0.1");
+    closers.unshift(() => void socket.destroy());
+    return socket;
+  };
   /** Writes these bytes and answers with everything that comes back until the connection ends. */
   const raw = (text: string): Promise<string> =>
     new Promise((resolve) => {
@@ -79,7 +84,7 @@ async function listening(options: Partial<PublicDoorOptions> = {}) {
       socket.on("close", () => resolve(back));
       socket.write(text);
     });
-  return { server, log, door, port, ask, raw };
+  return { server, log, door, port, ask, raw, dial };
 }
 
 test("[HTTP1] a message in JSON is sent with the key as its cid: 201, and 200 for a repeat", async () => {
@@ -478,6 +483,41 @@ test("[HTTP11] pipelined requests are answered in their order", async () => {
   const back = await raw(one(1) + one(2) + one(3, "Connection: close\r\n"));
   expect(back.match(/HTTP\/1\.1 200/g)).toHaveLength(3);
   await until(() => server.asked.length === 3);
+});
+
+test("[HTTP13] who pipelines and does not read is answered as it reads, and refused beyond sixteen", async () => {
+  const page = "z".repeat(6 * 1024 * 1024);
+  const { server, dial } = await listening({ documents: new Map([["/openapi.json", page]]) });
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\nSynod-User: alice\r\n\r\n`;
+  const socket = dial();
+  socket.pause();
+  socket.write(get("/openapi.json") + get("/v1/rooms").repeat(20));
+  await until(() => [...server.holders].some((holder) => holder.heldBytes() > 0));
+  await new Promise((resolve) => {
+    setTimeout(resolve, 50);
+  });
+  expect(server.asked).toEqual([]);
+  let back = "";
+  socket.on("data", (bytes: Buffer) => (back += bytes.toString("latin1").replaceAll("z", "")));
+  socket.resume();
+  await until(() => socket.closed);
+  expect(back.match(/HTTP\/1\.1 200/g)).toHaveLength(17);
+  expect(back.match(/HTTP\/1\.1 503/g)).toHaveLength(1);
+  expect(back).toContain('"code":"overloaded"');
+  expect(server.asked).toHaveLength(16);
+  expect(server.building).toBe(0);
+});
+
+test("[HTTP13] a client that goes before its turn leaves no turn taken", async () => {
+  const { server, dial } = await listening({ documents: new Map([["/openapi.json", "z".repeat(6 * 1024 * 1024)]]) });
+  const socket = dial();
+  socket.pause();
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\nSynod-User: alice\r\n\r\n`;
+  socket.write(get("/v1/rooms") + get("/openapi.json") + get("/v1/rooms").repeat(3));
+  await until(() => [...server.holders].some((holder) => holder.heldBytes() > 0));
+  socket.destroy();
+  await until(() => [...server.holders].every((holder) => holder.heldBytes() === 0));
+  expect(server.building).toBe(0);
 });
 
 test.each([

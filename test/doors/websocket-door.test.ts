@@ -29,6 +29,7 @@ async function listening(trust = { origins: ["https://friend.example"], hosts: n
     handle: (_request, response) => void response.end("page"),
     upgrade: (request, socket, head) => door.upgrade(request, socket, head),
     connectionsMax: 100,
+    held: null,
     times: defaultHttpTimes,
   });
   const port = await listener.listen({ host: "127.0.0.1", port: 0 });

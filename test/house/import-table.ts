@@ -67,7 +67,7 @@ export const importTable: Readonly<Record<string, Rule>> = {
       "base",
       { folder: "storage", typesOnly: true },
       // The SDK's entry for Node gives it Node's ports, as platform/browser does for pages.
-      { folder: "client", files: /^(?:client|binary-encoding|json-lines-encoding|ports)\.ts$/ },
+      { folder: "client", files: /^(?:client|binary-encoding|json-lines-encoding|ports|public-types)\.ts$/ },
       { folder: "doors", typesOnly: true },
       { folder: "transport", typesOnly: true },
     ],

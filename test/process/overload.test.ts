@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
@@ -73,6 +74,8 @@ test("ten thousand idle connections, greeted and reading, cost little, and one w
   // A word to everybody: one message, ten thousand deliveries.
   const answer = await speaker.ask({ t: "send", room: "north", cid: "word", body: "is anybody there?" });
   expect(answer).toMatchObject({ t: "ok", seq: 1 });
+  const word = { t: "msg", room: "north", seq: 1, from: "speaker", cid: "word", body: "is anybody there?" };
+  for (const { heard } of holders) expect(await heard).toMatchObject(word);
   const listener = await clientOf(server, "listener");
   expect(await listener.ask({ t: "hist", room: "north", limit: 1 })).toMatchObject({ t: "ok", head: 1 });
   expect(holders.map(({ lost }) => lost())).toEqual([0, 0]);
@@ -83,6 +86,8 @@ test("ten thousand idle connections, greeted and reading, cost little, and one w
 
 interface Holder {
   readonly ready: Promise<void>;
+  /** The one message that every connection was given, once, and nothing besides. */
+  readonly heard: Promise<object>;
   readonly lost: () => number;
   readonly end: () => Promise<void>;
 }
@@ -98,6 +103,11 @@ function holder(server: ServerProcess, count: number, first: number): Holder {
     await gone;
   };
   ends.push(end);
+  const heard = new Promise<object>((resolve) => {
+    child.on("message", (said: { heard?: object }) => {
+      if (said.heard !== undefined) resolve(said.heard);
+    });
+  });
   const ready = new Promise<void>((resolve, reject) => {
     child.on("message", (said: { open?: number; lost?: number }) => {
       if (said.lost !== undefined) lost++;
@@ -105,7 +115,7 @@ function holder(server: ServerProcess, count: number, first: number): Holder {
     });
     child.on("exit", (code) => reject(new Error(`the holder of connections ended with ${code}`)));
   });
-  return { ready, lost: () => lost, end };
+  return { ready, heard, lost: () => lost, end };
 }
 
 /** Reads a room from its first message on and notes whether it is dense. */
@@ -232,6 +242,52 @@ test("five hundred readers that never read: bounded memory, others are served, n
   await endsWell(server);
 });
 
+test("hundreds that ask for pages and read none: what is held is bounded in all, and a neighbour is served", async () => {
+  const heldOutputBytesMax = 16 * MiB;
+  const server = await serverWith({ heldOutputBytesMax });
+  const neighbour = await clientOf(server, "neighbour");
+  await neighbour.ask({ t: "join", room: "fat" });
+  for (let n = 0; n < 20; n++) {
+    const body = "z".repeat(65_000);
+    expect((await neighbour.ask({ t: "send", room: "fat", cid: `fat${n}`, body })).t).toBe("ok");
+  }
+  const before = server.residentBytes();
+  const most = watchMemory(server);
+  let held = 0;
+  const answered: string[] = [];
+  for (let n = 0; n < 300; n++) {
+    const isHttp = n % 3 === 2;
+    const socket = connect(isHttp ? server.ports.port : server.ports.tcpPort, "127.0.0.1");
+    ends.push(() => void socket.destroy());
+    // Who holds too much for too long is ended.
+    socket.on("error", () => socket.destroy());
+    socket.pause();
+    await once(socket, "connect");
+    if (isHttp) {
+      const page = "GET /v1/rooms/fat/messages?limit=500 HTTP/1.1\r\nHost: 127.0.0.1\r\nSynod-User: deaf\r\n\r\n";
+      socket.write(page.repeat(10));
+    } else {
+      const frames: object[] = [{ t: "hello", v: 1, user: `deaf${n}` }];
+      for (let id = 0; id < 8; id++) frames.push({ t: "hist", id, room: "fat", limit: 500 });
+      socket.write(frames.map((frame) => `${JSON.stringify(frame)}\n`).join(""));
+    }
+    if (n % 10 !== 9) continue;
+    held = Math.max(held, (await server.status()).clients.heldBytes);
+    const said = await neighbour.ask({ t: "send", room: "fat", cid: `said${n}`, body: "I am still here" });
+    answered.push(said.t);
+  }
+  // Room is made: who holds and takes nothing goes, and a page is there again for who reads.
+  await until(async () => (await neighbour.ask({ t: "hist", room: "fat", limit: 500 })).t === "ok", 100);
+  held = Math.max(held, (await server.status()).clients.heldBytes);
+  const grown = most() - before;
+  process.stdout.write(`asked and not read: held ${inMiB(held)}, memory +${inMiB(grown)}\n`);
+  expect(answered).toEqual(answered.map(() => "ok"));
+  expect(held).toBeGreaterThan(heldOutputBytesMax / 2);
+  expect(held).toBeLessThan(heldOutputBytesMax + 8 * MiB);
+  expect(grown).toBeLessThan(320 * MiB);
+  await endsWell(server);
+});
+
 test("five times too much: refusals have a code, memory is bounded, and nothing acknowledged is lost", async () => {
   const server = await serverWith({
     uncommittedBytesMax: 2 * MiB,
@@ -256,7 +312,8 @@ test("five times too much: refusals have a code, memory is bounded, and nothing 
   expect([...ledger.refusals.keys()]).toEqual(["overloaded"]);
   expect(grown).toBeLessThan(192 * MiB);
 
-  // The crowd has gone: every send is taken again, at once.
+  // The crowd has gone: as soon as the chunks of what it stored are written, every send is taken again.
+  await until(async () => (await fetch(`${server.url}/readyz`)).ok);
   ledger.refusals.clear();
   for (let n = 0; n < 20; n++) await Promise.all(clients.map((client) => ledger.send(client)));
   expect([...ledger.refusals]).toEqual([]);

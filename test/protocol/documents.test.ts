@@ -92,6 +92,15 @@ const asyncApiShape = {
   properties: {
     asyncapi: { const: "3.0.0" },
     defaultContentType: { type: "string" },
+    servers: {
+      type: "object",
+      additionalProperties: {
+        type: "object",
+        required: ["host", "protocol"],
+        additionalProperties: false,
+        properties: { host: { type: "string" }, protocol: { type: "string" }, description: { type: "string" } },
+      },
+    },
     info: { type: "object", required: ["title", "version"] },
     channels: {
       type: "object",
@@ -99,6 +108,7 @@ const asyncApiShape = {
         type: "object",
         additionalProperties: false,
         properties: {
+          servers: { type: "array", minItems: 1, items: { type: "object", required: ["$ref"] } },
           address: { type: ["string", "null"] },
           title: { type: "string" },
           description: { type: "string" },
@@ -176,9 +186,10 @@ describe("AsyncAPI", () => {
 /** The parts of OpenAPI 3.1 that this document uses, as its specification demands them. */
 const operation = {
   type: "object",
-  required: ["summary", "responses"],
+  required: ["operationId", "summary", "responses"],
   additionalProperties: false,
   properties: {
+    operationId: { type: "string" },
     summary: { type: "string" },
     description: { type: "string" },
     security: { type: "array" },
@@ -264,6 +275,23 @@ describe("OpenAPI", () => {
           .map((parameter) => parameter.name);
         expect([path, method, inPath.toSorted()]).toStrictEqual([path, method, named]);
       }
+    }
+  });
+
+  test("[PROTO15] every operation has a name of its own", () => {
+    const ids = [...walk(openApiDocument({ version: "0" }))].flatMap(([path, value]) =>
+      /^#\/paths\/[^/]+\/(?:get|put|post|delete)$/.test(path) ? [value["operationId"]] : [],
+    );
+    expect(ids.length).toBeGreaterThan(10);
+    expect(ids.every((id) => typeof id === "string" && /^[a-z][A-Za-z]+$/.test(id))).toBe(true);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test("[PROTO15] every channel says at which server it is", () => {
+    const { servers, channels } = asyncApiDocument({ version: "0" }) as Record<string, Record<string, JsonSchema>>;
+    expect(Object.keys(servers!).sort()).toEqual(Object.keys(channels!).sort());
+    for (const [name, channel] of Object.entries(channels!)) {
+      expect(channel["servers"]).toEqual([{ $ref: `#/servers/${name}` }]);
     }
   });
 

@@ -9,6 +9,7 @@ import type { Refused } from "../../src/protocol/check-frame.ts";
 import { FrameSplitter } from "../../src/protocol/frame-splitter.ts";
 import { decodeJson, encodeJson } from "../../src/protocol/json-codec.ts";
 import { LineSplitter } from "../../src/protocol/line-splitter.ts";
+import { clientFrames, serverFrames } from "../../src/protocol/schema.ts";
 import type { FrameFrom, Sender } from "../../src/protocol/schema.ts";
 import { isSend } from "../../src/protocol/send-bytes.ts";
 import { limits, senders } from "./arbitrary-frames.ts";
@@ -166,6 +167,15 @@ describe(`fuzz, SYNOD_FUZZ_SEED=${seed}`, () => {
         expect(tally.taken).toBeGreaterThan(0);
       }
     }
+  });
+
+  test.each(kinds)("[PROTO17] the corpus has a stream of every frame there is: $ending", ({ ending }) => {
+    const frames = [
+      ...Object.keys(clientFrames).map((name) => `client-${name}${ending}`),
+      ...Object.keys(serverFrames).map((name) => `server-${name}${ending}`),
+    ];
+    const names = new Set(corpus(ending).map(({ name }) => name));
+    expect(frames.filter((frame) => !names.has(frame))).toEqual([]);
   });
 
   test.each(kinds)(`[PROTO17] ${rounds} mutated streams throw nothing but faults: $ending`, ({ ending, read }) => {

@@ -41,6 +41,7 @@ export const commands: fc.Arbitrary<Command | Post> = fc.oneof(
   fc.tuple(aRoom, fc.nat(20)).map(([r, first]) => command.trim(r, first)),
   fc.tuple(aRoom, aUser).map(([r, b]) => command.deleteRoom(r, b)),
   fc.tuple(aRoom, by, fc.nat(9)).map(([r, b, messages]) => command.retention(r, b, { messages })),
-  fc.tuple(aRoom, aUser, fc.constantFrom(1, 2, 3), fc.nat(6)).map(([r, u, k, n]) => command.notice(r, u, k as 1, n)),
-  fc.tuple(aRoom, aUser, fc.nat(6)).map(([r, u, n]) => command.acknowledge(r, u, n)),
+  fc.tuple(aRoom, aUser, fc.constantFrom(1, 2, 3, 4), fc.nat(6)).map(([r, u, k, n]) => command.notice(r, u, k as 1, n)),
+  fc.tuple(aRoom, aUser, fc.constantFrom(1, 3, 99)).map(([r, u, n]) => command.acknowledge(r, u, n)),
+  { weight: 2, arbitrary: aRoom.map((r) => command.closeRoom(r)) },
 );

@@ -24,7 +24,8 @@ const one: readonly Command[] = [
   command.retention("ops", "alice", { ageMs: 1, messages: 2, bytes: 3 }),
   command.trim("ops", 9),
   command.deleteRoom("ops", "alice"),
-  command.notice("ops", "bob", noticeKinds.direct, 4),
+  command.closeRoom("ops"),
+  command.notice("ops", "bob", noticeKinds.invited, 4),
   command.acknowledge("ops", "bob", 4),
 ];
 

@@ -53,6 +53,7 @@ export function record(post: Post): Uint8Array {
 
 // The other commands, with names as strings.
 export const command = {
+  closeRoom: (room: string): Command => ({ type: commandTypes.closeRoom, room: bytesOf(room) }),
   join: (room: string, user: string, isPrivate = false): Command => ({
     type: commandTypes.join,
     room: bytesOf(room),

@@ -9,6 +9,9 @@ import { command, GroupLog, type Post, record } from "./group-log.ts";
 import { NaiveRooms } from "./naive-rooms.ts";
 
 const windowMax = 8;
+/** Fewer than there are names, so that rooms are refused a place; and fewer than one user tries to make. */
+const [groupRoomsMax, madeRoomsMax] = [4, 2];
+const bounds = { idWindowEntries: windowMax, groupRoomsMax, madeRoomsMax };
 type Step =
   | { step: "commands"; commands: (Command | Post)[] }
   | { step: "clock"; ts: number; days: number; terms: number }
@@ -48,7 +51,7 @@ function describeReal(state: GroupState, name: string): unknown {
     floor: room.floor,
     lastTs: room.lastTs,
     isPrivate: room.isPrivate,
-    members: room.members.sorted().map((member) => [member.name, member.role, member.read]),
+    members: room.members.sorted().map((member) => [member.name, member.role, member.read, member.isInvited]),
     marks: [...room.visitorMarks].sort(([a], [b]) => (a < b ? -1 : 1)),
     outbox: [...room.outbox.values()],
     runs: Array.from({ length: room.runs.length }, (_, i) => [
@@ -70,10 +73,10 @@ function ownerless(state: GroupState): string[] {
 
 /** Runs the steps on the real rooms and the naive ones, and compares after each. */
 function run(all: readonly Step[]): void {
-  const log = new GroupLog({ idWindowEntries: windowMax }, 1);
+  const log = new GroupLog(bounds, 1);
   // Fed the same entries, never restarted, and hashing otherwise.
-  const peer = new GroupLog({ idWindowEntries: windowMax }, 4_711);
-  const naive = new NaiveRooms(windowMax);
+  const peer = new GroupLog(bounds, 4_711);
+  const naive = new NaiveRooms(windowMax, groupRoomsMax, madeRoomsMax);
   const begin = (): void => naive.begin(log.ts, log.day, log.term);
   begin();
   log.set({ kind: "founding" });

@@ -12,7 +12,10 @@ interface NaiveRoom {
   first: number;
   floor: number;
   lastTs: number;
-  members: Map<string, { role: number; read: number }>;
+  /** It was given back. */
+  closed: boolean;
+  maker: string;
+  members: Map<string, { role: number; read: number; invited: boolean }>;
   marks: Map<string, number>;
   noticeNumber: number;
   outbox: { number: number; kind: number; user: string }[];
@@ -35,13 +38,29 @@ export class NaiveRooms {
   readonly told = new Map<string, { kind: number; number: number }>();
   window: { key: string; content: string; room: string; seq: number; ts: number; epoch: number }[] = [];
   readonly windowMax: number;
+  readonly madeMax: number;
+  readonly roomsMax: number;
+  forgottenNotices = 0;
   chunk = 0;
   day = 0;
   ts = 0;
   term = 0;
 
-  constructor(windowMax: number) {
+  constructor(windowMax: number, roomsMax = Infinity, madeMax = Infinity) {
     this.windowMax = windowMax;
+    this.roomsMax = roomsMax;
+    this.madeMax = madeMax;
+  }
+
+  /** Why no room may be made under this name by this user; else done. */
+  #mayMake(name: string, maker: string): string {
+    const all = [...this.rooms.values()];
+    const room = this.rooms.get(name);
+    const taken = all.filter(({ closed }) => !closed).length;
+    if ((room === undefined || room.closed) && taken >= this.roomsMax) return "groupFull";
+    const isMine = (one: [string, NaiveRoom]): boolean => one[1].maker === maker && !one[0].startsWith("@");
+    const mine = [...this.rooms].filter(isMine).length;
+    return !name.startsWith("@") && room?.maker !== maker && mine >= this.madeMax ? "makerFull" : "done";
   }
 
   /** An entry begins. */
@@ -63,14 +82,14 @@ export class NaiveRooms {
   }
 
   found(): void {
-    if (!this.rooms.has("lobby")) this.#make("lobby", false);
+    if (!this.rooms.has("lobby")) this.#make("lobby", false, "");
   }
 
   #peopleOf(name: string): string[] {
     return name.startsWith("@") ? [...new Set(name.slice(1).split(","))] : [];
   }
 
-  #make(name: string, isPrivate: boolean): NaiveRoom {
+  #make(name: string, isPrivate: boolean, maker: string): NaiveRoom {
     const room = this.rooms.get(name) ?? {
       exists: true,
       isPrivate,
@@ -78,15 +97,19 @@ export class NaiveRooms {
       first: 1,
       floor: 0,
       lastTs: 0,
+      closed: false,
+      maker,
       members: new Map(),
       marks: new Map(),
-      noticeNumber: 0,
+      noticeNumber: this.forgottenNotices,
       outbox: [],
       open: null,
       runs: [],
     };
     room.exists = true;
     room.isPrivate = isPrivate;
+    room.closed = false;
+    room.maker = maker;
     this.rooms.set(name, room);
     for (const person of this.#peopleOf(name)) this.#tell(room, person, noticeKinds.direct);
     return room;
@@ -114,7 +137,7 @@ export class NaiveRooms {
     const code = this.#judge(post);
     if (code !== "stored") return refused(code);
     const before = this.rooms.get(post.room);
-    const room = before?.exists === true ? before : this.#make(post.room, true);
+    const room = before?.exists === true ? before : this.#make(post.room, true, post.from);
     room.head++;
     room.lastTs = Math.max(room.lastTs, this.ts);
     room.open = { first: room.open?.first ?? room.head, last: room.head };
@@ -131,6 +154,10 @@ export class NaiveRooms {
     const isDirect = post.room.startsWith("@");
     if (isDirect && room?.exists !== true && !this.#sees(post.room, post.from)) return "notFound";
     if (!isDirect && room?.exists !== true) return "notFound";
+    if (room?.exists !== true) {
+      const code = this.#mayMake(post.room, post.from);
+      if (code !== "done") return code;
+    }
     const { floor, first, head } = room ?? { floor: 0, first: 1, head: 0 };
     const forgotten = floor >= first;
     if (forgotten && (post.checked ?? 0) < floor) return "recheck";
@@ -140,13 +167,13 @@ export class NaiveRooms {
     if (kind.startsWith("sys.")) return "forbidden";
     // A room that never was refuses a ref before it asks what it is for.
     const speaksOf = ["edit", "delete", "react", "unreact"].includes(kind);
-    if (speaksOf && ref === 0) return "badRequest";
+    if (speaksOf && ref === 0) return "refNeeded";
     if (ref > head) return "notFound";
     if (speaksOf && ref < first) return "gone";
     if (kind === "edit" || kind === "delete") {
       if ((post.refFrom ?? "") === "") return "recheck";
       const refKind = post.refKind ?? "";
-      if (["edit", "delete", "react", "unreact"].includes(refKind) || refKind.startsWith("sys.")) return "badRequest";
+      if (["edit", "delete", "react", "unreact"].includes(refKind) || refKind.startsWith("sys.")) return "notAMessage";
       const role = room?.members.get(post.from)?.role ?? 0;
       if (post.refFrom !== post.from && role < roles.moderator) return "forbidden";
     }
@@ -177,14 +204,36 @@ export class NaiveRooms {
     if (command.type === commandTypes.join) {
       if (isDirect) {
         if (!this.#peopleOf(name).includes(user)) return "notFound";
-        if (room?.exists !== true) this.#make(name, true);
-        return "done";
+        if (room?.exists === true) return "done";
+        const code = this.#mayMake(name, user);
+        if (code === "done") this.#make(name, true, user);
+        return code;
       }
       if (room?.exists === true) {
-        if (room.members.has(user)) return "done";
-        return room.isPrivate ? "notFound" : this.#enter(room, user, roles.member);
+        const member = room.members.get(user);
+        if (member?.invited === true) {
+          member.invited = false;
+          this.#tell(room, user, noticeKinds.added);
+        }
+        if (member !== undefined) return "done";
+        return room.isPrivate ? "notFound" : this.#enter(room, user, roles.member, false);
       }
-      return this.#enter(this.#make(name, command.private), user, roles.owner);
+      const code = this.#mayMake(name, user);
+      if (code !== "done") return code;
+      return this.#enter(this.#make(name, command.private, user), user, roles.owner, false);
+    }
+    if (command.type === commandTypes.closeRoom) {
+      if (room === undefined) return "notFound";
+      if (room.closed || room.outbox.length > 0) return "done";
+      const isEmpty = room.members.size === 0 && room.first > room.head && !room.isPrivate && name !== "lobby";
+      if (room.exists && !isEmpty) return "done";
+      this.#clear(room);
+      if (room.head > 0) Object.assign(room, { closed: true, maker: "" });
+      else {
+        this.forgottenNotices = Math.max(this.forgottenNotices, room.noticeNumber);
+        this.rooms.delete(name);
+      }
+      return "done";
     }
     if (room?.exists !== true) return "notFound";
     const roleOf = (who: string): number => (who === "" ? 9 : (room.members.get(who)?.role ?? 0));
@@ -223,7 +272,7 @@ export class NaiveRooms {
         const code = ruled(roles.moderator);
         if (code !== "done") return code;
         if (room.members.has(user)) return "done";
-        return this.#enter(room, user, room.isPrivate && room.members.size === 0 ? roles.owner : roles.member);
+        return this.#enter(room, user, room.isPrivate && room.members.size === 0 ? roles.owner : roles.member, true);
       }
       case commandTypes.readMark: {
         if (!this.#sees(name, user)) return "notFound";
@@ -246,12 +295,16 @@ export class NaiveRooms {
         for (const member of [...room.members.keys()].sort((a, b) => (a < b ? -1 : 1))) {
           this.#tell(room, member, noticeKinds.removed);
         }
-        Object.assign(room, { exists: false, isPrivate: false, first: room.head + 1, runs: [] });
-        room.members.clear();
-        room.marks.clear();
+        this.#clear(room);
         return "done";
       }
     }
+  }
+
+  #clear(room: NaiveRoom): void {
+    Object.assign(room, { exists: false, isPrivate: false, first: room.head + 1, runs: [] });
+    room.members.clear();
+    room.marks.clear();
   }
 
   // Whoever leaves an open room keeps the read mark, as a visitor.
@@ -270,10 +323,10 @@ export class NaiveRooms {
     if (heir !== undefined) heir.role = roles.owner;
   }
 
-  #enter(room: NaiveRoom, user: string, role: number): string {
-    room.members.set(user, { role, read: room.marks.get(user) ?? 0 });
+  #enter(room: NaiveRoom, user: string, role: number, invited: boolean): string {
+    room.members.set(user, { role, read: room.marks.get(user) ?? 0, invited });
     room.marks.delete(user);
-    this.#tell(room, user, noticeKinds.added);
+    this.#tell(room, user, invited ? noticeKinds.invited : noticeKinds.added);
     return "done";
   }
 
@@ -288,7 +341,7 @@ export class NaiveRooms {
       floor: room.floor,
       lastTs: room.lastTs,
       isPrivate: room.isPrivate,
-      members: members.map(([user, { role, read }]) => [user, role, read]),
+      members: members.map(([user, { role, read, invited }]) => [user, role, read, invited]),
       marks: [...room.marks].sort(([a], [b]) => (a < b ? -1 : 1)),
       outbox: room.outbox,
       runs: room.runs.map((run) => [run.chunk, run.first, run.last]),

@@ -118,7 +118,7 @@ describe("rooms", () => {
     const first = { room: "@alice,bob", from: "alice", cid: "a1" };
     expect(log.try({ ...first, prev: "a0" })).toBe("order");
     expect(log.try({ ...first, kind: "edit", ref: 1 })).toBe("notFound");
-    expect(log.try({ ...first, kind: "react" })).toBe("badRequest");
+    expect(log.try({ ...first, kind: "react" })).toBe("refNeeded");
     expect(log.try({ ...first, kind: "sys.x" })).toBe("forbidden");
     expect(log.try({ room: "@bob,alice", from: "alice", cid: "a1" })).toBe("badRequest");
     expect(log.do(command.join("@bob,alice", "alice"))).toBe("badRequest");
@@ -219,17 +219,17 @@ describe("rooms", () => {
     log.set({ kind: "founding" });
     log.do(command.join("a", "alice"));
     log.do(command.join("b", "alice"));
-    expect(log.do(command.join("c", "alice"))).toBe("tooLarge");
-    expect(log.try({ room: "@alice,bob", from: "alice", cid: "1" })).toBe("tooLarge");
-    expect(log.do(command.join("@alice,bob", "alice"))).toBe("tooLarge");
-    // A deleted room keeps its numbering, so it still counts, and may begin again.
+    expect(log.do(command.join("c", "alice"))).toBe("groupFull");
+    expect(log.try({ room: "@alice,bob", from: "alice", cid: "1" })).toBe("groupFull");
+    expect(log.do(command.join("@alice,bob", "alice"))).toBe("groupFull");
+    // A deleted room has its place until it is given back, and may begin again.
     log.do(command.deleteRoom("b", "alice"));
-    expect(log.do(command.join("c", "alice"))).toBe("tooLarge");
+    expect(log.do(command.join("c", "alice"))).toBe("groupFull");
     expect(log.do(command.join("b", "bob"))).toBe("done");
     log.do(command.acknowledge("a", "alice", 1));
     expect(log.do(command.join("a", "bob"))).toBe("done");
-    expect(log.do(command.join("a", "carol"))).toBe("tooLarge");
-    expect(log.do(command.invite("a", "alice", "carol"))).toBe("tooLarge");
+    expect(log.do(command.join("a", "carol"))).toBe("roomFull");
+    expect(log.do(command.invite("a", "alice", "carol"))).toBe("roomFull");
     log.do(command.acknowledge("a", "bob", 2));
     // Comers and goers whose notices nobody delivers must not fill the outbox.
     log.do(command.leave("a", "bob"));
@@ -238,7 +238,7 @@ describe("rooms", () => {
     expect(log.do(command.join("a", "dan"))).toBe("overloaded");
     log.post({ room: "lobby", from: "alice", cid: "1" });
     expect(log.do(command.read("lobby", "zoe", 1))).toBe("done");
-    expect(log.do(command.read("lobby", "yan", 1))).toBe("tooLarge");
+    expect(log.do(command.read("lobby", "yan", 1))).toBe("marksFull");
     expect(log.do(command.notice("x", "zoe", noticeKinds.added, 1))).toBe("done");
     expect(log.do(command.notice("y", "zoe", noticeKinds.added, 1))).toBe("done");
     expect(log.do(command.notice("z", "zoe", noticeKinds.added, 1))).toBe("tooLarge");
@@ -263,7 +263,142 @@ describe("rooms", () => {
       roomsMax: 1_000,
       directRoomsMax: 10_000,
       visitorMarksMax: 1_000,
+      madeRoomsMax: 0xffff_ffff_ffff,
+      invitedRoomsMax: 0xffff_ffff_ffff,
     });
+  });
+
+  test("[ROOM11] one user makes so many rooms and no more; others make theirs, and a room given back counts no more", () => {
+    const log = new GroupLog({ madeRoomsMax: 2, directRoomsMax: 1 });
+    log.set({ kind: "founding" });
+    for (const room of ["a", "b"]) expect(log.do(command.join(room, "alice"))).toBe("done");
+    expect(log.do(command.join("c", "alice"))).toBe("makerFull");
+    expect(log.do(command.join("c", "bob"))).toBe("done");
+    expect(log.do(command.join("@alice,bob", "alice"))).toBe("done");
+    expect(log.try({ room: "@alice,carol", from: "alice", cid: "1" })).toBe("makerFull");
+    // Who leaves has made it all the same, as long as it is there.
+    log.do(command.leave("a", "alice"));
+    log.restart();
+    expect(log.do(command.join("d", "alice"))).toBe("makerFull");
+    log.do(command.acknowledge("a", "alice", 99));
+    log.do(command.closeRoom("a"));
+    expect(log.do(command.join("d", "alice"))).toBe("done");
+  });
+
+  test("[ROOM12] a room with nobody and nothing in it is given back: its place goes to the next, and its own name begins anew", () => {
+    const log = new GroupLog({ groupRoomsMax: 3 });
+    log.set({ kind: "founding" });
+    log.do(command.join("a", "alice"));
+    log.do(command.join("b", "alice"));
+    const noticed = log.state.room("b")!.noticeNumber;
+    // Somebody is in it; then it has something to tell; then it goes.
+    log.do(command.closeRoom("b"));
+    log.do(command.leave("b", "alice"));
+    log.do(command.closeRoom("b"));
+    expect(log.state.room("b")).toBeDefined();
+    log.do(command.acknowledge("b", "alice", 99));
+    log.do(command.closeRoom("b"));
+    expect(log.events("deleted")).toHaveLength(1);
+    expect(log.state.room("b")).toBeUndefined();
+    const before = log.state.snapshot();
+    log.restart();
+    expect(Buffer.compare(log.state.snapshot(), before)).toBe(0);
+    // Ten thousand rooms may come and go where there is place for one.
+    for (let i = 0; i < 10_000; i++) {
+      const name = `r${i}`;
+      expect(log.do(command.join(name, "eve"))).toBe("done");
+      log.batch(command.leave(name, "eve"), command.acknowledge(name, "eve", 1e6), command.closeRoom(name));
+    }
+    expect(log.state.snapshot().length).toBeLessThan(before.length + 100);
+    // Its people know the numbers of its notices: it goes on above them.
+    log.do(command.join("b", "alice"));
+    expect(log.state.room("b")!.noticeNumber).toBeGreaterThan(noticed);
+    expect(log.post({ room: "b", from: "alice", cid: "1" }).seq).toBe(1);
+    expect(log.do(command.join("c", "bob"))).toBe("groupFull");
+  });
+
+  test("[ROOM12] where something was said the numbering stays: line, seq and what is a repeat are as after a deletion", () => {
+    const log = new GroupLog({ groupRoomsMax: 2 });
+    log.set({ kind: "founding" });
+    log.do(command.join("a", "alice"));
+    log.post({ room: "a", from: "alice", cid: "1" });
+    log.do(command.leave("a", "alice"));
+    log.do(command.acknowledge("a", "alice", 99));
+    log.do(command.closeRoom("a"));
+    expect(log.state.room("a")).toBeDefined();
+    const { line } = log.state.room("a")!;
+    log.do(command.trim("a", 2));
+    log.do(command.closeRoom("a"));
+    expect(log.state.room("a")).toBeUndefined();
+    expect(log.post({ room: "a", from: "alice", cid: "1" })).toMatchObject({ code: "repeat", seq: 1 });
+    log.restart();
+    // Its place is another's; when that one has gone, it goes on where it was.
+    expect(log.do(command.join("b", "bob"))).toBe("done");
+    expect(log.do(command.join("a", "bob"))).toBe("groupFull");
+    log.batch(command.leave("b", "bob"), command.acknowledge("b", "bob", 99), command.closeRoom("b"));
+    expect(log.do(command.join("a", "bob"))).toBe("done");
+    expect(log.state.room("a")).toMatchObject({ line, head: 1, first: 2 });
+    expect(log.post({ room: "a", from: "bob", cid: "1" }).seq).toBe(2);
+  });
+
+  test("[ROOM12] the lobby, private and direct rooms are not given back; a deleted room is", () => {
+    const log = new GroupLog({ groupRoomsMax: 4 });
+    log.set({ kind: "founding" });
+    log.do(command.join("@alice,bob", "alice"));
+    for (const user of ["alice", "bob"]) log.do(command.acknowledge("@alice,bob", user, 99));
+    log.do(command.join("den", "eve", true));
+    log.batch(command.leave("den", "eve"), command.acknowledge("den", "eve", 99));
+    for (const room of ["lobby", "@alice,bob", "den"]) {
+      log.do(command.closeRoom(room));
+      expect(log.state.room(room)).toBeDefined();
+    }
+    expect(log.do(command.join("den", "eve"))).toBe("notFound");
+    log.do(command.join("a", "alice"));
+    log.do(command.deleteRoom("a", ""));
+    log.batch(command.acknowledge("a", "alice", 99), command.closeRoom("a"));
+    expect(log.do(command.join("b", "bob"))).toBe("done");
+  });
+
+  test("[SNAP4] rooms that go and come while a snapshot is written do not change it", () => {
+    const log = founded();
+    for (let i = 0; i < 50; i++) log.do(command.join(`r${i}`, "eve"));
+    const forget = (name: string): void =>
+      void log.batch(command.leave(name, "eve"), command.acknowledge(name, "eve", 1e6), command.closeRoom(name));
+    forget("r7");
+    const whole = log.state.snapshot();
+    const cut = log.state.cut({ bytes: 64, ids: 1 });
+    cut.step();
+    forget("r3");
+    forget("r40");
+    for (const name of ["x", "y", "z", "r40"]) log.do(command.join(name, "eve"));
+    while (!cut.step());
+    expect(Buffer.compare(Buffer.concat(cut.pages()), whole)).toBe(0);
+  });
+
+  test("[ROOM13] an invitation takes no place of what one joins oneself, and becomes one's own by joining", () => {
+    const log = new GroupLog({ roomsMax: 1, invitedRoomsMax: 2 });
+    log.set({ kind: "founding" });
+    for (const room of ["a", "b", "c"]) log.do(command.join(room, "eve", true));
+    const notices = ["a", "b", "c"].map((room) => {
+      log.do(command.invite(room, "eve", "bob"));
+      return [...log.state.room(room)!.outbox.values()].at(-1)!;
+    });
+    expect(notices.map(({ kind }) => kind)).toEqual([4, 4, 4]);
+    const take = (room: string, number: number, kind: number): string =>
+      log.do(command.notice(room, "bob", kind as 1, number));
+    expect(take("a", notices[0]!.number, 4)).toBe("done");
+    expect(take("b", notices[1]!.number, 4)).toBe("done");
+    expect(take("c", notices[2]!.number, 4)).toBe("tooLarge");
+    expect(take("own", 1, noticeKinds.added)).toBe("done");
+    expect(log.state.user("bob")).toMatchObject({ joinedCount: 1, invitedCount: 2 });
+    // Joining what one was invited to says so to the user's state, once.
+    expect(log.do(command.join("a", "bob"))).toBe("done");
+    expect([...log.state.room("a")!.outbox.values()].at(-1)).toMatchObject({ kind: noticeKinds.added, user: "bob" });
+    const { noticeNumber } = log.state.room("a")!;
+    log.restart();
+    expect(log.do(command.join("a", "bob"))).toBe("done");
+    expect(log.state.room("a")!.noticeNumber).toBe(noticeNumber);
+    expect(log.state.user("bob")).toMatchObject({ joinedCount: 1, invitedCount: 2 });
   });
 
   test("[ROOM9] the line is the cluster's, until a line setting makes another", () => {
@@ -327,12 +462,12 @@ describe("messages about messages", () => {
     const log = written();
     const about = { room: "club", from: "bob", refFrom: "bob", ref: 2 };
     for (const refKind of ["edit", "delete", "react", "unreact", "sys.join"]) {
-      expect([refKind, log.try({ ...about, cid: "x", kind: "edit", refKind })]).toEqual([refKind, "badRequest"]);
+      expect([refKind, log.try({ ...about, cid: "x", kind: "edit", refKind })]).toEqual([refKind, "notAMessage"]);
     }
     expect(log.try({ ...about, cid: "y1", kind: "edit", refKind: "text" })).toBe("stored");
     expect(log.try({ ...about, cid: "y2", kind: "edit", refKind: "editor" })).toBe("stored");
     for (const kind of ["edit", "delete", "react", "unreact"]) {
-      expect([kind, log.try({ room: "club", from: "bob", cid: "z", kind })]).toEqual([kind, "badRequest"]);
+      expect([kind, log.try({ room: "club", from: "bob", cid: "z", kind })]).toEqual([kind, "refNeeded"]);
     }
   });
 
@@ -388,7 +523,7 @@ describe("marks and notices", () => {
     const room = log.state.room("club")!;
     expect([...room.outbox.values()]).toEqual([
       { number: 1, kind: noticeKinds.added, user: "alice" },
-      { number: 2, kind: noticeKinds.added, user: "bob" },
+      { number: 2, kind: noticeKinds.invited, user: "bob" },
     ]);
     // Bob is put out before he was told that he is in: one notice is left, and it is the later one.
     log.do(command.kick("club", "alice", "bob"));

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { entryTypes } from "../../src/base/entry.ts";
@@ -5,6 +6,7 @@ import { logIndex } from "../../src/base/ids.ts";
 import { timestamp } from "../../src/base/units.ts";
 import { noticeKinds, roles } from "../../src/rooms/commands.ts";
 import { GroupState } from "../../src/rooms/group-state.ts";
+import { noBound } from "../../src/rooms/setting.ts";
 import { command, GroupLog, Listener } from "./group-log.ts";
 
 /** A group with something of everything. */
@@ -133,12 +135,39 @@ describe("snapshots", () => {
     expect(log.state.configuration!.bytes).toEqual(Uint8Array.of(7));
   });
 
-  test("[SNAP6] a state of format 1 is read, and has no configuration", () => {
-    const kept = readFileSync(new URL("corpus/state-format-1.hex", import.meta.url), "utf8");
-    const bytes = Uint8Array.from(Buffer.from(kept.replaceAll("\n", ""), "hex"));
-    expect([bytes[4], full().state.snapshot()[4]]).toEqual([1, 2]);
-    const state = GroupState.restore(bytes, { hashSeed: 1 });
+  const kept = readFileSync(new URL("corpus/state-format-1.hex", import.meta.url), "utf8");
+  const format1 = Uint8Array.from(Buffer.from(kept.replaceAll("\n", ""), "hex"));
+
+  /** What the state of today and that of a former format have in common. */
+  const common = (state: GroupState): unknown[] =>
+    [...state.rooms()].map(({ name, head, first, floor, lastTs, isPrivate, members, outbox, runs }) => [
+      [name, head, first, floor, lastTs, isPrivate, runs],
+      [...members].map((member) => [member.name, member.role, member.read]),
+      [...outbox.values()].map(({ number, user }) => [number, user]),
+    ]);
+
+  test("[SNAP6] a state of format 1 is read: no configuration, no makers, and no bound of what one user makes", () => {
+    expect([format1[4], full().state.snapshot()[4]]).toEqual([1, 4]);
+    const state = GroupState.restore(format1, { hashSeed: 1 });
     expect(state.configuration).toBeNull();
-    expect(Buffer.compare(state.snapshot(), full().state.snapshot())).toBe(0);
+    expect(common(state)).toEqual(common(full().state));
+    expect([...state.rooms()].map(({ maker }) => maker)).toEqual([...state.rooms()].map(() => ""));
+    expect([state.bounds.madeRoomsMax, state.bounds.invitedRoomsMax]).toEqual([noBound, noBound]);
+    const again = GroupState.restore(state.snapshot(), { hashSeed: 2 });
+    expect(Buffer.compare(again.snapshot(), state.snapshot())).toBe(0);
+  });
+
+  test("[SNAP6] a state of format 2 is read, with its configuration", () => {
+    // The fields before the configuration, as snapshot.ts tells of them: 7 bounds, and the time zone of this state.
+    const zone = GroupState.restore(format1, { hashSeed: 1 }).timeZone;
+    const at = 12 + 1 + format1[12]! + 1 + 7 * 6 + 3 * 6 + 4 + 6 + 1 + zone.length + 6;
+    const configuration = Uint8Array.of(5, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 2, 3);
+    const content = Buffer.concat([format1.subarray(0, at), configuration, format1.subarray(at, -32)]);
+    content[4] = 2;
+    const format2 = Buffer.concat([content, createHash("sha256").update(content).digest()]);
+    const state = GroupState.restore(Uint8Array.from(format2), { hashSeed: 1 });
+    expect(state.configuration).toEqual({ index: 5, bytes: Uint8Array.of(1, 2, 3) });
+    expect(common(state)).toEqual(common(full().state));
+    expect(GroupState.restore(state.snapshot(), { hashSeed: 2 }).configuration).toEqual(state.configuration);
   });
 });

@@ -50,6 +50,7 @@ class Visitor implements ClientLink {
   pause(): void {}
   resume(): void {}
   close(): void {}
+  destroy(): void {}
 }
 
 test("who reads a room on another server is there, until the reader goes or the link does", async () => {

@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
+import type { Server } from "../../src/server/server.ts";
 import { HeldDisk, turns } from "./held-disk.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
@@ -23,6 +24,16 @@ async function sendAll(client: TestClient, numbers: readonly number[]): Promise<
   for (const n of numbers) {
     await client.ask({ t: "send", room: "lobby", cid: `c${n}`, body: `${n} ${"x".repeat(200)}`, since: n - 1 });
   }
+}
+
+/** A server whose disk can be held, and alice, whose `count` messages are in chunks. */
+async function sealedRoom(count: number): Promise<{ disk: HeldDisk; server: Server; alice: TestClient }> {
+  const disk = new HeldDisk();
+  const { server } = await startTestServer({ fileSystem: disk.fileSystem, limits: tiny });
+  const alice = await TestClient.open(server, "alice");
+  await sendAll(alice, upTo(count));
+  await server.sealer.idle();
+  return { disk, server, alice };
 }
 
 test("nobody hears of a message before it is on the disk", async () => {
@@ -62,11 +73,7 @@ test("whoever comes back is given what follows the last seq it had, and not that
 });
 
 test("what is sent while a reader is given history comes behind it, without gap or repeat", async () => {
-  const disk = new HeldDisk();
-  const { server } = await startTestServer({ fileSystem: disk.fileSystem, limits: tiny });
-  const alice = await TestClient.open(server, "alice");
-  await sendAll(alice, upTo(40));
-  await server.sealer.idle();
+  const { disk, server, alice } = await sealedRoom(40);
   // The reader begins with what is in chunks only, and the disk takes its time.
   disk.hold(["read"], "history/");
   const bob = await TestClient.open(server, "bob");
@@ -84,11 +91,7 @@ test("what is sent while a reader is given history comes behind it, without gap 
 });
 
 test("a send waits behind an earlier one of its connection that needs a look into the chunks", async () => {
-  const disk = new HeldDisk();
-  const { server } = await startTestServer({ fileSystem: disk.fileSystem, limits: tiny });
-  const alice = await TestClient.open(server, "alice");
-  await sendAll(alice, upTo(40));
-  await server.sealer.idle();
+  const { disk, server, alice } = await sealedRoom(40);
   disk.hold(["read"], "history/");
   const head = 40;
   // The age of the first id is not told, so it is looked for in every chunk; the second is known to be fresh.

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import type { RoomName } from "../../src/base/ids.ts";
 import { sealReasons } from "../../src/rooms/seal.ts";
+import { operate } from "../../src/server/operator.ts";
 import { HeldDisk, turns } from "./held-disk.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
@@ -102,7 +104,7 @@ test("members come in pages, in the order of their names, without a hole; of an 
 });
 
 test("one room too many is refused, however fast one asks, and leaving makes room for another", async () => {
-  const { server, fileSystem } = await startTestServer({ limits: { roomsMax: 3 } });
+  const { server, fileSystem } = await startTestServer({ limits: { roomsMax: 3, invitedRoomsMax: 1 } });
   const alice = await TestClient.open(server, "alice");
   const answers = await Promise.all(["a", "b", "c", "d", "e"].map((room) => alice.ask({ t: "join", room })));
   expect(answers.map((answer) => answer.code ?? answer.of)).toEqual(["join", "join", "join", "too_large", "too_large"]);
@@ -111,10 +113,22 @@ test("one room too many is refused, however fast one asks, and leaving makes roo
   expect(await alice.ask({ t: "join", room: "@alice,bob" })).toMatchObject({ of: "join" });
   const bob = await TestClient.open(server, "bob");
   await bob.ask({ t: "join", room: "den", private: true });
-  expect(await bob.ask({ t: "invite", room: "den", user: "alice" })).toMatchObject({ code: "too_large" });
-  await alice.ask({ t: "leave", room: "a" });
+  // Others can let her into more, up to a bound of its own: that takes none of her places.
   expect(await bob.ask({ t: "invite", room: "den", user: "alice" })).toMatchObject({ of: "done" });
-  expect(names(await alice.ask({ t: "rooms" }))).toEqual(["@alice,bob", "b", "c", "den"]);
+  await bob.ask({ t: "join", room: "cave", private: true });
+  expect(await bob.ask({ t: "invite", room: "cave", user: "alice" })).toMatchObject({
+    code: "too_large",
+    message: "alice is invited to as many rooms as one may be (limits.invitedRoomsMax, 1)",
+  });
+  expect(await alice.ask({ t: "join", room: "den" })).toMatchObject({
+    code: "too_large",
+    message: "alice is in as many rooms as one may be (limits.roomsMax, 3)",
+  });
+  await alice.ask({ t: "leave", room: "a" });
+  expect(await alice.ask({ t: "join", room: "den" })).toMatchObject({ of: "join" });
+  // What was an invitation is her own now, so there may be another one.
+  expect(await bob.ask({ t: "invite", room: "cave", user: "alice" })).toMatchObject({ of: "done" });
+  expect(names(await alice.ask({ t: "rooms" }))).toEqual(["@alice,bob", "b", "c", "cave", "den"]);
   await server.stop(0);
   const next = await startTestServer({ limits: { roomsMax: 3 }, fileSystem });
   const again = await TestClient.open(next.server, "alice");
@@ -178,4 +192,71 @@ test("the name of who is in many rooms is kept once, also after a restart", asyn
   expect(copies(next.server).size).toBe(1);
   expect(names(await (await TestClient.open(next.server, "alice")).ask({ t: "rooms" }))).toEqual(["a", "b", "c"]);
   await next.server.stop(0);
+});
+
+test("rooms that nobody is in and in which nothing was said give their places back; one user makes so many, and the answer names the bound", async () => {
+  const { server } = await startTestServer({ limits: { groupRoomsMax: 4, madeRoomsMax: 2 } });
+  const eve = await TestClient.open(server, "eve");
+  for (let i = 0; i < 50; i++) {
+    expect(await eve.ask({ t: "join", room: `r${i}` })).toMatchObject({ of: "join" });
+    expect(await eve.ask({ t: "leave", room: `r${i}` })).toMatchObject({ of: "done" });
+    await turns();
+  }
+  for (const room of ["a", "b"]) await eve.ask({ t: "join", room });
+  expect(await eve.ask({ t: "join", room: "c" })).toMatchObject({
+    code: "too_large",
+    message: expect.stringContaining("limits.madeRoomsMax") as unknown,
+  });
+  const bob = await TestClient.open(server, "bob");
+  expect(await bob.ask({ t: "join", room: "c" })).toMatchObject({ of: "join" });
+  expect(await bob.ask({ t: "join", room: "d" })).toMatchObject({
+    code: "too_large",
+    message: expect.stringContaining("limits.groupRoomsMax") as unknown,
+  });
+  // An operator's deletion gives a place back, whatever was said there.
+  await eve.ask({ t: "send", room: "a", cid: "1", body: "hello" });
+  await operate(server, { type: "delete", room: "a" as RoomName });
+  await turns();
+  expect(await bob.ask({ t: "join", room: "d" })).toMatchObject({ of: "join" });
+  await server.stop(0);
+});
+
+test("a room that somebody reads is not given back, and one that was left is when the last reader has gone", async () => {
+  const { server } = await startTestServer();
+  const [eve, bob] = [await TestClient.open(server, "eve"), await TestClient.open(server, "bob")];
+  await eve.ask({ t: "join", room: "hall" });
+  await bob.ask({ t: "sub", room: "hall", after: 0 });
+  await eve.ask({ t: "leave", room: "hall" });
+  await turns();
+  await eve.ask({ t: "send", room: "hall", cid: "1", body: "still here" });
+  await turns();
+  expect(bob.frames.some((frame) => frame["t"] === "msg" && frame["body"] === "still here")).toBe(true);
+  await eve.ask({ t: "join", room: "cellar" });
+  await bob.ask({ t: "sub", room: "cellar", after: 0 });
+  await eve.ask({ t: "leave", room: "cellar" });
+  await turns();
+  server.tellAgain();
+  await turns();
+  expect(server.state.room("cellar")).toBeDefined();
+  await bob.ask({ t: "unsub", room: "cellar" });
+  server.tellAgain();
+  await turns();
+  expect(server.state.room("cellar")).toBeUndefined();
+  expect(server.state.room("hall")).toBeDefined();
+  await server.stop(0);
+});
+
+test("whoever asks for more joins and invitations than allowed is told when to come again", async () => {
+  const { server } = await startTestServer({ limits: { joinsPerSecondMax: 1 } });
+  const eve = await TestClient.open(server, "eve");
+  const bob = await TestClient.open(server, "bob");
+  await eve.ask({ t: "join", room: "den", private: true });
+  for (let i = 0; i < 4; i++) expect(await eve.ask({ t: "join", room: `r${i}` })).toMatchObject({ of: "join" });
+  const refused = await eve.ask({ t: "invite", room: "den", user: "bob" });
+  expect(refused).toMatchObject({ code: "rate_limited", definite: true, retryable: true });
+  expect(refused["retryAfterMs"]).toBeGreaterThan(0);
+  // What is so already costs nothing, and others are not held up.
+  expect(await eve.ask({ t: "join", room: "r0" })).toMatchObject({ of: "join" });
+  expect(await bob.ask({ t: "join", room: "r0" })).toMatchObject({ of: "join" });
+  await server.stop(0);
 });

@@ -144,6 +144,9 @@ export class TestClient implements ClientLink {
   close(code: number, reason: string): void {
     this.closed = { code, reason };
   }
+  destroy(): void {
+    this.closed = { code: 1006, reason: "" };
+  }
   hangUp(): void {
     this.#session.closed();
   }

@@ -189,6 +189,34 @@ test("a lookup that finds nothing names the oldest place that is kept", async ()
   // A room that begins again goes on counting.
   await server.requests.command({ type: commandTypes.deleteRoom, room, by });
   await alice.ask({ t: "join", room: "den" });
-  expect(await look("c2")).toMatchObject({ seq: null, head: 2, first: 3 });
+  expect(await look("never")).toMatchObject({ seq: null, head: 2, first: 3 });
+  // What was removed says the same to a lookup as to a repeat: it was stored, as 2.
+  const removed = await look("c2");
+  expect([removed["seq"], removed["head"], removed["first"], removed["body"]]).toEqual([2, 2, 3, undefined]);
+  const repeat = await alice.ask({ t: "send", room: "den", cid: "c2", body: "x" });
+  expect([repeat["seq"], repeat["dup"]]).toEqual([2, true]);
+  await server.stop(0);
+});
+
+test("a refused edit, deletion or reaction is told why", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  let cid = 0;
+  const say = (kind: string, ref?: number) =>
+    alice.ask({ t: "send", room: "lobby", cid: `c${cid++}`, body: "x", kind, ...(ref === undefined ? {} : { ref }) });
+  await say("text");
+  await say("react", 1);
+  for (const kind of ["edit", "delete"]) {
+    expect(await say(kind, 2)).toMatchObject({
+      code: "bad_request",
+      message: "only messages of people can be edited or deleted: ref names an edit, a deletion or a reaction",
+    });
+  }
+  for (const kind of ["edit", "delete", "react", "unreact"]) {
+    expect(await say(kind)).toMatchObject({
+      code: "bad_request",
+      message: '"ref" is missing: the seq of the message that is edited, deleted or reacted to',
+    });
+  }
   await server.stop(0);
 });

@@ -19,6 +19,7 @@ async function atExpiry(format: WireFormat): Promise<{ text: string; closed: { c
     pause: () => undefined,
     resume: () => undefined,
     close: (code) => (seen.closed = { code, text: seen.text }),
+    destroy: () => undefined,
   });
   if (!(session instanceof Session)) throw new Error("the server takes a client");
   session.received(Buffer.from('{"t":"hello","v":1,"user":"alice"}\n'));

@@ -221,6 +221,7 @@ describe("reading a chunk", () => {
     let running = 0;
     let most = 0;
     const slow: Disk = {
+      removeEmptyFolder: (folder) => disk.removeEmptyFolder(folder),
       list: (folder) => disk.list(folder),
       folders: (folder) => disk.folders(folder),
       sizeOf: (file) => disk.sizeOf(file),

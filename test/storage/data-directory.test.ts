@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -426,6 +427,39 @@ describe("the lock of a real directory", () => {
     );
     await mine.release();
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  test("where a full disk left no space for its content, the name of the lock tells who has it", async () => {
+    const directory = await folder();
+    const other = sleeper();
+    const lock = nodeDataLock(directory, { pid: other.pid });
+    await lock.acquire();
+    const [name] = await readdir(directory);
+    const content = JSON.parse(await readFile(join(directory, name!), "utf8")) as Record<string, string>;
+    await lock.release();
+    const short = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
+    const left = async (namespace: string, host: string): Promise<string> => {
+      const empty = `${name!}.${short(namespace)}.${short(host)}`;
+      await writeFile(join(directory, empty), "");
+      return empty;
+    };
+    const { namespace, host } = content;
+    const mine = nodeDataLock(directory);
+    const held = await left(namespace!, host!);
+    expect((await refusal(mine.acquire())).message).toContain(`process ${other.pid} uses it`);
+    await rm(join(directory, held));
+    const strange = await left("pid:[1]", "another");
+    expect((await refusal(mine.acquire())).message).toContain(strange);
+    await rm(join(directory, strange));
+    // The same container, started again, and a process that has ended.
+    for (const end of [() => Promise.resolve("pid:[1]"), () => other.kill().then(() => namespace!)]) {
+      await left(await end(), host!);
+      await mine.acquire();
+      expect(await readdir(directory)).toHaveLength(1);
+      await mine.release();
+    }
+    await writeFile(join(directory, "lock.what"), "");
+    expect((await refusal(mine.acquire())).message).toContain("no lock file");
   });
 
   test("a pid that is used again, another start of the machine, another start of the container: free", async () => {

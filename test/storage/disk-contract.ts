@@ -31,6 +31,23 @@ export function diskContract(make: () => Promise<{ disk: Disk; reopen: () => Dis
     expect(String(fault)).toContain("read journal/1.wal");
   });
 
+  onDisk("a folder is removed once nothing lies in it, and made again by who writes there", async (disk, reopen) => {
+    const [one, two] = [fileName("history/2026-11-23/one"), fileName("history/2026-11-23/two")];
+    for (const file of [one, two]) await disk.publish(file, [bytes("x")]);
+    await disk.remove(one);
+    await disk.removeEmptyFolder("history/2026-11-23");
+    expect(await disk.sizeOf(two)).toBe(1);
+    await disk.remove(two);
+    await disk.removeEmptyFolder("history/2026-11-23");
+    await disk.removeEmptyFolder("history/2026-11-23");
+    expect(await disk.folders("history")).toEqual([]);
+    await disk.publish(one, [bytes("again")]);
+    expect(text(await disk.read(one, 0, 5))).toBe("again");
+    const other = reopen();
+    expect(await other.list("history/2026-11-23")).toEqual([one]);
+    await other.close();
+  });
+
   onDisk("allocate gives a file of zeros", async (disk) => {
     await disk.allocate(fileName("journal/1.wal"), 3_000_000);
     expect(await disk.sizeOf(fileName("journal/1.wal"))).toBe(3_000_000);

@@ -1,13 +1,15 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { getSystemErrorName } from "node:util";
+import { describe, expect, test, vi } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
 import { nodeFileSystem } from "../../src/platform/node/node-file-system.ts";
 import { crashModes } from "../../src/sim/crash-modes.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { fileName, openDisk } from "../../src/storage/disk.ts";
 import type { Disk } from "../../src/storage/disk.ts";
+import { systemCodeOf } from "../../src/storage/file-system.ts";
 import { diskContract } from "./disk-contract.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -120,6 +122,24 @@ describe("simulated disk that loses power", () => {
         }
       },
     );
+  });
+
+  test("a quota that is used up is a full disk, though Node knows no name for it", async () => {
+    // What Node makes of it on Linux: a number and no name.
+    const { EDQUOT } = constants.errno;
+    const code = getSystemErrorName(-EDQUOT);
+    expect(code).toBe(process.platform === "linux" ? "Unknown system error -122" : code);
+    const cause = Object.assign(new Error(`${code}: ${code}, write`), { errno: -EDQUOT, code });
+    expect(systemCodeOf(cause)).toBe("EDQUOT");
+    const fileSystem = new SimFileSystem({ random: seededRandom(1) });
+    const disk = openDisk(fileSystem);
+    await disk.publish(file, [bytes("before")]);
+    const open = vi.spyOn(fileSystem, "open").mockRejectedValue(cause);
+    await expect(disk.publish(file, [bytes("content")])).rejects.toMatchObject({ code: "storage_full", kind: "full" });
+    open.mockRestore();
+    expect(await disk.read(file, 0, 10)).toEqual(bytes("before"));
+    const other = Object.assign(new Error("odd"), { errno: -4_094, code: "Unknown system error -4094" });
+    expect(systemCodeOf(other)).toBe("Unknown system error -4094");
   });
 
   test("an error at any call is told, and what was settled before it stays", async () => {

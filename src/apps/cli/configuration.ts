@@ -14,6 +14,7 @@ const count = z
   .int("must be a whole number")
   .min(0, "must be 0 or more")
   .max(Number.MAX_SAFE_INTEGER, "is too large");
+const wait = count.max(60_000, "must be at most a minute");
 const filled = z.string("must be text").min(1, "must not be empty");
 const optional = filled.nullable();
 
@@ -51,10 +52,21 @@ export const configurationSchema = z.strictObject({
   peers,
   secretFile: optional,
   log: choice(["auto", "json", "text"]),
-  timeZone,
-  retention: z.strictObject({ days: count }),
-  flush: z.strictObject({ afterMs: count.max(60_000, "must be at most a minute"), afterBytes: count }),
-  push: z.strictObject({ afterMs: count.max(60_000, "must be at most a minute"), afterCount: count }),
+  // Committed, so null, not given, is what the cluster has.
+  timeZone: timeZone.nullable(),
+  retention: z.strictObject({ days: count.nullable() }),
+  flush: z
+    .strictObject({ afterMs: wait, afterBytes: count })
+    .refine(({ afterMs, afterBytes }) => afterMs > 0 || afterBytes === 0, {
+      path: ["afterBytes"],
+      error: "needs flush.afterMs above 0, or the last messages would wait without end",
+    }),
+  push: z
+    .strictObject({ afterMs: wait, afterCount: count })
+    .refine(({ afterMs, afterCount }) => afterMs > 0 || afterCount === 0, {
+      path: ["afterCount"],
+      error: "needs push.afterMs above 0, or the last messages would wait without end",
+    }),
   auth: z.strictObject({
     mode: choice(["open", "token"]),
     algorithm: choice(["HS256", "RS256", "ES256", "EdDSA"]).nullable(),

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 
@@ -17,11 +17,24 @@ export interface Ports {
   readonly node: string;
 }
 
-/** The file appears with its whole content. It is a hint for the living and need not survive power loss. */
+/**
+ * The file appears with its whole content. It is a hint for the living and need not survive power loss. When it throws
+ * there is no such file: not the one either that a killed server left, whose ports may be another's by now.
+ */
 export function writePorts(directory: string, ports: Ports): void {
   const draft = join(directory, `${portsFile}.tmp`);
-  writeFileSync(draft, `${JSON.stringify(ports)}\n`, { mode: 0o600 });
-  renameSync(draft, join(directory, portsFile));
+  try {
+    writeFileSync(draft, `${JSON.stringify(ports)}\n`, { mode: 0o600 });
+    renameSync(draft, join(directory, portsFile));
+  } catch (cause) {
+    rmSync(draft, { force: true });
+    if (!isFolder(join(directory, portsFile))) removePorts(directory);
+    throw cause;
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** The ports of the server that runs on this directory, or null when none does, as far as the file tells. */
@@ -29,7 +42,8 @@ function readPorts(directory: string): Ports | null {
   try {
     return JSON.parse(readFileSync(join(directory, portsFile), "utf8")) as Ports;
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
+    // A folder of that name is somebody's mistake, and tells of no server.
+    if (cause instanceof Error && "code" in cause && ["ENOENT", "EISDIR"].includes(String(cause.code))) return null;
     throw cause;
   }
 }

@@ -61,13 +61,13 @@ Every setting: docs/reference/configuration.md`,
       import("./serve.ts"),
     ]);
     const file = flags["config"] ?? process.env["SYNOD_CONFIG"] ?? null;
-    const { configuration, warnings } = await readConfiguration({
+    const { configuration, given, warnings } = await readConfiguration({
       flags,
       environment: process.env,
       file: typeof file === "string" ? file : null,
     });
     const once = { acceptLoss: flags["acceptLoss"] === true, restored: flags["restored"] === true };
-    ended(await serve(configuration, { ...once, warnings }));
+    ended(await serve(configuration, { ...once, given, warnings }));
   });
   return command;
 }

@@ -13,6 +13,8 @@ interface Given {
 
 export interface ReadConfiguration {
   readonly configuration: Configuration;
+  /** Keys that somebody gave, wherever; the others have their defaults. */
+  readonly given: ReadonlySet<string>;
   /** Things to tell that are no errors. */
   readonly warnings: readonly string[];
 }
@@ -50,7 +52,7 @@ export async function readConfiguration(sources: {
     }
   }
   if (!checked.success || mistakes.length > 0) throw new CommandFailed(exitCodes.usage, mistakes.join("\n"));
-  return { configuration: checked.data, warnings };
+  return { configuration: checked.data, given: new Set(given.keys()), warnings };
 }
 
 async function textOf(file: string): Promise<string> {

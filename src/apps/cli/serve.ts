@@ -10,6 +10,7 @@ import { nodeChunkBuilder } from "../../platform/node/node-chunk-builder.ts";
 import { nodeClock } from "../../platform/node/node-clock.ts";
 import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
 import { nodeRandom } from "../../platform/node/node-random.ts";
+import { boundNames } from "../../rooms/setting.ts";
 import type { Log } from "../../server/log.ts";
 import { DataDamaged } from "../../server/recovery.ts";
 import type { Server } from "../../server/server.ts";
@@ -17,12 +18,13 @@ import { startServer } from "../../server/start-server.ts";
 import { ToldEvents } from "../../server/told-events.ts";
 import { type DataDirectory, DirectoryRefused, openDataDirectory } from "../../storage/data-directory.ts";
 import { type Disk, openDisk } from "../../storage/disk.ts";
+import { systemCodeOf } from "../../storage/file-system.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
 import { ClusterGround, clusterSecretOf } from "./cluster-ground.ts";
 import type { Configuration } from "./configuration.ts";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
-import { portsFile, removePorts, writePorts } from "./ports-file.ts";
+import { type Ports, portsFile, removePorts, writePorts } from "./ports-file.ts";
 import { watchProcess } from "./process-facts.ts";
 import { builtPage, ServerDoors } from "./server-doors.ts";
 import { serverLog } from "./server-log.ts";
@@ -33,6 +35,9 @@ const drainWithinMs = 2_000;
 
 /** How long a server whose journal failed takes at most to tell its clients, in milliseconds. */
 const failedWithinMs = 500;
+
+/** How long what a failed start has begun takes at most to end, in milliseconds: it flushes, and finishes a segment of zeros. */
+const endedWithinMs = 10_000;
 
 /** What ends a server that runs. */
 type End =
@@ -86,6 +91,8 @@ export async function serve(configuration: Configuration, options: ServeOptions)
 interface ServeOptions {
   readonly acceptLoss: boolean;
   readonly restored: boolean;
+  /** Names of the options that somebody gave. */
+  readonly given: ReadonlySet<string>;
   readonly warnings: readonly string[];
 }
 
@@ -118,6 +125,8 @@ async function serveOnce(
   // The clock's timers do not keep a process alive, and until a door is open nothing else may: without this, a start
   // that waits for its first flush can end the process with code 0 and without a word.
   const alive = setInterval(() => undefined, 3_600_000);
+  /** What ends that which was begun, should the rest of the start fail. */
+  const ends: (() => Promise<void>)[] = [];
   try {
     for (const text of options.warnings) log.warn("configuration.warning", { text });
     const insecure = risksOf(configuration);
@@ -131,12 +140,14 @@ async function serveOnce(
     const server = await startOn({ disk, directory, log, clock, random }, configuration, {
       acceptLoss: options.acceptLoss,
       restored: options.restored,
+      given: options.given,
       authenticate,
       onFailed: end.failed,
       onOvertaken: () => again.resolve({ type: "overtaken" }),
       peers: cluster?.ground,
     });
     if (cluster !== null) cluster.taker = { accept: (stream) => server.acceptPeer(stream) };
+    ends.push(() => server.stop(0));
     if (options.restored)
       log.warn("data.restored", { line: server.state.line, advice: "leave --restored out from now on" });
     const { host, adminHost, limits } = configuration;
@@ -147,11 +158,11 @@ async function serveOnce(
     const access = { host, adminHost, adminToken, trust, page };
     const doors = new ServerDoors({ server, clock, random, limits, log, facts, events: log, insecure, ...access });
     const ports = await doors.open(configuration);
+    ends.push(() => doors.close());
     const { port, tcpPort } = ports;
     const pid = process.pid;
     const peerPort = (await cluster?.listen()) ?? null;
-    writePorts(data, { ...ports, ...(peerPort === null ? {} : { peerPort }), pid, node });
-    const forget = (): void => removePorts(data);
+    const forget = tellPorts(data, { ...ports, ...(peerPort === null ? {} : { peerPort }), pid, node }, log);
     process.once("exit", forget);
     // Somebody at a terminal is told the same in better words.
     if (process.stdout.isTTY) {
@@ -175,11 +186,47 @@ async function serveOnce(
     forget();
     process.off("exit", forget);
     const code = await stop(reason, { server, doors, log });
+    ends.length = 0;
     return reason.type === "overtaken" ? ports : code;
   } finally {
-    await disk.close();
-    await directory.close();
+    // Whoever gets the lock next must be alone with the data: what serves has ended before the lock goes. What can't be
+    // ended keeps the lock, and ends with the process.
+    if (await endedWithin(endedWithinMs, ends)) {
+      await disk.close();
+      await directory.close();
+    } else setTimeout(() => process.exit(exitCodes.failed), failedWithinMs);
     clearInterval(alive);
+  }
+}
+
+/** Ends what was begun, the newest first. False when that took longer: a disk that hangs must not hold up the end. */
+async function endedWithin(withinMs: number, ends: readonly (() => Promise<void>)[]): Promise<boolean> {
+  if (ends.length === 0) return true;
+  const { promise: late, resolve } = withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), withinMs);
+  const all = async (): Promise<boolean> => {
+    for (const end of ends.toReversed()) await end();
+    return true;
+  };
+  try {
+    return await Promise.race([all(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Tells programs of this machine where the server listens, and answers what takes that back. Nothing depends on it but
+ * their convenience: a server whose file can't be written serves all the same.
+ */
+function tellPorts(data: string, ports: Ports, log: Log): () => void {
+  try {
+    writePorts(data, ports);
+    return () => removePorts(data);
+  } catch (cause) {
+    const advice = "commands on this machine must be told where it listens: --url";
+    log.warn("ports.not-written", { file: portsFile, cause, advice });
+    return () => undefined;
   }
 }
 
@@ -216,6 +263,8 @@ function endOfServer(log: Log): { reached: Promise<End>; failed: (cause: Error) 
     resolve({ type: "signal", signal: name });
   };
   for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, signal);
+  // Its default is Node's inspector: a port without a password (synod.cts keeps it shut).
+  process.on("SIGUSR1", () => log.warn("signal.ignored", { signal: "SIGUSR1" }));
   const unexpected = (event: string) => (cause: unknown) => {
     log.error(event, { cause: cause instanceof Error ? cause : new Error(String(cause)) });
     process.exit(exitCodes.failed);
@@ -278,9 +327,10 @@ async function openDirectory(
   } catch (cause) {
     if (cause instanceof Interrupted) return null;
     if (cause instanceof DirectoryRefused) throw new CommandFailed(exitCodes.refused, cause.message, { cause });
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-    if (["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST"].includes(code)) {
-      const why = cause instanceof Error ? cause.message : code;
+    // Node answers ENOENT where a folder can't be made because the file system is read-only.
+    const refusals = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT", "ENOSPC", "EDQUOT"];
+    if (cause instanceof Fault || refusals.includes(systemCodeOf(cause))) {
+      const why = cause instanceof Error ? cause.message : String(cause);
       throw new CommandFailed(exitCodes.refused, `the data directory ${data} can't be used: ${why}`, { cause });
     }
     throw cause;
@@ -303,6 +353,7 @@ async function startOn(
     Pick<Parameters<typeof startServer>[0], "peers"> & {
       acceptLoss: boolean;
       restored: boolean;
+      given: ReadonlySet<string>;
     },
 ): Promise<Server> {
   const { disk, log, clock, random, directory } = ground;
@@ -327,6 +378,7 @@ async function startOn(
       {
         timeZone,
         retentionDays: retention.days,
+        keptBounds: boundNames.filter((bound) => !options.given.has(`limits.${bound}`)),
         push,
         flushAfterMs: flush.afterMs,
         flushAfterBytes: flush.afterBytes,
@@ -345,11 +397,13 @@ async function startOn(
       throw new CommandFailed(exitCodes.refused, `the data directory can't be used: ${cause.message}`, { cause });
     }
     if (!(cause instanceof DataDamaged)) throw cause;
-    // Nothing was changed yet: what is lost is said before it is moved aside.
+    // Nothing was changed yet: what is lost is said before it is moved aside. Who moves a file says where to.
     for (const damage of cause.damage) {
-      if (acceptLoss) log.warn("data.lost", { ...damage, movedTo: "quarantine/" });
+      if (acceptLoss) log.warn("data.lost", { ...damage });
       else log.error("data.damaged", { ...damage });
     }
+    const { rooms, ...loss } = cause.loss;
+    log.warn(acceptLoss ? "data.given-up" : "data.at-stake", { ...loss, rooms: rooms.slice(0, 1_000) });
     if (!acceptLoss) throw new CommandFailed(exitCodes.failed, cause.message, { cause });
     return start(true);
   }

@@ -57,10 +57,15 @@ const basic: readonly Setting[] = [
   text(
     "timeZone",
     "--time-zone <zone>",
-    "UTC",
-    "IANA zone in which days are reckoned; committed for the whole cluster",
+    null,
+    "IANA zone in which days are reckoned; committed for the whole cluster: not given, what was given last; at first UTC",
   ),
-  number("retention.days", "--retention-days <n>", 0, "days kept besides today's, in every room; 0 = for ever"),
+  number(
+    "retention.days",
+    "--retention-days <n>",
+    null,
+    "days kept besides today's, in every room; 0 = for ever; committed: not given, what was given last; at first 0",
+  ),
   number("flush.afterMs", "--flush-after-ms <n>", 0, "wait so long for more before a batch is written"),
   number(
     "flush.afterBytes",
@@ -112,7 +117,7 @@ function text(key: string, flag: string | null, fallback: string | null, meaning
   return { key, type: "text", flag, default: fallback, meaning };
 }
 
-function number(key: string, flag: string | null, fallback: number, meaning: string): Setting {
+function number(key: string, flag: string | null, fallback: number | null, meaning: string): Setting {
   return { key, type: "number", flag, default: fallback, meaning };
 }
 

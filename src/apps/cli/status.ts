@@ -31,6 +31,7 @@ function statusLines(answer: unknown): string[] {
       "log",
       `${shown(at(group, "role"))} in term ${shown(at(group, "term"))}, at entry ${shown(at(group, "appliedIndex"))}`,
     ],
+    ["days", `${shown(at(group, "timeZone"))}, ${kept(at(group, "retentionDays"))}`],
     ["clients", `${shown(at(answer, "clients", "connections"))} connected`],
     ["journal", bytes(at(answer, "storage", "journalBytes"))],
     ["disk", `${bytes(at(answer, "storage", "diskFree"))} free`],
@@ -47,6 +48,11 @@ function statusLines(answer: unknown): string[] {
     `${bold(shown(at(answer, "node")))}  ${ready}`,
     ...rows.map(([what, value]) => `  ${what.padEnd(9)} ${value}`),
   ];
+}
+
+function kept(days: unknown): string {
+  if (typeof days !== "number") return "?";
+  return days === 0 ? "kept for ever" : `kept: today and ${days} before`;
 }
 
 function sessionLines(answer: unknown): string[] {

@@ -3,6 +3,10 @@ import type { ChatOptions } from "../../client/client.ts";
 import { browserDial } from "./browser-dial.ts";
 import { browserClock, browserHints, browserRandom } from "./browser-ports.ts";
 
+// The entry of the package names its types; nothing is loaded for them.
+// oxlint-disable-next-line oxc/no-barrel-file
+export type * from "../../client/public-types.ts";
+
 /** What `connect` takes in a browser: everything but the ports, which are the browser's own and may be replaced. */
 export type BrowserChatOptions = Omit<ChatOptions, "clock" | "random" | "dial"> &
   Partial<Pick<ChatOptions, "clock" | "random" | "dial">>;

@@ -6,6 +6,10 @@ import { nodeClock } from "./node-clock.ts";
 import { nodeDial } from "./node-dial.ts";
 import { nodeRandom } from "./node-random.ts";
 
+// The entry of the package names its types; nothing is loaded for them.
+// oxlint-disable-next-line oxc/no-barrel-file
+export type * from "../../client/public-types.ts";
+
 /** What `connect` takes in Node: everything but the ports, which are Node's own and may be replaced. */
 export type NodeChatOptions = Omit<ChatOptions, "clock" | "random" | "dial"> &
   Partial<Pick<ChatOptions, "clock" | "random" | "dial">>;

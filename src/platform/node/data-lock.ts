@@ -1,6 +1,7 @@
 import { chmod, link, mkdir, open, readdir, readFile, readlink, rm, stat } from "node:fs/promises";
-import { hostname } from "node:os";
-import { dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { constants, hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
 import type { Lock, LockRefusal } from "../../storage/data-directory.ts";
 import type { FileName } from "../../storage/disk.ts";
 
@@ -37,6 +38,9 @@ const unknown = "none";
  * its file first and looks at the others then, so of two that come together at least one sees the other; whoever sees one
  * that is alive removes its own and is refused. A file is removed by others only when the process that its name tells
  * is dead, and no later process can have that name: taking over what `kill -9` left needs no second lock.
+ *
+ * On a disk that is full to the last byte the file is empty, and its name tells the rest too,
+ * `lock.BOOT.PID.STARTED.NAMESPACE.HOST`, each shortened to what fits: a full disk still serves what it has.
  */
 export function nodeDataLock(directory: string, options: { pid?: number } = {}): Lock {
   const pid = options.pid ?? process.pid;
@@ -45,15 +49,14 @@ export function nodeDataLock(directory: string, options: { pid?: number } = {}):
     async acquire() {
       await makeDirectory(directory);
       const me = await holderOf(pid);
-      const name = join(directory, `lock.${me.boot.slice(0, 8)}.${me.pid}.${me.started}`);
-      await placeFile(name, JSON.stringify(me));
+      const own = await placeLock(directory, me);
       try {
-        await refuseIfHeld(directory, name, me);
+        await refuseIfHeld(directory, own, me);
       } catch (fault) {
-        await rm(name, { force: true });
+        await rm(own, { force: true });
         throw fault;
       }
-      held = name;
+      held = own;
     },
     async release() {
       if (held !== null) await rm(held, { force: true });
@@ -65,11 +68,34 @@ export function nodeDataLock(directory: string, options: { pid?: number } = {}):
 /** Whether a file at the top of the data directory is one of the lock's. */
 export const isLockFile = (file: FileName): boolean => file.startsWith("lock.");
 
+/** Makes the lock's file, with its content where that finds space; answers its path. */
+async function placeLock(directory: string, me: Holder): Promise<string> {
+  const name = join(directory, nameOf(me));
+  try {
+    await placeFile(name, JSON.stringify(me));
+    return name;
+  } catch (cause) {
+    if (!isFull(cause)) throw cause;
+  }
+  const long = join(directory, `${nameOf(me)}.${shortened(me.namespace)}.${shortened(me.host)}`);
+  try {
+    await (await open(long, "wx", 0o600)).close();
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") throw locked(directory, "this very process has opened it already");
+    throw cause;
+  }
+  return long;
+}
+
+const nameOf = (holder: Holder): string => `lock.${holder.boot.slice(0, 8)}.${holder.pid}.${holder.started}`;
+
+const shortened = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
 async function refuseIfHeld(directory: string, own: string, me: Holder): Promise<void> {
   for (const entry of await readdir(directory)) {
     const file = join(directory, entry);
     if (!entry.startsWith("lock.") || entry.endsWith(".tmp") || file === own) continue;
-    const holder = await readHolder(file);
+    const holder = await readHolder(file, me);
     // Gone between the listing and now: its process ended in good order.
     if (holder === "gone") continue;
     if (holder === null) throw locked(directory, `${file} is no lock file of this version`);
@@ -91,7 +117,7 @@ function locked(directory: string, why: string): LockRefused {
   return new LockRefused("locked", `the data directory ${directory} is in use: ${why}`);
 }
 
-async function readHolder(file: string): Promise<Holder | "gone" | null> {
+async function readHolder(file: string, me: Holder): Promise<Holder | "gone" | null> {
   let text: string;
   try {
     text = await readFile(file, "utf8");
@@ -99,6 +125,7 @@ async function readHolder(file: string): Promise<Holder | "gone" | null> {
     if (codeOf(cause) === "ENOENT") return "gone";
     throw cause;
   }
+  if (text === "") return holderOfName(basename(file), me);
   try {
     const value: unknown = JSON.parse(text);
     return isHolder(value) ? value : null;
@@ -106,6 +133,19 @@ async function readHolder(file: string): Promise<Holder | "gone" | null> {
     if (cause instanceof SyntaxError) return null;
     throw cause;
   }
+}
+
+/** What the name of an empty lock file tells, held against who asks: a short form that is that of the own stands for it. */
+function holderOfName(name: string, me: Holder): Holder | null {
+  const [, boot, pid, started, namespace, host, ...more] = name.split(".");
+  if (boot === undefined || started === undefined || host === undefined || more.length > 0) return null;
+  return {
+    pid: Number(pid),
+    started,
+    boot: boot === me.boot.slice(0, 8) ? me.boot : boot,
+    namespace: namespace === shortened(me.namespace) ? me.namespace : namespace!,
+    host: host === shortened(me.host) ? me.host : "another host",
+  };
 }
 
 function isHolder(value: unknown): value is Holder {
@@ -172,14 +212,14 @@ async function orUnknown(text: Promise<string>): Promise<string> {
 async function placeFile(name: string, content: string): Promise<void> {
   const draft = `${name}.tmp`;
   await rm(draft, { force: true });
-  const file = await open(draft, "wx", 0o600);
   try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  try {
+    const file = await open(draft, "wx", 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     await link(draft, name);
   } catch (cause) {
     if (codeOf(cause) !== "EEXIST") throw cause;
@@ -203,6 +243,12 @@ async function makeDirectory(directory: string): Promise<void> {
     );
   }
   await chmod(directory, 0o700);
+}
+
+/** No space left, or no quota, for which Node has a number and no name. */
+function isFull(cause: unknown): boolean {
+  if (codeOf(cause) === "ENOSPC") return true;
+  return typeof cause === "object" && cause !== null && "errno" in cause && cause.errno === -constants.errno.EDQUOT;
 }
 
 function codeOf(cause: unknown): string {

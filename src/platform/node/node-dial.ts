@@ -13,8 +13,11 @@ export interface NodeDialOptions {
   readonly binary?: boolean;
 }
 
-/** A page of history with every character escaped is the largest message a server sends. */
-const messageBytesMax = 16 * 1024 * 1024;
+/**
+ * A message is a page of history at most, and how large one may be says the server's welcome, which comes when the link is
+ * there. So this is the longest text that fits a program; the decoder holds each frame against what the welcome said.
+ */
+const messageBytesMax = 500 * 1024 * 1024;
 const subprotocols = { json: "synod.v1.json", binary: "synod.v1.bin" } as const;
 const socketPath = "/v1/ws";
 

@@ -3,8 +3,8 @@ import { Fault } from "../../base/error-codes.ts";
 import type { ClusterId, GroupId } from "../../base/ids.ts";
 import type { Day } from "../../base/units.ts";
 import type { Damage } from "../damage.ts";
-import { type Disk, fileName, type FileName } from "../disk.ts";
-import { idBytes } from "../file-header.ts";
+import { type Disk, DiskFault, fileName, type FileName } from "../disk.ts";
+import { decodeFileHeader, fileHeaderBytes, idBytes } from "../file-header.ts";
 import type { PieceKind } from "../piece.ts";
 import { quarantine } from "../quarantine.ts";
 import type { ChunkImage } from "./build-chunk.ts";
@@ -12,8 +12,15 @@ import { ByteCache } from "./byte-cache.ts";
 import { type ChunkCheck, checkChunk } from "./check-chunk.ts";
 import { ChunkDamage } from "./chunk-damage.ts";
 import { ChunkFile } from "./chunk-file.ts";
-import type { ChunkFooter, ChunkNumber, PieceRef, RoomRow } from "./chunk-layout.ts";
-import { type ChunkName, historyFolder, parseChunkFileName } from "./chunk-name.ts";
+import {
+  type ChunkFooter,
+  chunkFileFormat,
+  chunkMagic,
+  type ChunkNumber,
+  type PieceRef,
+  type RoomRow,
+} from "./chunk-layout.ts";
+import { type ChunkName, dayText, historyFolder, parseChunkFileName } from "./chunk-name.ts";
 import {
   type ChunkPage,
   findRecord,
@@ -265,6 +272,25 @@ export class ChunkStore {
       throw fault;
     }
     this.#forget(known.file);
+    await this.#disk.removeEmptyFolder(folderOfDay(known.name));
+  }
+
+  /**
+   * The format of the newest chunk when it is newer than what this version reads; else null. Reads one header: what a
+   * newer version has written must not be taken for damage and served around.
+   */
+  async newerFormat(): Promise<{ file: FileName; format: number } | null> {
+    const newest = this.list().at(-1);
+    if (newest === undefined) return null;
+    const { file } = newest;
+    try {
+      const header = decodeFileHeader(await this.#disk.read(file, 0, fileHeaderBytes), chunkMagic);
+      return typeof header !== "string" && header.format > chunkFileFormat ? { file, format: header.format } : null;
+    } catch (fault) {
+      // One that can't be read now says nothing of formats, and keeps nobody from starting.
+      if (fault instanceof DiskFault) return null;
+      throw fault;
+    }
   }
 
   /**
@@ -420,3 +446,5 @@ async function wholeCheck(file: ChunkFile): Promise<ChunkCheck> {
     if (step.done === true) return step.value;
   }
 }
+
+const folderOfDay = ({ day }: ChunkName): string => `${historyFolder}/${dayText(day)}`;

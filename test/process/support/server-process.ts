@@ -201,7 +201,12 @@ export class ServerProcess {
 export interface ServerStatus {
   readonly ready: boolean;
   readonly storage: { readonly readOnly: boolean; readonly corruptDetected: number; readonly fsyncErrors: number };
-  readonly clients: { readonly connections: number; readonly slowDropped: number; readonly rejected: number };
+  readonly clients: {
+    readonly connections: number;
+    readonly slowDropped: number;
+    readonly rejected: number;
+    readonly heldBytes: number;
+  };
 }
 
 /** Runs the command to its end, as a person would who made a mistake. */

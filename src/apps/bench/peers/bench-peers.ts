@@ -214,28 +214,16 @@ const nullServerName = (wire: WireName): string => `null server, ${wire}`;
 async function publishRows(world: World, directory: string, plan: Plan): Promise<ReportRow[]> {
   const rows: ReportRow[] = [];
   for (const row of plan.publish) {
-    const work = `${row.clients} × ${row.window}`;
-    const title = `publish ${work}, ${row.bodyBytes} B`;
-    const wires = wiresOf(row.systems.map((system) => system.publishWire));
-    const ceilings = await inTurns(
-      title,
-      wires,
-      plan.runs,
-      ({ wire }) => measurePublishCeiling(world, wire, row, plan),
-      { signal: world.signal, failed: failedRun, said: saidRate },
-    );
-    const results = await inTurns(
-      title,
-      row.systems,
-      plan.runs,
-      (system) => measurePublish(world, directory, system, row, plan),
-      { signal: world.signal, failed: failedRun, said: saidRate },
-    );
-    for (const [system, runs] of results) {
-      rows.push(
-        rowOf({ system: system.name, work, bodyBytes: row.bodyBytes, runs }, ceilingOf(ceilings, system.publishWire)),
-      );
-    }
+    const measured = await besideCeilings(world, plan, {
+      part: "publish",
+      work: `${row.clients} × ${row.window}`,
+      bodyBytes: row.bodyBytes,
+      systems: row.systems,
+      wireOf: (system) => system.publishWire,
+      measure: (system) => measurePublish(world, directory, system, row, plan),
+      measureCeiling: (wire) => measurePublishCeiling(world, wire, row, plan),
+    });
+    rows.push(...measured);
   }
   return rows;
 }
@@ -243,29 +231,43 @@ async function publishRows(world: World, directory: string, plan: Plan): Promise
 async function fanOutRows(world: World, directory: string, plan: Plan): Promise<ReportRow[]> {
   const rows: ReportRow[] = [];
   for (const row of plan.fanOut) {
-    const work = `1 → ${row.readers}, ${row.window} outstanding`;
-    const title = `fan-out ${work}, ${row.bodyBytes} B`;
-    const wires = wiresOf(row.systems.map((system) => system.fanOut?.readerWire ?? null));
-    const ceilings = await inTurns(
-      title,
-      wires,
-      plan.runs,
-      ({ wire }) => measureFanOutCeiling(world, wire, row, plan),
-      { signal: world.signal, failed: failedRun, said: saidRate },
-    );
-    const results = await inTurns(
-      title,
-      row.systems,
-      plan.runs,
-      (system) => measureFanOut(world, directory, system, row, plan),
-      { signal: world.signal, failed: failedRun, said: saidRate },
-    );
-    for (const [system, runs] of results) {
-      const ceiling = ceilingOf(ceilings, system.fanOut?.readerWire ?? null);
-      rows.push(rowOf({ system: system.name, work, bodyBytes: row.bodyBytes, runs }, ceiling));
-    }
+    const measured = await besideCeilings(world, plan, {
+      part: "fan-out",
+      work: `1 → ${row.readers}, ${row.window} outstanding`,
+      bodyBytes: row.bodyBytes,
+      systems: row.systems,
+      wireOf: (system) => system.fanOut?.readerWire ?? null,
+      measure: (system) => measureFanOut(world, directory, system, row, plan),
+      measureCeiling: (wire) => measureFanOutCeiling(world, wire, row, plan),
+    });
+    rows.push(...measured);
   }
   return rows;
+}
+
+/** One row of a part's plan: systems that do the same work, each by a wire of its own. */
+interface Contest {
+  readonly part: string;
+  readonly work: string;
+  readonly bodyBytes: number;
+  readonly systems: readonly System[];
+  readonly wireOf: (system: System) => WireName | null;
+  readonly measure: (system: System) => Promise<RunResult>;
+  /** Against the null server of this wire. */
+  readonly measureCeiling: (wire: WireName) => Promise<RunResult>;
+}
+
+/** Measures the systems in turns, and what the generator itself can do on each of their wires. */
+async function besideCeilings(world: World, plan: Plan, contest: Contest): Promise<ReportRow[]> {
+  const { part, work, bodyBytes, systems, wireOf } = contest;
+  const title = `${part} ${work}, ${bodyBytes} B`;
+  const told = { signal: world.signal, failed: failedRun, said: saidRate };
+  const wires = wiresOf(systems.map(wireOf));
+  const ceilings = await inTurns(title, wires, plan.runs, ({ wire }) => contest.measureCeiling(wire), told);
+  const results = await inTurns(title, systems, plan.runs, contest.measure, told);
+  return Array.from(results, ([system, runs]) =>
+    rowOf({ system: system.name, work, bodyBytes, runs }, ceilingOf(ceilings, wireOf(system))),
+  );
 }
 
 const wiresOf = (wires: readonly (WireName | null)[]): { name: string; wire: WireName }[] =>

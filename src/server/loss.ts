@@ -1,0 +1,136 @@
+import { Fault } from "../base/error-codes.ts";
+import { type Entry, entryTypes } from "../base/entry.ts";
+import type { LogIndex } from "../base/ids.ts";
+import { commandLength, commandType, commandTypes, isCommand } from "../rooms/commands.ts";
+import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
+import type { ChunkListing, ChunkStore } from "../storage/chunk/chunk-store.ts";
+import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
+import type { FileName } from "../storage/disk.ts";
+
+/** What is known of one room's messages that would go. */
+export interface RoomLoss {
+  readonly room: string;
+  /** Messages in sealed files, and those that the journal holds behind them; of these some may have been refused. */
+  sealed: number;
+  unsealed: number;
+  /** The seqs of the sealed ones: first and last; 0 = none. */
+  first: number;
+  last: number;
+}
+
+/** What going on without damaged files would cost, as far as anybody can tell. Nothing was changed. */
+export interface Loss {
+  /** There is no sound state: nobody can tell any more who is in which room, and rooms begin anew. */
+  readonly isWhole: boolean;
+  /** Sealed files that would be moved aside, sound ones too. */
+  readonly chunks: readonly FileName[];
+  /** Of those, the ones that can't be read. */
+  readonly unreadable: readonly FileName[];
+  /** By name. */
+  readonly rooms: readonly RoomLoss[];
+  /** Entries of the journal that damage hides; `through` null: nobody knows how many. */
+  readonly hidden: readonly { readonly from: number; readonly through: number | null }[];
+}
+
+/** Rooms and files that are named in a message; beyond, they are counted. */
+const namedMax = 20;
+
+/**
+ * Adds up what would go: the chunks that would be moved aside, and the entries of the journal that can't be told the
+ * meaning of, for want of a state. Reads the chunks' indexes only.
+ */
+export async function lossOf(options: {
+  readonly chunks: ChunkStore;
+  readonly aside: readonly ChunkListing[];
+  readonly isWhole: boolean;
+  /** What rooms have in chunks that are not there. */
+  readonly missing: readonly { readonly room: string; readonly first: number; readonly last: number }[];
+  /** The entries of the journal behind this one, as far as they can be read. */
+  readonly entriesBehind: (index: LogIndex) => Promise<readonly Entry[]>;
+  readonly hidden: Loss["hidden"];
+}): Promise<Loss> {
+  const { chunks, aside, isWhole, missing, entriesBehind, hidden } = options;
+  const rooms = new Map<string, RoomLoss>();
+  const of = (name: string): RoomLoss => {
+    let room = rooms.get(name);
+    if (room === undefined) rooms.set(name, (room = { room: name, sealed: 0, unsealed: 0, first: 0, last: 0 }));
+    return room;
+  };
+  const add = (name: string, sealed: { count: number; first: number; last: number }): void => {
+    const loss = of(name);
+    loss.sealed += sealed.count;
+    loss.first = loss.first === 0 ? sealed.first : Math.min(loss.first, sealed.first);
+    loss.last = Math.max(loss.last, sealed.last);
+  };
+  for (const { room, first, last } of missing) add(room, { count: last - first + 1, first, last });
+  const unreadable: FileName[] = [];
+  // Entries that a chunk holds are counted there.
+  let sealedThrough = 0;
+  for (const { chunk, file } of aside) {
+    try {
+      for await (const { room, firstSeq, lastSeq, count } of chunks.rooms(chunk)) {
+        add(text.decode(room), { count, first: firstSeq, last: lastSeq });
+      }
+      sealedThrough = Math.max(sealedThrough, (await chunks.footer(chunk)).meta.to);
+    } catch (fault) {
+      if (!(fault instanceof ChunkDamage) && !(fault instanceof Fault)) throw fault;
+      unreadable.push(file);
+    }
+  }
+  const entries = isWhole ? await entriesBehind(sealedThrough as LogIndex) : [];
+  for (const { type, payload } of entries) {
+    if (type !== entryTypes.commands) continue;
+    for (let o = 0; o < payload.length && isCommand(payload, o, payload.length); o += commandLength(payload, o)) {
+      if (commandType(payload, o) !== commandTypes.post) continue;
+      const start = o + recordHeaderBytes;
+      of(text.decode(payload.subarray(start, start + textLength(payload, o, 0)))).unsealed++;
+    }
+  }
+  const named = [...rooms.values()].sort((a, b) => (a.room < b.room ? -1 : 1));
+  const gone = hidden.filter(({ through }) => through === null || through > sealedThrough);
+  return { isWhole, chunks: aside.map(({ file }) => file), unreadable, rooms: named, hidden: gone };
+}
+
+const text = new TextDecoder();
+
+/** The loss in sentences, one a line. [] when nothing is known to go beyond the damaged places themselves. */
+export function lossLines(loss: Loss): string[] {
+  const lines: string[] = [];
+  if (loss.isWhole) {
+    lines.push(
+      "all rooms as they are: who is in them, their roles, read marks, retention and settings; rooms begin again at 1",
+    );
+  }
+  for (const { from, through } of loss.hidden) {
+    const range = through === null ? `from ${from} on` : from === through ? `${from}` : `${from} to ${through}`;
+    lines.push(`entries of the journal: ${range}`);
+  }
+  const messages = (rooms: readonly RoomLoss[]): number => rooms.reduce((sum, { sealed }) => sum + sealed, 0);
+  const others = (rooms: readonly RoomLoss[]): number => rooms.reduce((sum, { unsealed }) => sum + unsealed, 0);
+  if (loss.rooms.length > 0) {
+    const kept =
+      loss.isWhole || loss.chunks.length === 0 ? "" : ", but for what the sound part of the journal says once more";
+    lines.push(`${count(messages(loss.rooms), others(loss.rooms))} of ${loss.rooms.length} room(s)${kept}:`);
+  }
+  for (const { room, sealed, unsealed, first, last } of loss.rooms.slice(0, namedMax)) {
+    const seqs = sealed === 0 ? "" : `, sealed ${first} to ${last}`;
+    lines.push(`  ${JSON.stringify(room)}: ${count(sealed, unsealed)}${seqs}`);
+  }
+  const more = loss.rooms.slice(namedMax);
+  if (more.length > 0) lines.push(`  ${more.length} more rooms: ${count(messages(more), others(more))}`);
+  if (loss.chunks.length > 0) {
+    const names = loss.chunks.slice(0, namedMax).join(", ");
+    const rest = loss.chunks.length > namedMax ? ` and ${loss.chunks.length - namedMax} more` : "";
+    lines.push(`sealed files that go to quarantine/, where they stay: ${names}${rest}`);
+  }
+  if (loss.unreadable.length > 0) lines.push(`of these nobody can tell what they hold: ${loss.unreadable.join(", ")}`);
+  return lines;
+}
+
+function count(sealed: number, unsealed: number): string {
+  const parts = [
+    ...(sealed > 0 || unsealed === 0 ? [`${sealed} messages`] : []),
+    ...(unsealed > 0 ? [`up to ${unsealed} that are not sealed yet`] : []),
+  ];
+  return parts.join(" and ");
+}
