@@ -149,7 +149,7 @@ test.each([
   ["POST", "transfer", '{"to":"a b"}', 400],
   ["GET", "events?after=x", undefined, 400],
   ["GET", "watch?after=-1", undefined, 400],
-  ["POST", "servers/n4", "{}", 404],
+  ["POST", "servers/n4", "{}", 405],
 ])("[ADMIN3] %s %s %s is a problem, and nothing is done", async (method, path, body, status) => {
   const { server, ask } = await listening();
   const answer = await ask(method, `/admin/v1/cluster/${path}`, body);
