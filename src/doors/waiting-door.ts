@@ -19,7 +19,7 @@ export class WaitingDoor {
   /** `reason`: what it waits for, in words. */
   constructor(reason: () => string) {
     const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => answer(incoming, outgoing, reason());
-    this.#listener = new HttpListener({ handle, upgrade: null, connectionsMax, times: defaultHttpTimes });
+    this.#listener = new HttpListener({ handle, upgrade: null, connectionsMax, held: null, times: defaultHttpTimes });
   }
 
   /** Settles with the port. */
