@@ -5,6 +5,7 @@ import type { Log } from "../server/log.ts";
 import { Clients } from "./clients.ts";
 import { FaultInjector, safetyThenLiveness } from "./fault-injector.ts";
 import type { Schedule } from "./faults.ts";
+import type { Chop } from "./link.ts";
 import { Network } from "./network.ts";
 import { Oracle } from "./oracle.ts";
 import { RunMarks } from "./run-marks.ts";
@@ -20,6 +21,7 @@ const livenessMs = 60_000;
 const lookEveryMs = 4_000;
 const eventsMax = 40_000_000;
 const violationsMax = 50;
+const coarseBytes = 64;
 
 /** Runs a seed with several servers. */
 export class ClusterRun {
@@ -60,6 +62,7 @@ export class ClusterRun {
       violated: (what) => this.#violated(what),
       beforeStart: () => this.#operator.update(),
     });
+    this.#chopCoarsely(this.#scenario.link.chop);
     this.#operator = new SimOperator({
       plan,
       scheduler: this.#scheduler,
@@ -141,6 +144,21 @@ export class ClusterRun {
     this.#clients.endDirect({ complete: tookMs !== null });
     this.#operator.update();
     await this.#stopAndStartAgain();
+  }
+
+  /**
+   * Servers say ten times a second that they are there: cut into single bytes, that would be nearly all that happens. Fine
+   * pieces stay between the first two servers, and between all and the clients.
+   */
+  #chopCoarsely(chop: Chop): void {
+    if (chop.kind !== "pieces" || chop.bytesMax >= coarseBytes) return;
+    const { servers } = this.#scenario;
+    for (const [at, from] of servers.entries()) {
+      for (const [other, to] of servers.entries()) {
+        if (at === other || at + other === 1) continue;
+        this.#network.shape({ chop: { kind: "pieces", bytesMax: coarseBytes } }, { from, to });
+      }
+    }
   }
 
   /** What one of several servers logs says which, and when. */
