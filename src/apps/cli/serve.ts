@@ -146,8 +146,10 @@ async function serveOnce(
       onOvertaken: () => again.resolve({ type: "overtaken" }),
       peers: cluster?.ground,
     });
-    if (cluster !== null) cluster.taker = { accept: (stream) => server.acceptPeer(stream) };
     ends.push(() => server.stop(0));
+    if (cluster !== null) cluster.taker = { accept: (stream) => server.acceptPeer(stream) };
+    // Before clients come. Not while the data is read: who does not answer yet is refused, and known not to run.
+    const peerPort = (await cluster?.listen()) ?? null;
     if (options.restored)
       log.warn("data.restored", { line: server.state.line, advice: "leave --restored out from now on" });
     const { host, adminHost, limits } = configuration;
@@ -161,7 +163,6 @@ async function serveOnce(
     ends.push(() => doors.close());
     const { port, tcpPort } = ports;
     const pid = process.pid;
-    const peerPort = (await cluster?.listen()) ?? null;
     const forget = tellPorts(data, { ...ports, ...(peerPort === null ? {} : { peerPort }), pid, node }, log);
     process.once("exit", forget);
     // Somebody at a terminal is told the same in better words.
