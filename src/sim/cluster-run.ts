@@ -51,7 +51,8 @@ export class ClusterRun {
     this.#scheduler = new Scheduler({ random: random.scheduler });
     this.#network = new Network({ scheduler: this.#scheduler, random: random.network });
     this.#network.shape(this.#scenario.link);
-    this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null, privateRooms: plan.privateRooms });
+    const { privateRooms } = plan;
+    this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null, privateRooms, mayLag: true });
     this.#cluster = new SimCluster({
       seed,
       scheduler: this.#scheduler,

@@ -18,6 +18,11 @@ export interface OracleOptions {
   readonly requestWithinMs?: number | null;
   /** Rooms that only their members may see. @defaultValue none */
   readonly privateRooms?: ReadonlySet<string>;
+  /**
+   * There are servers that may know less than others, and answer from what they know where nobody asks for more: as of a
+   * moment before somebody was put out. What was sent after that they do not have, and must not give. @defaultValue false
+   */
+  readonly mayLag?: boolean;
 }
 
 /** A request on its way; given back to the oracle when it ends. */
@@ -92,6 +97,7 @@ export class Oracle {
   readonly #marks = new ReadMarkHistory(this.#found);
   readonly #memberships = new MembershipHistory(this.#found);
   readonly #privateRooms: ReadonlySet<string>;
+  readonly #mayLag: boolean;
   readonly #seen: Verdict["seen"] = {
     sends: 0,
     acknowledged: 0,
@@ -111,6 +117,7 @@ export class Oracle {
     this.#sendWithinMs = options.sendWithinMs === undefined ? 10_000 : options.sendWithinMs;
     this.#requestWithinMs = options.requestWithinMs === undefined ? 10_000 : options.requestWithinMs;
     this.#privateRooms = options.privateRooms ?? new Set();
+    this.#mayLag = options.mayLag ?? false;
   }
 
   // Sends
@@ -274,7 +281,13 @@ export class Oracle {
 
   historyAnswered(operation: OperationId, answer: PageAnswer & { readonly at: number }): void {
     const asked = this.#end(operation, answer.at, "history");
-    this.#answered(operation, asked.asker, asked.what);
+    const { asker, history, what } = asked;
+    if (asked.question.linearizable) this.#answered(operation, asker, what);
+    else this.#answeredLocally(operation, asker, what);
+    for (const { from, cid, seq } of answer.items) {
+      const sent = history.known(from, cid)?.sends[0];
+      if (sent !== undefined) this.#answered(sent.invokedAt, asker, `${what} gave ${seq}`);
+    }
     this.#seen.pages++;
     this.#questions.page(asked, answer);
   }
@@ -334,7 +347,7 @@ export class Oracle {
 
   markAcknowledged(operation: OperationId, answer: { readonly at: number }): void {
     const { mark, seq, asker, what } = this.#end(operation, answer.at, "mark");
-    this.#answered(operation, asker, what);
+    this.#answeredLocally(operation, asker, what);
     mark.acknowledged = Math.max(mark.acknowledged, seq);
   }
 
@@ -403,8 +416,8 @@ export class Oracle {
     answer: { readonly at: number; readonly members: readonly string[]; readonly more: boolean },
   ): void {
     const { room, asker, what, client } = this.#end(operation, answer.at, "members");
-    this.#answered(operation, asker, what);
-    if (!this.#privateRooms.has(room)) return;
+    this.#answeredLocally(operation, asker, what);
+    if (this.#mayLag || !this.#privateRooms.has(room)) return;
     const through = answer.more ? (answer.members.at(-1) ?? "") : null;
     this.#memberships.listed({ room, invokedAt: operation, members: answer.members, through, reader: client });
   }
@@ -469,6 +482,10 @@ export class Oracle {
   #answered(invokedAt: number, asker: Operation["asker"], what: string): void {
     if (asker === null || !this.#privateRooms.has(asker.room)) return;
     this.#memberships.answered({ ...asker, invokedAt, what });
+  }
+
+  #answeredLocally(invokedAt: number, asker: Operation["asker"], what: string): void {
+    if (!this.#mayLag) this.#answered(invokedAt, asker, what);
   }
 
   #refused(invokedAt: number, asker: Operation["asker"], what: string, code: string | null): void {

@@ -1298,3 +1298,29 @@ describe("the oracle", () => {
     expect(story.oracle.finish({ at: 0 })).toMatchObject({ anomalies: [], seen: { sends: 12_000, observed: 60_000 } });
   });
 });
+
+test("where servers may lag, who was put out may be answered as of before, and is given nothing that was sent after", () => {
+  for (const linearizable of [false, true]) {
+    const oracle = new Oracle({ privateRooms: new Set(["den"]), mayLag: true });
+    const say = (seq: number): SeenMessage => {
+      const content = { room: "den", from: "a", cid: `a${seq}`, kind: "text", ref: 0, body: "x" };
+      const send = oracle.sendInvoked({ ...content, at: 0, client: "A" });
+      oracle.sendAcknowledged(send, { at: 0, seq, ts: seq, epoch: 1, dup: false });
+      return { ...content, seq, ts: seq, epoch: 1 };
+    };
+    const page = (...items: SeenMessage[]): void => {
+      const asked = { at: 0, client: "R", user: "u", room: "den", after: 0, limit: 10, linearizable };
+      const operation = oracle.historyInvoked(asked);
+      oracle.historyAnswered(operation, { at: 0, items, first: 1, head: items.length });
+    };
+    const before = say(1);
+    const change = oracle.changeInvoked({ at: 0, client: "A", by: "a", way: "out", room: "den", user: "u" });
+    oracle.changeEnded(change, { at: 0, outcome: "done" });
+    page(before);
+    const after = say(2);
+    page(before, after);
+    const told = oracle.finish({ at: 0 }).anomalies.filter(({ name }) => name === "told an outsider");
+    // Whoever asks for a linearizable page is told nothing at all.
+    expect(told.map(({ detail }) => detail.includes("gave 2"))).toEqual(linearizable ? [false, false, true] : [true]);
+  }
+});

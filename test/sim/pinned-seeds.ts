@@ -40,5 +40,7 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
   { seed: 208, servers: 5, taught: "a stop must not wait for a successor who finds too few votes" },
   { seed: 306, servers: 3, taught: "a vote that a start copied must outlive the segment it was copied to" },
   { seed: 302, servers: 3, taught: "read marks may go back where a client moves to a server that lags" },
+  { seed: 3_025, servers: 3, taught: "a read mark is cut to what is committed, not to what a lagging server has" },
+  { seed: 5_005, servers: 3, taught: "a local answer of a server that lags is as of before somebody was put out" },
   { seed: 511, servers: 3, taught: "what a client was given on one server it must find on the next" },
 ];
