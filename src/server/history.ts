@@ -1,3 +1,4 @@
+import { assert } from "../base/assert.ts";
 import { Fault } from "../base/error-codes.ts";
 import { recordLength, recordSeq, textLength, textStart } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
@@ -225,26 +226,33 @@ const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 /**
  * The ids of a room's messages in memory. It is only filled for rooms where somebody asks, as far as memory goes at that
  * moment, and costs nothing until then. A message that left memory is found in its chunk.
+ *
+ * 1. of the messages from `#first` to `#through`, all ids are here
+ * 2. memory also grows at its old end, when rings are filled after a start: then all of it is looked through again, for
+ *    what memory holds is not looked for in chunks, and an id that is not found is stored
  */
 export class MemoryIds {
   readonly #seqs = new Map<string, number>();
+  #first = 1;
   #through = 0;
 
   find(live: LiveRoom, from: Uint8Array, cid: Uint8Array): number | null {
     const first = live.memoryFirst;
-    if (this.#through < first - 1) {
+    if (first < this.#first || first > this.#through + 1) {
       this.#seqs.clear();
+      this.#first = first;
       this.#through = first - 1;
     }
     const place = nowhere();
-    for (let seq = this.#through + 1; seq <= live.ring.savePoint && live.find(seq, place); seq++) {
+    for (let seq = this.#through + 1; seq <= live.ring.savePoint; seq++) {
+      assert(live.find(seq, place), "a hole in what memory holds of a room");
       const { bytes, offset } = place;
       const fromStart = textStart(bytes, offset, 1);
       const end = fromStart + textLength(bytes, offset, 1) + textLength(bytes, offset, 2);
       const key = `${textLength(bytes, offset, 1)} ${latin1(bytes.subarray(fromStart, end))}`;
       this.#seqs.set(key, seq);
+      this.#through = seq;
     }
-    this.#through = live.ring.savePoint;
     const seq = this.#seqs.get(`${from.length} ${latin1(from)}${latin1(cid)}`);
     return seq === undefined || seq < first ? null : seq;
   }
