@@ -395,6 +395,8 @@ export class ServerLife {
         });
         await this.until(Promise.all(answers));
         left = refused;
+        // As long as a server may ask for.
+        if (left.length > 0) await this.advance(1_000);
       }
     }
   }
