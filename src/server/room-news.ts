@@ -23,6 +23,7 @@ export class RoomNews {
   readonly #online: Online;
   readonly #orderer: Orderer;
   readonly #memberships: Memberships;
+  readonly #hasOthers: boolean;
   /** Commands that follow from what was applied; proposed at the end of the turn. */
   #following: Command[] = [];
 
@@ -32,12 +33,15 @@ export class RoomNews {
     online: Online;
     orderer: Orderer;
     memberships: Memberships;
+    /** There are other servers, whose readers are not known here. */
+    hasOthers: boolean;
   }) {
     this.#state = options.state;
     this.#memory = options.memory;
     this.#online = options.online;
     this.#orderer = options.orderer;
     this.#memberships = options.memberships;
+    this.#hasOthers = options.hasOthers;
   }
 
   /**
@@ -108,8 +112,12 @@ export class RoomNews {
     }
   }
 
-  /** Has proposed, at the end of the turn, that a room with nobody and nothing in it is given back, if nobody reads it. */
+  /**
+   * Has proposed, at the end of the turn, that a room with nobody and nothing in it is given back, if nobody reads it. Where
+   * somebody may on another server, only what was deleted is.
+   */
   giveBack(room: Room | undefined): void {
+    if (this.#hasOthers && room?.exists === true) return;
     if (room === undefined || (this.#memory.known(room)?.subscriptions.length ?? 0) > 0) return;
     this.#following.push({ type: commandTypes.closeRoom, room: room.nameBytes });
   }

@@ -201,6 +201,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       online: this.online,
       orderer: this.orderer,
       memberships: this.requests.memberships,
+      hasOthers: this.cluster !== null,
     });
     this.sealer = new Sealer({
       clock,

@@ -85,3 +85,27 @@ test("who is typing on one server is seen on the others", async () => {
     1_000,
   );
 });
+
+test("an empty room is there for those who read it on another server", async () => {
+  const town = await Town.founded();
+  const { leader, followers } = town;
+  const alice = new Visitor(leader!.now, "alice");
+  const bob = new Visitor(followers[0]!.now, "bob");
+  await town.rest(50);
+  alice.say({ t: "join", id: 1, room: "hall" });
+  await town.rest(500);
+  bob.say({ t: "sub", id: 1, room: "hall", after: 0 });
+  await town.rest(500);
+  alice.say({ t: "leave", id: 2, room: "hall" });
+  // Longer than between two looks for rooms to give back.
+  for (let i = 0; i < 7; i++) {
+    await town.rest(10_000);
+    for (const visitor of [alice, bob]) visitor.say({ t: "ping" });
+  }
+  alice.say({ t: "join", id: 3, room: "hall" });
+  await town.rest(500);
+  alice.say({ t: "send", id: 4, room: "hall", cid: "c1", body: "again" });
+  await town.rest(2_000);
+  expect(bob.frames.filter(({ t }) => t === "gap")).toEqual([]);
+  expect(bob.frames.filter(({ t }) => t === "msg")).toMatchObject([{ room: "hall", seq: 1, body: "again" }]);
+});
