@@ -124,7 +124,8 @@ export class WhiteBox {
       this.#violated(`the state at ${appliedIndex} is not the one that was seen there before`);
     this.#states.set(appliedIndex, hash);
     this.#lastApplied = Math.max(this.#lastApplied, appliedIndex);
-    if (!this.#isAlone && server.driver.syncAgeMs() > 0) return;
+    // What was written in this very moment has no age yet.
+    if (!this.#isAlone && server.journal.flushed < server.journal.appended) return;
     this.#recovering = true;
     this.#recoverBeside(server, appliedIndex).then(
       () => {

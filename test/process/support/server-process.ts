@@ -213,7 +213,11 @@ export interface ServerStatus {
 export async function runCommand(
   words: readonly string[],
 ): Promise<Ending & { readonly output: string; readonly errors: string }> {
-  const child = spawn(process.execPath, [command, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [command, ...words], {
+    stdio: ["ignore", "pipe", "pipe"],
+    // Where the whole suite is run by a machine that builds, CI is set, and the commands print colours.
+    env: { ...process.env, NO_COLOR: "1" },
+  });
   let output = "";
   let errors = "";
   child.stdout.on("data", (text: Buffer) => {
