@@ -189,6 +189,27 @@ class World {
 
 const numbers = (node: Node): number[] => node.chunks.list().map(({ chunk }) => chunk);
 
+/** A server that has made so many chunks, and a linked one that lacks them all. */
+async function besideOneThatHasAll(chunks: number) {
+  const { log, sealed } = written(chunks);
+  const world = new World();
+  await world.add("n1", log, { chunks: sealed });
+  const poor = await world.add("n2", log);
+  world.link();
+  return { world, poor };
+}
+
+/** A server that has a snapshot of its own, and one that has nothing yet; not linked. */
+async function joinerBesideASnapshot() {
+  const { log } = written(1);
+  const world = new World();
+  const rich = await world.add("n1", log);
+  await publishOwn(rich, log);
+  const state = GroupState.empty({ group, cluster: log.state.cluster, hashSeed: 1 });
+  const joiner = await world.add("n2", log, { state });
+  return { log, world, rich, joiner };
+}
+
 test("[CATCH11] all that is lacking comes, newest first, from whoever has it, and is the same file", async () => {
   const { log, sealed } = written(5);
   const world = new World();
@@ -231,11 +252,7 @@ test("[CATCH11] what was sealed since this start is built here, and what no room
 });
 
 test("[CATCH12] somebody who waits for a chunk has it first, and hears when it is here", async () => {
-  const { log, sealed } = written(6);
-  const world = new World();
-  await world.add("n1", log, { chunks: sealed });
-  const poor = await world.add("n2", log);
-  world.link();
+  const { world, poor } = await besideOneThatHasAll(6);
   poor.catchUp.changed();
   const heard: boolean[] = [];
   for (const chunk of [2, 2, 1]) void poor.catchUp.fetch(chunk).then((isHere) => heard.push(isHere));
@@ -312,11 +329,7 @@ test("[CATCH13] a damaged chunk is had again and takes the place of what is dama
 });
 
 test("[CATCH13] a full disk loses nothing: it comes when there is space", async () => {
-  const { log, sealed } = written(2);
-  const world = new World();
-  await world.add("n1", log, { chunks: sealed });
-  const poor = await world.add("n2", log);
-  world.link();
+  const { world, poor } = await besideOneThatHasAll(2);
   poor.fileSystem.failAt(poor.fileSystem.calls + 1, "ENOSPC", { persistent: true });
   poor.catchUp.changed();
   await world.settle();
@@ -378,13 +391,7 @@ test("[CATCH14] a snapshot comes whole, under the own incarnation, and a start i
 });
 
 test("[CATCH14] a snapshot that is damaged, of another cluster, or not later than the own state is not taken", async () => {
-  const { log } = written(1);
-  const world = new World();
-  const rich = await world.add("n1", log);
-  await publishOwn(rich, log);
-  const joiner = await world.add("n2", log, {
-    state: GroupState.empty({ group, cluster: log.state.cluster, hashSeed: 1 }),
-  });
+  const { log, world, joiner } = await joinerBesideASnapshot();
   const upToDate = await world.add("n3", log);
   let rot = true;
   world.onFrame = ({ payload, to }) => {
@@ -404,13 +411,7 @@ test("[CATCH14] a snapshot that is damaged, of another cluster, or not later tha
 });
 
 test("[CATCH14] a server that has only a damaged snapshot, or none that late, says that it has none", async () => {
-  const { log } = written(1);
-  const world = new World();
-  const rich = await world.add("n1", log);
-  await publishOwn(rich, log);
-  const joiner = await world.add("n2", log, {
-    state: GroupState.empty({ group, cluster: log.state.cluster, hashSeed: 1 }),
-  });
+  const { log, world, rich, joiner } = await joinerBesideASnapshot();
   world.link();
   joiner.catchUp.snapshotWanted(logIndex(log.state.appliedIndex + 1));
   await world.settle();
