@@ -189,6 +189,14 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
 
   test("what was refused stands there after a reload, until it is removed; what an earlier page left can be given up [needs chromium]", async () => {
     const dora = await Person.enter(browser, { url: server.url, name: "dora" });
+    let reachable = true;
+    await dora.page.routeWebSocket(/\/v1\/ws$/, async (socket) => {
+      if (reachable) socket.connectToServer();
+      else await socket.close({ code: 1013, reason: "not now" });
+    });
+    // Only what a page loaded after this opens goes by the route.
+    await dora.page.reload();
+    await dora.online();
     const long = `too long ${"x".repeat(70_000)}`;
     await dora.say(long);
     await dora.page.waitForSelector('.row.pending [data-state="refused"]:has-text("it is too long")');
@@ -196,14 +204,10 @@ describe.skipIf(!hasChromium)("a server that is killed while people talk [needs 
     await dora.page.waitForSelector(".banner[data-connection=offline]");
     await dora.say("second thoughts");
     await dora.page.waitForFunction(() => document.querySelectorAll(".row.pending").length === 2);
-    await server.start();
 
-    // The page comes again, its link does not.
-    let reachable = false;
-    await dora.page.routeWebSocket(/\/v1\/ws$/, async (socket) => {
-      if (reachable) socket.connectToServer();
-      else await socket.close({ code: 1013, reason: "not now" });
-    });
+    // The server comes again and so does the page, its link does not.
+    reachable = false;
+    await server.start();
     await dora.page.reload();
     await dora.page.waitForFunction(() => document.querySelectorAll(".row.pending").length === 2);
     const rows = await dora.rows();
