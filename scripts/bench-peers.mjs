@@ -1,5 +1,5 @@
 /**
- * `npm run bench:peers -- [flags]`: Synod beside Redis, NATS and Socket.IO on this machine; `--help` says more.
+ * `npm run bench:peers -- [flags]`: Synod beside Redis, NATS, etcd and Socket.IO on this machine; `--help` says more.
  *
  * Brings what is missing: packages, a build, and, as root on Debian, the peers' own servers. Those are installed without
  * being started, because a server that was not running before must not run afterwards.
@@ -12,8 +12,12 @@ import { bootstrapOrExit } from "./bootstrap.mjs";
 import { say } from "./progress.mjs";
 import { root } from "./repository.mjs";
 
-/** Debian's name of the package and of the program is the same. */
-const peers = ["redis-server", "nats-server"];
+/** Debian's packages, and the program that each brings. */
+const peers = [
+  { name: "redis-server", program: "redis-server" },
+  { name: "nats-server", program: "nats-server" },
+  { name: "etcd-server", program: "etcd" },
+];
 /** Asked by Debian's packages before they start a service; 101 forbids it (invoke-rc.d(8)). */
 const startPolicy = "/usr/sbin/policy-rc.d";
 
@@ -28,7 +32,7 @@ function isInstalled(program) {
 
 /** @returns {void} */
 function installPeers() {
-  const missing = peers.filter((program) => !isInstalled(program));
+  const missing = peers.filter(({ program }) => !isInstalled(program)).map(({ name }) => name);
   if (missing.length === 0 || process.getuid?.() !== 0 || !isInstalled("apt-get")) return;
   say("peers", `apt-get install ${missing.join(" ")}`);
   const forbidsStart = !existsSync(startPolicy);

@@ -8,6 +8,7 @@ const run = (ratePerSecond: number, changed: Partial<RunResult> = {}): RunResult
   p50Ms: 1000 / ratePerSecond,
   p99Ms: null,
   serverCpuSecondsPerMillion: null,
+  serverResidentBytes: null,
   clientCpuSecondsPerMillion: null,
   errors: 0,
   firstError: null,

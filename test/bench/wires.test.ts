@@ -8,7 +8,7 @@ import { decodeJson } from "../../src/protocol/json-codec.ts";
 
 const target = { host: "127.0.0.1", rooms: ["bench"], proof: null };
 const sentAt = Buffer.from("1234567890123456");
-const answering: WireName[] = ["redis-stream", "redis-pubsub", "nats-jetstream", "synod-binary", "synod-json"];
+const answering: WireName[] = ["redis-stream", "redis-pubsub", "nats-jetstream", "etcd", "synod-binary", "synod-json"];
 const reading: WireName[] = ["redis-pubsub", "nats-core", "synod-binary", "synod-websocket", "socket-io"];
 
 /** Some answers as a null server gives them, to requests 1 … count. */

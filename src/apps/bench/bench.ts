@@ -130,6 +130,7 @@ export interface MergedPublishResult {
   readonly ack: LatencyHistogram;
   readonly deliver: LatencyHistogram;
   readonly serverCpuSecondsPerMillion: number | null;
+  readonly serverResidentBytes: number | null;
   readonly clientCpuSecondsPerMillion: number | null;
   readonly errors: number;
   readonly firstError: string | null;
@@ -141,6 +142,7 @@ export function mergePublishResults(results: readonly PublishResult[]): MergedPu
   const deliver = new LatencyHistogram();
   let [seconds, acked, ackedInAll, ratePerSecond, clientCpuSeconds, errors] = [0, 0, 0, 0, 0, 0];
   let serverCpuSeconds: number | null = null;
+  let serverResidentBytes: number | null = null;
   for (const result of results) {
     ack.add(result.ack);
     deliver.add(result.deliver);
@@ -151,6 +153,7 @@ export function mergePublishResults(results: readonly PublishResult[]): MergedPu
     clientCpuSeconds += result.clientCpuSeconds;
     errors += result.errors;
     serverCpuSeconds ??= result.serverCpuSeconds;
+    serverResidentBytes ??= result.serverResidentBytes;
   }
   return {
     seconds,
@@ -160,6 +163,7 @@ export function mergePublishResults(results: readonly PublishResult[]): MergedPu
     ack,
     deliver,
     serverCpuSecondsPerMillion: perMillion(serverCpuSeconds, acked),
+    serverResidentBytes,
     clientCpuSecondsPerMillion: perMillion(clientCpuSeconds, acked),
     errors,
     firstError: results.find((result) => result.firstError !== null)?.firstError ?? null,

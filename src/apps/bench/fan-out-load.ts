@@ -59,7 +59,9 @@ export class FanOutLoad implements AnswerSink {
     const readBytes = job.nullServer ? this.frameBytes * job.window : 256 * 1024;
     const readInto = Buffer.alloc(readBytes);
     for (let from = 0; from < wires.length; from += openingAtOnce) {
-      await Promise.all(wires.slice(from, from + openingAtOnce).map((wire) => this.openReader(wire, readInto)));
+      await Promise.all(
+        wires.slice(from, from + openingAtOnce).map((wire, place) => this.openReader(wire, from + place, readInto)),
+      );
     }
     if (job.nullServer) return;
     this.publisherWire = makePublishWire(job.publisherWire, job, { client: 0, clients: 1, bodyBytes: job.bodyBytes });
@@ -75,9 +77,10 @@ export class FanOutLoad implements AnswerSink {
     this.publisher.whenGone((reason) => this.errors.add(`publisher: ${reason.message}`));
   }
 
-  private async openReader(wire: ReaderWire, readInto: Uint8Array): Promise<void> {
+  private async openReader(wire: ReaderWire, place: number, readInto: Uint8Array): Promise<void> {
     const { job } = this;
-    const connection = await Connection.open({ host: job.host, port: job.port, readInto });
+    const port = job.ports?.[place % job.ports.length] ?? job.port;
+    const connection = await Connection.open({ host: job.host, port, readInto });
     if (!job.nullServer) await wire.open(connection);
     const reader = new Reader(this, connection);
     wire.reply = (bytes) => connection.write(bytes);

@@ -37,6 +37,10 @@ export interface PublishJob extends Target, Timing {
   readonly bodyBytes: number;
   /** Messages per second of this process, whatever the server answers; `null` for as fast as the window allows. */
   readonly ratePerSecond: number | null;
+  /** Ends when each client has sent its share of so many messages, at `measureMs` at the latest. @defaultValue null */
+  readonly messages?: number | null;
+  /** Ports of several servers, over which the clients are spread; left out, all are at `port`. */
+  readonly ports?: readonly number[];
   /** Whether a subscriber of the first room measures delivery. */
   readonly reader: boolean;
 }
@@ -45,6 +49,8 @@ export interface PublishJob extends Target, Timing {
 export interface FanOutJob extends Target, Timing {
   readonly kind: "fan-out";
   readonly readers: number;
+  /** Ports of several servers, over which the readers are spread; left out, all are at `port`. */
+  readonly ports?: readonly number[];
   /** The publisher's port and wire, when they differ from the readers'. */
   readonly publisherWire: WireName;
   readonly publisherPort: number;
@@ -71,6 +77,8 @@ export interface PublishResult {
   readonly ack: HistogramCounts;
   readonly deliver: HistogramCounts;
   readonly serverCpuSeconds: number | null;
+  /** Memory of the servers' processes at the end. */
+  readonly serverResidentBytes: number | null;
   readonly clientCpuSeconds: number;
   readonly errors: number;
   readonly firstError: string | null;

@@ -1,6 +1,7 @@
 import { Fault } from "../../base/error-codes.ts";
 import { identityOf } from "./identity.ts";
 import type { Target } from "./job.ts";
+import { EtcdPublishWire } from "./wires/etcd.ts";
 import { NatsPublishWire, NatsReaderWire } from "./wires/nats.ts";
 import { RespPublishWire, RespReaderWire } from "./wires/resp.ts";
 import { SocketIoPublishWire, SocketIoReaderWire } from "./wires/socket-io.ts";
@@ -13,14 +14,14 @@ type WireTarget = Pick<Target, "host" | "rooms" | "proof">;
 
 /**
  * The publishing half of a wire for client number `client` of `clients`. With more rooms than clients each gets its share
- * of them, where the wire can send to several; otherwise it sends to one.
+ * of them, where the wire can send to several; otherwise it sends to one. `isLinked`: see `SynodPublishOptions`.
  */
 export function makePublishWire(
   wire: WireName,
   target: WireTarget,
-  options: { client: number; clients: number; bodyBytes: number },
+  options: { client: number; clients: number; bodyBytes: number; isLinked?: boolean },
 ): PublishWire {
-  const { client, clients, bodyBytes } = options;
+  const { client, clients, bodyBytes, isLinked = true } = options;
   const room = target.rooms[client % target.rooms.length] ?? "bench";
   const share = target.rooms.filter((_, place) => place % clients === client % clients);
   const place = { ...identityOf(target.proof, `bench-${process.pid}-${client}`), room };
@@ -33,8 +34,16 @@ export function makePublishWire(
       return new NatsPublishWire({ subject: room, bodyBytes, client, acknowledged: true });
     case "nats-core":
       return new NatsPublishWire({ subject: room, bodyBytes, client, acknowledged: false });
+    case "etcd":
+      return new EtcdPublishWire({ host: target.host, client, bodyBytes });
     case "synod-binary":
-      return new SynodPublishWire({ ...place, rooms: share.length === 0 ? [room] : share, bodyBytes, client });
+      return new SynodPublishWire({
+        ...place,
+        rooms: share.length === 0 ? [room] : share,
+        bodyBytes,
+        client,
+        isLinked,
+      });
     case "synod-json":
       return new SynodJsonPublishWire({ place, bodyBytes, client });
     case "socket-io":
@@ -72,6 +81,7 @@ export function makeReaderWire(
       return new SocketIoReaderWire({ host: target.host, bodyBytes });
     case "redis-stream":
     case "nats-jetstream":
+    case "etcd":
       throw new Fault("unsupported", `the generator has no reader for ${wire}`);
   }
 }

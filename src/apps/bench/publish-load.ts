@@ -6,7 +6,7 @@ import { LatencyHistogram } from "./latency-histogram.ts";
 import { nowMs, putSentAt } from "./load-clock.ts";
 import { makePublishWire, makeReaderWire } from "./make-wire.ts";
 import { bodyAt, getDigits, sentAtDigits } from "./message-body.ts";
-import { cpuSecondsOf } from "./process-usage.ts";
+import { cpuSecondsOf, residentBytesOf } from "./process-usage.ts";
 import { SynodJsonPublishWire } from "./wires/synod-json.ts";
 import { SynodPublishWire } from "./wires/synod-publish.ts";
 import type { AnswerSink, DeliverySink, PublishWire } from "./wires/wire.ts";
@@ -52,7 +52,8 @@ export class PublishLoad {
     for (let client = 0; client < job.clients; client += 1) {
       const which = { client: job.firstClient + client, clients: job.clientsInAll, bodyBytes: job.bodyBytes };
       const wire = makePublishWire(job.wire, job, which);
-      const connection = await Connection.open({ host: job.host, port: job.port, readInto });
+      const port = job.ports?.[which.client % job.ports.length] ?? job.port;
+      const connection = await Connection.open({ host: job.host, port, readInto });
       if (!job.nullServer) await wire.open(connection);
       this.publishers.push(new Publisher(this, wire, connection, job, client));
     }
@@ -89,9 +90,10 @@ export class PublishLoad {
     const serverCpuBefore = cpuSecondsOf(job.serverPids);
     if (closed) this.measureFrom = nowMs();
     if (closed) this.measureTo = this.measureFrom + job.measureMs;
-    await sleep(Math.max(0, this.measureTo - nowMs()));
+    await this.measured();
     const cpu = process.cpuUsage(cpuBefore);
     const serverCpuAfter = cpuSecondsOf(job.serverPids);
+    const serverResidentBytes = residentBytesOf(job.serverPids);
     // What was due in the measured time is sent and counted even now: leaving it out would hide a stall.
     if (closed) this.sending = false;
     await this.drain();
@@ -108,12 +110,23 @@ export class PublishLoad {
       ack: this.ack.toCounts(),
       deliver: this.deliver.toCounts(),
       serverCpuSeconds: serverCpuBefore === null || serverCpuAfter === null ? null : serverCpuAfter - serverCpuBefore,
+      serverResidentBytes,
       clientCpuSeconds: (cpu.user + cpu.system) / 1e6,
       errors: this.errors.count,
       firstError: this.errors.first,
       topology: synod?.topology ?? null,
       nodes: synod?.servers.length ?? null,
     };
+  }
+
+  /** The measured time is over, or all that was to be sent has its answer. */
+  private async measured(): Promise<void> {
+    if ((this.job.messages ?? null) === null) {
+      await sleep(Math.max(0, this.measureTo - nowMs()));
+      return;
+    }
+    while (nowMs() < this.measureTo && this.publishers.some((publisher) => !publisher.isDone)) await sleep(2);
+    this.measureTo = Math.min(this.measureTo, nowMs());
   }
 
   private tick(): void {
@@ -146,6 +159,8 @@ class Publisher implements AnswerSink {
   private next = 1;
   /** The lowest number that has no answer yet. */
   private oldest = 1;
+  /** The last number that is to be sent. */
+  private readonly last: number;
   /** When each outstanding number was sent, or was due; 0 when it has its answer. A ring. */
   private readonly sentAt: Float64Array;
   private readonly mask: number;
@@ -160,6 +175,7 @@ class Publisher implements AnswerSink {
     this.wire = wire;
     this.connection = connection;
     this.window = job.window;
+    this.last = (job.messages ?? null) === null ? Infinity : Math.ceil((job.messages ?? 0) / job.clientsInAll);
     const rate = job.ratePerSecond;
     this.arrivals = rate === null ? null : { everyMs: (1000 / rate) * job.clients, firstMs: (1000 / rate) * place };
     // Answers may come in another order; the ring has room for as many numbers again as the window.
@@ -189,6 +205,11 @@ class Publisher implements AnswerSink {
     let waiting = 0;
     if (this.arrivals !== null) while (this.dueAt(this.next + waiting) < this.load.measureTo) waiting += 1;
     return this.outstanding + waiting;
+  }
+
+  /** All that was to be sent has its answer. */
+  get isDone(): boolean {
+    return this.gone || this.oldest > this.last;
   }
 
   /** Whether waiting can bring an answer. */
@@ -247,6 +268,7 @@ class Publisher implements AnswerSink {
       const perBlock = this.block.length / this.wire.requestBytes;
       if (this.arrivals === null) putSentAt(this.sentAtText, now);
       while (requests < perBlock && this.outstanding < this.window && this.next - this.oldest <= this.mask) {
+        if (this.next > this.last) break;
         let sentAt = now;
         if (this.arrivals !== null) {
           sentAt = this.dueAt(this.next);

@@ -3,12 +3,17 @@ import { existsSync, writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
 import { interruptible } from "../interruptible.ts";
-import type { WireName } from "../wires/wire.ts";
+import { clusterParts, clusterReport, clusterSystems, fullClusterPlan, quickClusterPlan } from "./bench-cluster.ts";
+import type { ClusterPlan } from "./bench-cluster.ts";
+import { clusterMarkdown, clusterRatios } from "./cluster-report.ts";
+import type { ClusterReport } from "./cluster-report.ts";
+import type { ClusterSystem } from "./cluster-systems.ts";
+import { besideCeilings, inTurns } from "./contest.ts";
 import { measureFanOut, measureFanOutCeiling, measureIdle, measurePublish, measurePublishCeiling } from "./measure.ts";
-import type { IdleRun, RunResult } from "./measure.ts";
+import type { IdleRun } from "./measure.ts";
 import { fullPlan, quickPlan } from "./plan.ts";
 import type { Contestants, Plan } from "./plan.ts";
-import { markdownOf, median, ratiosOf, rowOf } from "./report.ts";
+import { markdownOf, median, ratiosOf } from "./report.ts";
 import type { IdleReportRow, PeersReport, ReportRow } from "./report.ts";
 import {
   jetStream,
@@ -23,11 +28,13 @@ import {
 } from "./systems.ts";
 import type { System, World } from "./systems.ts";
 
-const usage = `npm run bench:peers -- [--quick] [--only WORDS] [--runs N] [--seconds S] [--json FILE] [-o json] [--data DIR]
+const usage = `npm run bench:peers -- [--quick] [--only WORDS] [--runs N] [--harms N] [--seconds S] [--json FILE] [-o json] [--data DIR]
 
   --quick        a subset in about two minutes
-  --only WORDS   only systems or parts (publish, fan-out, idle) with one of these words in their name, comma-separated
+  --only WORDS   only systems with one of these words in their name, or these parts, comma-separated: publish, fan-out,
+                 idle; cluster, or of it: ${clusterParts.join(", ")}
   --runs N       runs of each row, the median counts
+  --harms N      how often the leader of a cluster is killed, frozen and cut off
   --seconds S    how long each run is measured
   --json FILE    also writes the whole report there
   -o json        prints JSON instead of Markdown
@@ -44,6 +51,7 @@ export async function benchPeers(root: string, words: readonly string[]): Promis
       quick: { type: "boolean", default: false },
       only: { type: "string", default: "" },
       runs: { type: "string" },
+      harms: { type: "string" },
       seconds: { type: "string" },
       json: { type: "string" },
       output: { type: "string", short: "o", default: "markdown" },
@@ -57,18 +65,25 @@ export async function benchPeers(root: string, words: readonly string[]): Promis
   }
   return await interruptible({ root, data: values.data }, async (world, directory) => {
     const only = values.only.split(",").filter((word) => word !== "");
-    const { contestants, missing } = whoIsHere(root, directory, only);
+    const { contestants, clusters, missing } = whoIsHere(root, directory, only);
     const planned = values.quick ? quickPlan(contestants) : fullPlan(contestants);
     const plan: Plan = {
       ...planned,
       runs: values.runs === undefined ? planned.runs : Number(values.runs),
       measureMs: values.seconds === undefined ? planned.measureMs : Number(values.seconds) * 1000,
     };
-    const report = await runPlan(world, directory, plan, only, missing);
-    const ratios = ratiosOf([...report.publish, ...report.fanOut]);
+    const clusterPlan: ClusterPlan = {
+      ...(values.quick ? quickClusterPlan : fullClusterPlan),
+      ...(values.runs === undefined ? {} : { runs: plan.runs }),
+      ...(values.seconds === undefined ? {} : { measureMs: plan.measureMs }),
+      ...(values.harms === undefined ? {} : { harms: Number(values.harms) }),
+    };
+    const report = await runPlan(world, directory, { plan, clusterPlan, clusters, only, missing });
+    const ratios = { peers: ratiosOf([...report.publish, ...report.fanOut]), cluster: clusterRatios(report.cluster) };
     const json = `${JSON.stringify({ ...report, ratios }, null, 2)}\n`;
     if (values.json !== undefined) writeFileSync(values.json, json);
-    process.stdout.write(values.output === "json" ? json : markdownOf(report));
+    const markdown = [markdownOf(report), ...clusterMarkdown(report.cluster)].join("\n");
+    process.stdout.write(values.output === "json" ? json : markdown);
   });
 }
 
@@ -77,8 +92,8 @@ function whoIsHere(
   root: string,
   directory: string,
   only: readonly string[],
-): { contestants: Contestants; missing: string[] } {
-  const missing: string[] = [];
+): { contestants: Contestants; clusters: ClusterSystem[]; missing: string[] } {
+  const { systems: clusters, missing } = clusterSystems(root);
   const publish: System[] = [];
   const fanOut: System[] = [];
   const idle: System[] = [];
@@ -111,11 +126,12 @@ function whoIsHere(
     names.length === 0 || names.some((word) => system.name.toLowerCase().includes(word));
   return {
     contestants: { publish: publish.filter(chosen), fanOut: fanOut.filter(chosen), idle: idle.filter(chosen) },
+    clusters: clusters.filter(chosen),
     missing,
   };
 }
 
-const parts: readonly string[] = ["publish", "fan-out", "idle"];
+const parts: readonly string[] = ["publish", "fan-out", "idle", "cluster", ...clusterParts];
 
 const natsVersion = (): string =>
   /v([\d.]+)/.exec(execFileSync("nats-server", ["--version"], { encoding: "utf8" }))?.[1] ?? "unknown";
@@ -127,6 +143,10 @@ function versions(root: string): Record<string, string> {
     found["Redis"] = /v=([\d.]+)/.exec(said)?.[1] ?? "unknown";
   }
   if (programPath("nats-server") !== null) found["nats-server"] = natsVersion();
+  if (programPath("etcd") !== null) {
+    const said = execFileSync("etcd", ["--version"], { encoding: "utf8" });
+    found["etcd"] = /etcd Version: ([\d.]+)/.exec(said)?.[1] ?? "unknown";
+  }
   const socketIoPackage = JSON.parse(
     execFileSync(process.execPath, ["-p", "JSON.stringify(require('socket.io/package.json').version)"], {
       cwd: root,
@@ -140,15 +160,22 @@ function versions(root: string): Record<string, string> {
 async function runPlan(
   world: World,
   directory: string,
-  plan: Plan,
-  only: readonly string[],
-  missing: readonly string[],
-): Promise<PeersReport> {
+  what: {
+    readonly plan: Plan;
+    readonly clusterPlan: ClusterPlan;
+    readonly clusters: readonly ClusterSystem[];
+    readonly only: readonly string[];
+    readonly missing: readonly string[];
+  },
+): Promise<PeersReport & { readonly cluster: ClusterReport }> {
+  const { plan, clusterPlan, clusters: systems, only, missing } = what;
   const wanted = (part: string): boolean => !only.some((word) => parts.includes(word)) || only.includes(part);
   const startedAt = new Date().toISOString();
   const publish = wanted("publish") ? await publishRows(world, directory, plan) : [];
   const fanOut = wanted("fan-out") ? await fanOutRows(world, directory, plan) : [];
   const idle = wanted("idle") ? await idleRows(world, directory, plan) : [];
+  const wants = (part: string): boolean => wanted("cluster") || wanted(part);
+  const cluster = await clusterReport(world, directory, clusterPlan, { systems, wants });
   return {
     startedAt,
     machine: { cpus: cpus().length, cpuModel: cpus()[0]?.model ?? "?", node: process.versions.node, kernel: release() },
@@ -158,45 +185,9 @@ async function runPlan(
     publish,
     fanOut,
     idle,
+    cluster,
   };
 }
-
-const say = (text: string): void => {
-  process.stderr.write(`${text}\n`);
-};
-
-/** Every system once, then every system again: what the machine does in one minute then hits all of them. */
-async function inTurns<S extends { readonly name: string }, R>(
-  work: string,
-  systems: readonly S[],
-  runs: number,
-  measure: (system: S) => Promise<R>,
-  kind: { readonly signal: AbortSignal; readonly failed: (why: string) => R; readonly said: (result: R) => string },
-): Promise<Map<S, R[]>> {
-  const results = new Map<S, R[]>(systems.map((system) => [system, []]));
-  for (let run = 1; run <= runs; run += 1) {
-    for (const system of systems) {
-      // One that cannot do it is a row with an error; the others go on.
-      const result = await measure(system).catch((cause: unknown) => {
-        kind.signal.throwIfAborted();
-        return kind.failed(cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause));
-      });
-      results.get(system)?.push(result);
-      say(`${work}  run ${run}/${runs}  ${system.name.padEnd(46)} ${kind.said(result)}`);
-    }
-  }
-  return results;
-}
-
-const failedRun = (firstError: string): RunResult => ({
-  ratePerSecond: 0,
-  p50Ms: null,
-  p99Ms: null,
-  serverCpuSecondsPerMillion: null,
-  clientCpuSecondsPerMillion: null,
-  errors: 1,
-  firstError,
-});
 
 const failedIdle = (firstError: string): IdleRun => ({
   bytesPerConnection: null,
@@ -204,12 +195,6 @@ const failedIdle = (firstError: string): IdleRun => ({
   errors: 1,
   firstError,
 });
-
-const saidRate = (run: RunResult): string =>
-  `${Math.round(run.ratePerSecond).toLocaleString("en-US").padStart(10)}/s  p50 ${run.p50Ms ?? "-"} ms  p99 ${run.p99Ms ?? "-"} ms` +
-  (run.errors === 0 ? "" : `  ${run.errors} errors: ${run.firstError ?? ""}`);
-
-const nullServerName = (wire: WireName): string => `null server, ${wire}`;
 
 async function publishRows(world: World, directory: string, plan: Plan): Promise<ReportRow[]> {
   const rows: ReportRow[] = [];
@@ -243,45 +228,6 @@ async function fanOutRows(world: World, directory: string, plan: Plan): Promise<
     rows.push(...measured);
   }
   return rows;
-}
-
-/** One row of a part's plan: systems that do the same work, each by a wire of its own. */
-interface Contest {
-  readonly part: string;
-  readonly work: string;
-  readonly bodyBytes: number;
-  readonly systems: readonly System[];
-  readonly wireOf: (system: System) => WireName | null;
-  readonly measure: (system: System) => Promise<RunResult>;
-  /** Against the null server of this wire. */
-  readonly measureCeiling: (wire: WireName) => Promise<RunResult>;
-}
-
-/** Measures the systems in turns, and what the generator itself can do on each of their wires. */
-async function besideCeilings(world: World, plan: Plan, contest: Contest): Promise<ReportRow[]> {
-  const { part, work, bodyBytes, systems, wireOf } = contest;
-  const title = `${part} ${work}, ${bodyBytes} B`;
-  const told = { signal: world.signal, failed: failedRun, said: saidRate };
-  const wires = wiresOf(systems.map(wireOf));
-  const ceilings = await inTurns(title, wires, plan.runs, ({ wire }) => contest.measureCeiling(wire), told);
-  const results = await inTurns(title, systems, plan.runs, contest.measure, told);
-  return Array.from(results, ([system, runs]) =>
-    rowOf({ system: system.name, work, bodyBytes, runs }, ceilingOf(ceilings, wireOf(system))),
-  );
-}
-
-const wiresOf = (wires: readonly (WireName | null)[]): { name: string; wire: WireName }[] =>
-  [...new Set(wires)].flatMap((wire) => (wire === null ? [] : [{ name: nullServerName(wire), wire }]));
-
-/** The median of the runs against the null server of this wire. */
-function ceilingOf(
-  ceilings: ReadonlyMap<{ wire: WireName }, readonly RunResult[]>,
-  wire: WireName | null,
-): number | null {
-  for (const [each, runs] of ceilings) {
-    if (each.wire === wire) return median(runs.map((run) => run.ratePerSecond));
-  }
-  return null;
 }
 
 async function idleRows(world: World, directory: string, plan: Plan): Promise<IdleReportRow[]> {

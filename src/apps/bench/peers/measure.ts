@@ -19,6 +19,8 @@ export interface RunResult {
   readonly p50Ms: number | null;
   readonly p99Ms: number | null;
   readonly serverCpuSecondsPerMillion: number | null;
+  /** Of all processes of the server together, at the end of the measured time. */
+  readonly serverResidentBytes: number | null;
   readonly clientCpuSecondsPerMillion: number | null;
   readonly errors: number;
   readonly firstError: string | null;
@@ -31,22 +33,21 @@ export interface IdleRun {
   readonly firstError: string | null;
 }
 
-const base = { host: "127.0.0.1", rooms: [room], proof: null };
+export const base = { host: "127.0.0.1", rooms: [room], proof: null };
 /** Rooms that idle connections are spread over. */
 const idleRooms = Array.from({ length: 1_000 }, (_, place) => `room-${place}`);
 
-type Measuring = Pick<Plan, "warmupMs" | "measureMs">;
+export type Measuring = Pick<Plan, "warmupMs" | "measureMs">;
 
 /** Starts the system in a fresh directory below `directory`, uses it, and leaves nothing of it. */
-async function withSystem<T>(
-  world: World,
-  system: System,
+export async function withSystem<R extends RunningSystem, T>(
   directory: string,
-  use: (running: RunningSystem) => Promise<T>,
+  start: (own: string) => Promise<R>,
+  use: (running: R) => Promise<T>,
 ): Promise<T> {
   const own = mkdtempSync(join(directory, "run-"));
   try {
-    const running = await system.start(world, own);
+    const running = await start(own);
     try {
       return await use(running);
     } finally {
@@ -57,37 +58,48 @@ async function withSystem<T>(
   }
 }
 
-function portOf(running: RunningSystem, wire: WireName): number {
+export function portOf(running: RunningSystem, wire: WireName): number {
   const port = running.ports[wire];
   if (port === undefined) throw new Error(`the server has no port for ${wire}`);
   return port;
 }
 
-/** Publishes as the row says. What was acknowledged must be stored afterwards, or the run is an error. */
+/**
+ * Publishes as the row says. What was acknowledged must be stored afterwards, or the run is an error. `before` is a load
+ * that is not measured: a server that was only just started runs code that is not compiled yet, each of several servers
+ * for itself, and one client at a time would measure that.
+ */
 export async function measurePublish(
   world: World,
   directory: string,
   system: System,
-  row: PublishRow,
-  measuring: Measuring,
+  row: Pick<PublishRow, "clients" | "window" | "bodyBytes">,
+  measuring: Measuring & { readonly before?: Pick<PublishRow, "clients" | "window"> },
 ): Promise<RunResult> {
   const wire = system.publishWire;
   if (wire === null) throw new Error(`${system.name} does not acknowledge`);
-  return await withSystem(world, system, directory, async (running) => {
-    const job = publishJob(wire, portOf(running, wire), row, measuring, running.pids);
-    const results = await runJobs<PublishResult>([job], world.signal);
-    const stored = await running.stored();
-    const run = publishRun(results);
-    const missing = stored === null ? 0 : (results[0]?.ackedInAll ?? 0) - stored;
-    if (missing <= 0) return run;
-    return { ...run, errors: run.errors + missing, firstError: `${missing} acknowledged messages are not stored` };
-  });
+  return await withSystem(
+    directory,
+    (own) => system.start(world, own),
+    async (running) => {
+      const spread = running.spreadPorts ?? null;
+      const place = spread === null ? {} : { ports: spread };
+      const job = { ...publishJob(wire, portOf(running, wire), row, measuring, running.pids), ...place };
+      const results = await runJobs<PublishResult>([job], world.signal);
+      const stored = await running.stored();
+      const run = publishRun(results);
+      const missing = stored === null ? 0 : acknowledged - stored;
+      if (missing <= 0) return run;
+      return { ...run, errors: run.errors + missing, firstError: `${missing} acknowledged messages are not stored` };
+    },
+  );
 }
 
-function publishJob(
+/** A closed loop at one port. */
+export function publishJob(
   wire: WireName,
   port: number,
-  row: PublishRow,
+  row: Pick<PublishRow, "clients" | "window" | "bodyBytes">,
   measuring: Measuring,
   serverPids: readonly number[],
 ): PublishJob {
@@ -105,13 +117,14 @@ function publishJob(
   return { kind: "publish", wire, ...base, port, serverPids, nullServer: false, warmupMs, measureMs, ...load };
 }
 
-function publishRun(results: readonly PublishResult[]): RunResult {
+export function publishRun(results: readonly PublishResult[]): RunResult {
   const merged = mergePublishResults(results);
   return {
     ratePerSecond: merged.ratePerSecond,
     p50Ms: merged.ack.percentileMs(50),
     p99Ms: merged.ack.percentileMs(99),
     serverCpuSecondsPerMillion: merged.serverCpuSecondsPerMillion,
+    serverResidentBytes: merged.serverResidentBytes,
     clientCpuSecondsPerMillion: merged.clientCpuSecondsPerMillion,
     errors: merged.errors,
     firstError: merged.firstError,
@@ -122,7 +135,7 @@ function publishRun(results: readonly PublishResult[]): RunResult {
 export async function measurePublishCeiling(
   world: World,
   wire: WireName,
-  row: PublishRow,
+  row: Pick<PublishRow, "clients" | "window" | "bodyBytes">,
   measuring: Measuring,
 ): Promise<RunResult> {
   const example = makePublishWire(wire, base, { client: 0, clients: 1, bodyBytes: row.bodyBytes });
@@ -171,17 +184,21 @@ export async function measureFanOut(
 ): Promise<RunResult> {
   const wires = system.fanOut;
   if (wires === null) throw new Error(`${system.name} has no readers`);
-  return await withSystem(world, system, directory, async (running) => {
-    const [port, publisherPort] = [portOf(running, wires.readerWire), portOf(running, wires.publisherWire)];
-    const job = fanOutJob(wires, { port, publisherPort }, row, measuring, running.pids);
-    return fanOutRun(await runJobs<FanOutResult>([job], world.signal));
-  });
+  return await withSystem(
+    directory,
+    (own) => system.start(world, own),
+    async (running) => {
+      const [port, publisherPort] = [portOf(running, wires.readerWire), portOf(running, wires.publisherWire)];
+      const job = fanOutJob(wires, { port, publisherPort }, row, measuring, running.pids);
+      return fanOutRun(await runJobs<FanOutResult>([job], world.signal));
+    },
+  );
 }
 
-function fanOutJob(
+export function fanOutJob(
   wires: { readonly readerWire: WireName; readonly publisherWire: WireName },
   ports: { readonly port: number; readonly publisherPort: number },
-  row: FanOutRow,
+  row: Omit<FanOutRow, "systems">,
   measuring: Measuring,
   serverPids: readonly number[],
 ): FanOutJob {
@@ -192,7 +209,7 @@ function fanOutJob(
   return { kind: "fan-out", wire, publisherWire, ...base, ...ports, serverPids, nullServer: false, ...load };
 }
 
-function fanOutRun(results: readonly FanOutResult[]): RunResult {
+export function fanOutRun(results: readonly FanOutResult[]): RunResult {
   const result = results[0];
   if (result === undefined) throw new Error("no result");
   const lastReader = new LatencyHistogram();
@@ -202,6 +219,7 @@ function fanOutRun(results: readonly FanOutResult[]): RunResult {
     p50Ms: lastReader.percentileMs(50),
     p99Ms: lastReader.percentileMs(99),
     serverCpuSecondsPerMillion: perMillion(result.serverCpuSeconds, result.deliveries),
+    serverResidentBytes: null,
     clientCpuSecondsPerMillion: perMillion(result.clientCpuSeconds, result.deliveries),
     errors: result.errors,
     firstError: result.firstError,
@@ -229,27 +247,31 @@ export async function measureFanOutCeiling(
 export async function measureIdle(world: World, directory: string, system: System, row: IdleRow): Promise<IdleRun> {
   const { idle } = system;
   if (idle === null) throw new Error(`${system.name} keeps no idle connections`);
-  return await withSystem(world, system, directory, async (running) => {
-    const job: IdleJob = {
-      kind: "idle",
-      wire: idle.wire,
-      ...base,
-      rooms: idleRooms,
-      port: portOf(running, idle.wire),
-      serverPids: running.pids,
-      nullServer: false,
-      connections: row.connections,
-      roomsPerConnection: idle.roomsPerConnection,
-      settleMs: 3_000,
-    };
-    const [result] = await runJobs<IdleResult>([job], world.signal);
-    if (result === undefined) throw new Error("no result");
-    const { residentBytesBefore: before, residentBytesAfter: after } = result;
-    return {
-      bytesPerConnection: before === null || after === null ? null : (after - before) / result.connections,
-      connectsPerSecond: result.connectsPerSecond,
-      errors: result.errors,
-      firstError: result.firstError,
-    };
-  });
+  return await withSystem(
+    directory,
+    (own) => system.start(world, own),
+    async (running) => {
+      const job: IdleJob = {
+        kind: "idle",
+        wire: idle.wire,
+        ...base,
+        rooms: idleRooms,
+        port: portOf(running, idle.wire),
+        serverPids: running.pids,
+        nullServer: false,
+        connections: row.connections,
+        roomsPerConnection: idle.roomsPerConnection,
+        settleMs: 3_000,
+      };
+      const [result] = await runJobs<IdleResult>([job], world.signal);
+      if (result === undefined) throw new Error("no result");
+      const { residentBytesBefore: before, residentBytesAfter: after } = result;
+      return {
+        bytesPerConnection: before === null || after === null ? null : (after - before) / result.connections,
+        connectsPerSecond: result.connectsPerSecond,
+        errors: result.errors,
+        firstError: result.firstError,
+      };
+    },
+  );
 }

@@ -56,6 +56,7 @@ export function medianRun(runs: readonly RunResult[]): RunResult {
     p50Ms: median(runs.map((run) => run.p50Ms)),
     p99Ms: median(runs.map((run) => run.p99Ms)),
     serverCpuSecondsPerMillion: median(runs.map((run) => run.serverCpuSecondsPerMillion)),
+    serverResidentBytes: median(runs.map((run) => run.serverResidentBytes)),
     clientCpuSecondsPerMillion: median(runs.map((run) => run.clientCpuSecondsPerMillion)),
     errors: runs.reduce((sum, run) => sum + run.errors, 0),
     firstError: runs.find((run) => run.firstError !== null)?.firstError ?? null,
@@ -198,7 +199,8 @@ function tableOf(rows: readonly ReportRow[], work: string): string[] {
   ];
 }
 
-function whyNot(row: ReportRow): string {
+/** Why a row does not count. */
+export function whyNot(row: ReportRow): string {
   if (row.median.errors > 0) return `no: ${row.median.errors} errors (${row.median.firstError ?? ""})`;
   if (row.ceilingPerSecond === null) return "no: no ceiling measured";
   return `no: ceiling is ${(row.ceilingPerSecond / row.median.ratePerSecond).toFixed(1)}×`;
@@ -241,8 +243,9 @@ function ratioTable(ratios: readonly Ratio[]): string[] {
 }
 
 /** Whole numbers with thin groups: 1,234,567. */
-const count = (value: number | null): string => (value === null ? "" : Math.round(value).toLocaleString("en-US"));
+export const count = (value: number | null): string =>
+  value === null ? "" : Math.round(value).toLocaleString("en-US");
 
 /** Three digits that count. */
-const short = (value: number | null): string =>
+export const short = (value: number | null): string =>
   value === null ? "" : value >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));

@@ -21,6 +21,8 @@ export interface RunningSystem {
   readonly pids: readonly number[];
   /** The port of each wire it speaks. */
   readonly ports: Readonly<Partial<Record<WireName, number>>>;
+  /** Ports of several servers, over which those who publish are spread; without it they are at the wire's port. */
+  readonly spreadPorts?: readonly number[] | null;
   /** How many messages of the room it has stored; `null` when it stores none. */
   stored(): Promise<number | null>;
   stop(): Promise<void>;
@@ -39,7 +41,7 @@ export interface System {
 }
 
 export const room = "bench";
-const host = "127.0.0.1";
+export const host = "127.0.0.1";
 
 /** Where a program of the machine is; `null` when it is not installed. */
 export function programPath(name: string): string | null {
@@ -50,8 +52,9 @@ export function programPath(name: string): string | null {
   return null;
 }
 
-async function withConnection<T>(port: number, use: (connection: Connection) => Promise<T>): Promise<T> {
-  const connection = await Connection.open({ host, port, readInto: Buffer.alloc(16 * 1024) });
+/** A connection for some questions, ended when `use` settles. */
+export async function withConnection<T>(port: number, use: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await Connection.open({ host, port, readInto: Buffer.alloc(64 * 1024) });
   try {
     return await use(connection);
   } finally {

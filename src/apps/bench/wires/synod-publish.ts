@@ -41,6 +41,7 @@ export class SynodPublishWire implements PublishWire {
   private readonly request: Uint8Array;
   private readonly roomAt: number;
   private readonly cidNumberAt: number;
+  /** -1: no message names another. */
   private readonly prevNumberAt: number;
   private readonly roomNames: readonly Uint8Array[];
   /** The highest seq of each room that this client has been told. */
@@ -59,14 +60,16 @@ export class SynodPublishWire implements PublishWire {
       this.roomNames.every((name) => name.length === roomBytes),
       "the names of the rooms are equally long",
     );
-    this.request = encodeBinary("client", this.sendFrame(1, { number: 2, prev: 1 }, 0));
+    const isLinked = options.isLinked ?? true;
+    this.request = encodeBinary("client", this.sendFrame(1, { number: 2, prev: isLinked ? 1 : null }, 0));
     this.requestBytes = this.request.length;
     this.bodyInRequest = this.requestBytes - bodyBytes;
     this.roomAt = sendLayout.headerBytes;
     const text = Buffer.from(this.request).toString("latin1");
     this.cidNumberAt = text.indexOf(this.prefix) + this.prefix.length;
-    this.prevNumberAt = text.lastIndexOf(this.prefix) + this.prefix.length;
-    assert(this.cidNumberAt < this.prevNumberAt && this.prevNumberAt < this.bodyInRequest, "cid, prev, body");
+    this.prevNumberAt = isLinked ? text.lastIndexOf(this.prefix) + this.prefix.length : -1;
+    assert(!isLinked || this.cidNumberAt < this.prevNumberAt, "cid, prev");
+    assert(Math.max(this.cidNumberAt, this.prevNumberAt) < this.bodyInRequest, "cid, prev, body");
     this.nullAnswer = {
       answer: encodeBinary("server", okSendExample(first, cidOf(this.prefix, 1))),
       copyFrom: headAt.id,
@@ -122,7 +125,7 @@ export class SynodPublishWire implements PublishWire {
     putU48(into, at + headAt.id, number);
     putU48(into, at + sinceAt, this.heads[place]!);
     putDigits(into, at + this.cidNumberAt, numberDigits, number + rooms);
-    putDigits(into, at + this.prevNumberAt, numberDigits, number);
+    if (this.prevNumberAt >= 0) putDigits(into, at + this.prevNumberAt, numberDigits, number);
     into.set(sentAt, at + this.bodyInRequest + bodyAt.sentAt);
     putDigits(into, at + this.bodyInRequest + bodyAt.number, numberDigits, number);
   }
@@ -156,6 +159,8 @@ export interface SynodPublishOptions {
   readonly rooms: readonly string[];
   readonly bodyBytes: number;
   readonly client: number;
+  /** Whether each message names the sender's last one, as a client does that sends in order. @defaultValue true */
+  readonly isLinked?: boolean;
 }
 
 /** An `ok` as a server that answers without working says it. */

@@ -58,6 +58,7 @@ export type WireName =
   | "redis-pubsub"
   | "nats-jetstream"
   | "nats-core"
+  | "etcd"
   | "synod-binary"
   | "synod-json"
   | "synod-websocket"
