@@ -65,8 +65,17 @@ export interface ConnectionTiming {
   readonly moveMs: number;
   /** How long a link may take to open and be greeted. */
   readonly connectWithinMs: number;
+  /** The same while there is another server to try; doubled with each failure, up to the first. */
+  readonly connectElsewhereMs: number;
   /** How long a link may take to answer a ping that is asked for a reason: a hint, or a machine that slept. */
   readonly pongWithinMs: number;
+  /**
+   * While there is another server to go to and something is not answered: how long silence is taken for work, and how long
+   * whoever is then asked may take. Longer where greetings take long, and doubled with each failure.
+   */
+  readonly doubtMs: number;
+  /** A timer that is later than this was held up here: nobody is judged by it. */
+  readonly lateMs: number;
 }
 
 export const defaultTiming: ConnectionTiming = {
@@ -75,9 +84,15 @@ export const defaultTiming: ConnectionTiming = {
   stableMs: 10_000,
   moveMs: 2_000,
   connectWithinMs: 10_000,
+  connectElsewhereMs: 2_000,
   pongWithinMs: 5_000,
+  // As long as servers wait for one another before they elect: whoever is asked then has a leader to ask.
+  doubtMs: 600,
+  lateMs: 100,
 };
 
+/** Failures after which nothing is waited for any longer than before. */
+const doublingsMax = 3;
 /** Servers remembered beyond those given at the start. */
 const learntServersMax = 64;
 const none: readonly ConnectionEffect[] = [];
@@ -97,6 +112,13 @@ export class Connection {
   #pingedAt = 0;
   /** When a ping that is out has been waited for long enough. */
   #judgeAt = 0;
+  /** Since when the oldest of what was asked is not answered; null: nothing is out. */
+  #awaitedSince: number | null = null;
+  #dialledAt = 0;
+  /** How long the greeting of this link took. */
+  #greetedInMs = 0;
+  /** There is another server to go to, as far as the greeting told. */
+  #isElsewhere = false;
 
   constructor(servers: readonly string[], random: Random, timing: ConnectionTiming = defaultTiming) {
     this.#given = servers;
@@ -107,6 +129,11 @@ export class Connection {
   /** Anything arrived. Kept apart from `step` because it happens with every frame. */
   heard(now: Millis): void {
     this.#heardAt = now;
+  }
+
+  /** Since when the oldest of what was asked on this link is not answered; null: nothing is. Told whenever it may have changed. */
+  awaits(since: Millis | null): void {
+    this.#awaitedSince = since;
   }
 
   /** Says whether there is a server other than the present one. */
@@ -127,7 +154,7 @@ export class Connection {
       case "offline":
         return state.retryAt;
       case "online":
-        return this.#heartbeatAt(state.heartbeatMs);
+        return this.#askAt(state.heartbeatMs);
       default:
         return unreachable(state);
     }
@@ -144,6 +171,9 @@ export class Connection {
         this.#learnt = event.servers.slice(0, learntServersMax);
         this.#heardAt = event.now;
         this.#pingedAt = event.now;
+        this.#awaitedSince = null;
+        this.#greetedInMs = event.now - this.#dialledAt;
+        this.#isElsewhere = this.hasOther();
         const { url, attempt } = state;
         this.state = {
           name: "online",
@@ -190,11 +220,24 @@ export class Connection {
     const state = this.state;
     if (state.name === "offline") return now >= state.retryAt ? [this.#dial(now)] : none;
     if (state.name === "connecting") return now >= state.dueAt ? this.#lose("timeout", now) : none;
-    if (state.name !== "online" || now < this.#heartbeatAt(state.heartbeatMs)) return none;
+    if (state.name !== "online") return none;
+    const { heartbeatMs } = state;
+    const askAt = this.#askAt(heartbeatMs);
+    if (now < askAt) return none;
+    const patienceMs = this.#patienceMs();
+    if (patienceMs !== null && this.#isInDoubt(askAt, heartbeatMs)) {
+      // What has arrived meanwhile is not handed over yet when a timer is late.
+      const isLate = now >= askAt + this.#timing.lateMs;
+      if (this.#pinging() && !isLate) return this.#lose("silence", now);
+      this.#judgeAt = now + patienceMs;
+      return [this.#ping(now)];
+    }
     // So late comes only a machine that slept. It asks first, and does not judge by its own sleep.
-    if (now >= this.#heartbeatAt(state.heartbeatMs) + state.heartbeatMs) return this.#pingNow(now);
+    if (now >= askAt + heartbeatMs) return this.#pingNow(now);
     if (this.#pinging()) return this.#lose("silence", now);
-    this.#judgeAt = Math.max(this.#heardAt + 2 * state.heartbeatMs, now + state.heartbeatMs);
+    this.#judgeAt = this.#isElsewhere
+      ? now + Math.min(heartbeatMs, this.#timing.pongWithinMs)
+      : Math.max(this.#heardAt + 2 * heartbeatMs, now + heartbeatMs);
     return [this.#ping(now)];
   }
 
@@ -204,11 +247,37 @@ export class Connection {
   }
 
   /**
-   * When to ask whether the other side is there or, once asked, when to believe that it is not: after two heartbeats of
-   * silence, one of them since the question; sooner when there was a reason to ask.
+   * When to ask whether the other side is there or, once asked, when to believe that it is not: with nowhere else to go
+   * after two heartbeats of silence, one of them since the question; sooner when there was a reason to ask.
    */
-  #heartbeatAt(heartbeatMs: number): Millis {
-    return (this.#pinging() ? this.#judgeAt : this.#pingedAt + heartbeatMs) as Millis;
+  #askAt(heartbeatMs: number): Millis {
+    return Math.min(this.#quietAt(heartbeatMs), this.#doubtAt()) as Millis;
+  }
+
+  #quietAt(heartbeatMs: number): number {
+    return this.#pinging() ? this.#judgeAt : this.#pingedAt + heartbeatMs;
+  }
+
+  #isInDoubt(askAt: number, heartbeatMs: number): boolean {
+    return this.#awaitedSince !== null && (askAt < this.#quietAt(heartbeatMs) || this.#pinging());
+  }
+
+  /** When silence is no work any more, because an answer is awaited and somebody else could give it. */
+  #doubtAt(): number {
+    const patienceMs = this.#patienceMs();
+    const since = this.#awaitedSince;
+    if (patienceMs === null || since === null) return Infinity;
+    // A ping that was out before anything was awaited had no hurry.
+    if (this.#pinging()) return Math.max(since + 2 * patienceMs, this.#pingedAt + patienceMs);
+    return Math.max(since, this.#heardAt) + patienceMs;
+  }
+
+  /** How long silence is taken for work; null: there is nowhere else to go. */
+  #patienceMs(): number | null {
+    if (!this.#isElsewhere) return null;
+    const { doubtMs, pongWithinMs } = this.#timing;
+    const patienceMs = Math.max(doubtMs, 2 * this.#greetedInMs) * 2 ** Math.min(this.#failures, doublingsMax);
+    return Math.min(patienceMs, pongWithinMs);
   }
 
   /** Asks for a reason: whoever is there answers soon. A question that is out already is not waited for longer. */
@@ -245,12 +314,11 @@ export class Connection {
     const url = wanted ?? this.#pick();
     this.#last = url;
     this.#attempt++;
-    this.state = {
-      name: "connecting",
-      url,
-      attempt: this.#attempt,
-      dueAt: (now + this.#timing.connectWithinMs) as Millis,
-    };
+    this.#dialledAt = now;
+    const { connectWithinMs, connectElsewhereMs } = this.#timing;
+    const elsewhereMs = connectElsewhereMs * 2 ** Math.min(this.#failures, doublingsMax);
+    const withinMs = this.hasOther() ? Math.min(elsewhereMs, connectWithinMs) : connectWithinMs;
+    this.state = { name: "connecting", url, attempt: this.#attempt, dueAt: (now + withinMs) as Millis };
     return { type: "dial", url, attempt: this.#attempt };
   }
 

@@ -325,6 +325,7 @@ export class Driver {
 
   /** When something on the link is due: a heartbeat, a try, an answer that is late, a wait that is over. */
   #dueAt(now: Millis): number {
+    this.#connection.awaits(this.#oldestAsked());
     let due: number = this.#connection.dueAt() ?? Infinity;
     if (due !== Infinity) due = Math.min(due, now + lookEveryMs);
     if (this.#connection.state.name !== "online") return due;
@@ -332,6 +333,13 @@ export class Driver {
     if (oldest !== null) due = Math.min(due, oldest + answerWithinMs);
     due = Math.min(due, this.#outbox.dueAt(now) ?? Infinity);
     return Math.min(due, this.timelines.dueAt(now, answerWithinMs));
+  }
+
+  /** When the oldest of what was asked on this link, and is not answered, was asked; null: nothing is out. */
+  #oldestAsked(): Millis | null {
+    const sent = this.#outbox.oldestSentAt() ?? Infinity;
+    const oldest = Math.min(sent, this.#requests.oldestSentAt() ?? Infinity, this.timelines.oldestAskedAt());
+    return oldest === Infinity ? null : (oldest as Millis);
   }
 
   /** One timer, for whatever is due first. One that fires early only looks again. */
@@ -358,6 +366,7 @@ export class Driver {
       (oldest !== null && now >= oldest + answerWithinMs) ||
       this.timelines.isLate(now, answerWithinMs);
     if (late && this.#connection.state.name === "online") this.step({ type: "lost", now, reason: "timeout" });
+    this.#connection.awaits(this.#oldestAsked());
     this.step({ type: "due", now });
   }
 

@@ -96,6 +96,12 @@ export class Requests {
     this.#inFlight.clear();
   }
 
+  /** When the oldest attempt that is out was sent; null: none is. */
+  oldestSentAt(): Millis | null {
+    // Attempts are kept in the order in which they went out.
+    return this.#inFlight.values().next().value?.sentAt ?? null;
+  }
+
   /** Ends what has reached its deadline. Answers whether one of them had been out for `withinMs` without an answer. */
   expire(now: Millis, withinMs: Millis): boolean {
     let stuck = false;

@@ -84,6 +84,13 @@ export class Timelines {
     return due;
   }
 
+  /** When the oldest subscription that is not answered was asked for; `Infinity`: all are. */
+  oldestAskedAt(): number {
+    let oldest = Infinity;
+    for (const timeline of this.#unsettled) oldest = Math.min(oldest, timeline.asked?.at ?? Infinity);
+    return oldest;
+  }
+
   /** Says whether a subscription has been asked for this long ago and is not answered. */
   isLate(now: Millis, answerWithinMs: Millis): boolean {
     for (const timeline of this.#unsettled) {

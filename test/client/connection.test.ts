@@ -227,6 +227,68 @@ describe("the connection", () => {
     expect(server.frames("ping").length).toBeGreaterThanOrEqual(58);
   });
 
+  test("[SDK49] a server that says nothing any more is left soon while another could answer, and only then", async () => {
+    const { clock, server, chat } = world();
+    const client = chat({}, ["ws://a", "ws://b"]);
+    const alone = chat({ user: "bob" }, ["ws://a"]);
+    await clock.advance(1_000);
+    for (const link of server.links) link.mute = true;
+    const sent = client.room("lobby").send("a");
+    const other = alone.room("lobby").send("b");
+    await clock.advance(1_190);
+    expect([client.state.name, sent.state]).toEqual(["online", "sending"]);
+    await clock.advance(1_000);
+    expect([client.state.name, tell(sent)]).toEqual(["online", "stored 1"]);
+    expect(tell(other)).toBe("sending");
+    await clock.advance(5_000);
+    expect(alone.state.name).toBe("online");
+    expect(server.dialled).toHaveLength(3);
+  });
+
+  test("[SDK49] requests and subscriptions are awaited like sends; where nothing is, a ping goes out as ever", async () => {
+    const { clock, server, chat } = world();
+    const reading = chat({}, ["ws://a", "ws://b"]);
+    const asking = chat({}, ["ws://a", "ws://b"]);
+    const idle = chat({}, ["ws://a", "ws://b"]);
+    await clock.advance(1_000);
+    for (const link of server.links) link.mute = true;
+    const states: string[] = [];
+    idle.on("state", ({ name }) => states.push(name));
+    const read = collect(reading.room("lobby").messages({ after: 0 }));
+    server.post("lobby", "bob", "hello");
+    const answered = asking.room("lobby").members();
+    await clock.advance(2_000);
+    expect(read.seen).toEqual(["hello"]);
+    await expect(answered).resolves.toBeDefined();
+    await clock.advance(21_000);
+    expect([states, server.frames("ping").length]).toEqual([[], 0]);
+    await clock.advance(8_000);
+    expect(states).toEqual(["offline", "connecting", "online"]);
+  });
+
+  test("[SDK49] a server that works at it, and says that it is there, is not left", async () => {
+    const { clock, server, chat } = world();
+    server.intercept = (frame) => (frame.t === "send" ? [] : null);
+    const client = chat({}, ["ws://a", "ws://b"]);
+    await clock.advance(1_000);
+    client.room("lobby").send("a");
+    await clock.advance(9_000);
+    expect(server.dialled).toHaveLength(1);
+    // Asked now and then, and not with every turn.
+    expect(server.frames("ping").length).toBeGreaterThan(5);
+    expect(server.frames("ping").length).toBeLessThan(16);
+  });
+
+  test("[SDK49] whoever is slow, here or on the way, takes nobody for gone", async () => {
+    const { clock, server, chat } = world();
+    server.delayMs = 640;
+    const client = chat({}, ["ws://a", "ws://b"]);
+    await clock.advance(5_000);
+    const sent = client.room("lobby").send("a");
+    await clock.advance(3_000);
+    expect([server.dialled.length, tell(sent)]).toEqual([1, "stored 1"]);
+  });
+
   for (const monotonic of ["runs on", "stands still"] as const) {
     test(`[SDK4] after a sleep, a link that is gone is found out soon (the monotonic clock ${monotonic})`, async () => {
       const { clock, server, chat } = world();
