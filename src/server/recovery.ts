@@ -96,12 +96,7 @@ export class DataDamaged extends Error {
     const lost = lossLines(loss).map((line) => `\n  ${line}`);
     super(
       `the data is damaged in ${damage.length} place(s):\n` +
-        damage
-          .map(({ file, offset, length, what }) => {
-            const range = length === 0 ? "" : ` bytes ${offset}…${offset + length}`;
-            return `  ${file}${range}: ${what}`;
-          })
-          .join("\n") +
+        damage.map((one) => `  ${placeOf(one)}`).join("\n") +
         "\nRestore these files from a backup, or start once with --accept-loss to go on without them." +
         (lost.length === 0 ? "" : `\nGoing on without them would cost:${lost.join("")}`),
     );
@@ -111,8 +106,34 @@ export class DataDamaged extends Error {
 }
 
 /**
+ * A member of a cluster can't tell any more what it has promised to the others: votes, and entries that count on a quorum
+ * only with it. It must not go on under its old name; `anotherLife` (another-life.ts) says what becomes of it.
+ */
+export class PromisesLost extends Error {
+  override readonly name = "PromisesLost";
+  readonly damage: readonly Damage[];
+  readonly because: "damaged" | "restored";
+
+  constructor(damage: readonly Damage[]) {
+    const places = damage.map((one) => `\n  ${placeOf(one)}`).join("");
+    super(
+      damage.length === 0
+        ? "this data directory is an older copy of a member of a cluster, which may have promised more since"
+        : `the journal of a member of a cluster is damaged in ${damage.length} place(s):${places}`,
+    );
+    this.damage = damage;
+    this.because = damage.length === 0 ? "restored" : "damaged";
+  }
+}
+
+function placeOf({ file, offset, length, what }: Damage): string {
+  return `${file}${length === 0 ? "" : ` bytes ${offset}…${offset + length}`}: ${what}`;
+}
+
+/**
  * Reads what a start needs: the newest sound snapshot, the journal behind it, and the names of the chunks. Never the
- * history: a start costs the same after a year as after a day. Rejects with `DataDamaged`, and then nothing was changed.
+ * history: a start costs the same after a year as after a day. Rejects with `DataDamaged`, or, where others rely on this
+ * server, with `PromisesLost`, and then nothing was changed.
  */
 export async function recover(
   ground: Ground,
@@ -185,10 +206,14 @@ export async function recover(
   let opened = await open(back, false);
   if (opened.damage.length > 0 && back < from) opened = await open(from, false);
   const isLossy = opened.damage.length > 0 && ground.acceptLoss;
-  if ((isLossy || ground.restored === true) && hasOthers(ground, state, behind(opened.groups, group, from))) {
+  const isMember = hasOthers(ground, state, behind(opened.groups, group, from));
+  if (ground.restored === true && isMember) throw new PromisesLost([]);
+  // What is damaged may be the very entry that says who else belongs to the group.
+  if (opened.damage.length > 0 && (isMember || listsOthers(ground))) {
+    if (!isLossy) throw new PromisesLost([...found.damage, ...opened.damage]);
     throw new Fault(
       "unsupported",
-      "a member of a cluster can't go on without part of what it has promised to the others: begin another life of this data directory, or start with an empty one, and it gets from them what it lacks",
+      "a member of a cluster can't go on without part of what it has promised to the others: start it without --accept-loss, and it gets from them what it lacks",
     );
   }
   // Before the loss is durable: a start that breaks off in between must find it again.
@@ -251,6 +276,11 @@ function hasOthers({ joined = false }: Ground, { configuration }: GroupState, en
   const newest = entries.findLast(({ type }) => type === entryTypes.configuration)?.payload ?? configuration?.bytes;
   const members = newest === undefined ? null : decodeConfiguration(newest);
   return joined || (members !== null && membersOf(members).length > 1);
+}
+
+/** Whether this server was told of others, who may belong to the group though what can be read does not say so. */
+function listsOthers({ peers, node }: Ground): boolean {
+  return peers !== undefined && [...peers.addresses.keys()].some((name) => name !== node);
 }
 
 /** What the engine goes on from: as much of the log as is here, also what the state holds already. */

@@ -14,7 +14,7 @@ import type { ServerSettings } from "./server-settings.ts";
  * Starts a server on the data that is there: reads it, takes its place in the group, and begins to fill the recent rings,
  * newest first. A server that is alone leads at once, and brings the committed settings in line with the configured ones:
  * then it settles when sends can succeed. One that has others beside it settles before anybody leads: it serves reads, and
- * `ready` says when sends can succeed. Rejects with `DataDamaged` before anything was changed.
+ * `ready` says when sends can succeed. Rejects with `DataDamaged` or `PromisesLost` before anything was changed.
  */
 export async function startServer(ground: Ground, settings: ServerSettings): Promise<Server> {
   checkLimits(ground.limits);

@@ -115,14 +115,3 @@ test("while the leader hands over, whoever sends to another server only waits a 
   await town.after("all are stored", Promise.all(sent));
   expect(town.leader!.now.state.room("lobby")!.head).toBe(120);
 });
-
-test("a member does not go on without part of its log, whoever accepts that", async () => {
-  const town = await Town.founded();
-  await town.after("stored", send(town.of("n2"), "first"));
-  const follower = town.of("n2");
-  await town.rest(500);
-  town.kill(follower);
-  follower.host.start();
-  const restored = town.startedWith(follower, { restored: true });
-  await expect(town.after("refused", restored)).rejects.toMatchObject({ code: "unsupported" });
-});

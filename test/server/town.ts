@@ -1,15 +1,18 @@
 import type { ClusterId, Incarnation, NodeName, UserName } from "../../src/base/ids.ts";
 import { defaultLimits, type Limits } from "../../src/base/limits.ts";
 import { seededRandom } from "../../src/base/random.ts";
-import { millis } from "../../src/base/units.ts";
+import { millis, timestamp } from "../../src/base/units.ts";
 import { binaryEncoding } from "../../src/client/binary-encoding.ts";
 import { type Chat, connect } from "../../src/client/client.ts";
 import { TcpDoor } from "../../src/doors/tcp-door.ts";
 import { utf8 } from "../../src/protocol/utf8.ts";
 import type { Caller } from "../../src/server/caller.ts";
 import type { Log } from "../../src/server/log.ts";
+import { anotherLife } from "../../src/server/another-life.ts";
+import { PromisesLost } from "../../src/server/recovery.ts";
 import type { Server } from "../../src/server/server.ts";
 import { startServer } from "../../src/server/start-server.ts";
+import type { Identity } from "../../src/storage/data-directory.ts";
 import type { SimHost } from "../../src/sim/host.ts";
 import { Network } from "../../src/sim/network.ts";
 import { Scheduler } from "../../src/sim/scheduler.ts";
@@ -18,7 +21,7 @@ import { simPeerStream } from "../../src/sim/sim-peer-stream.ts";
 import { byteStream, clientLink } from "../../src/sim/stream-adapters.ts";
 import { defaultLinkLimits } from "../../src/transport/link-limits.ts";
 import { defaultLivenessTiming } from "../../src/transport/liveness/liveness-timing.ts";
-import type { PeerAddress } from "../../src/transport/peer-stream.ts";
+import type { PeerAddress, PeerStream } from "../../src/transport/peer-stream.ts";
 
 export const cluster = "00112233445566778899aabbccddeeff" as ClusterId;
 const peerPort = 7400;
@@ -41,6 +44,8 @@ export class Resident {
   disk: SimDisk;
   readonly isFounder: boolean;
   incarnation = 1;
+  /** Of the life that it began by itself; null: it has not. */
+  reborn: Identity | null = null;
   server: Server | null = null;
 
   constructor(name: string, host: SimHost, disk: SimDisk, isFounder: boolean) {
@@ -139,39 +144,67 @@ export class Town {
     const { life, clock } = host;
     const addresses = new Map<NodeName, PeerAddress>();
     for (const other of this.residents) addresses.set(other.name as NodeName, { host: other.name, port: peerPort });
-    const server = await startServer(
-      {
-        disk: disk.attach(),
-        clock,
-        random: seededRandom(this.#seed * 1024 + host.index * 32 + life),
-        log: this.#logOf(name),
-        limits: { ...defaultLimits, segmentBytes: 4 * 1024 * 1024, diskReserveBytes: 1, ...this.#options.limits },
-        node: name as NodeName,
-        owner: { cluster, incarnation: `${host.index}${resident.incarnation}`.padStart(32, "a") as Incarnation },
-        acceptLoss: false,
-        flush: { afterMs: 0, afterBytes: 0 },
-        joined: !resident.isFounder || resident.incarnation > 1,
-        ...more,
-        peers: {
-          dialler: { dial: (to) => simPeerStream(this.network.dial(host, to)) },
-          addresses,
-          limits: defaultLinkLimits,
-          timing: defaultLivenessTiming,
+    const attached = disk.attach();
+    const random = seededRandom(this.#seed * 1024 + host.index * 32 + life);
+    const log = this.#logOf(name);
+    const peers = {
+      dialler: { dial: (to: PeerAddress) => simPeerStream(this.network.dial(host, to)) },
+      addresses,
+      limits: defaultLinkLimits,
+      timing: defaultLivenessTiming,
+    };
+    const startAs = (identity: Identity, accepted: typeof more): Promise<Server> =>
+      startServer(
+        {
+          disk: attached,
+          clock,
+          random,
+          log,
+          limits: { ...defaultLimits, segmentBytes: 4 * 1024 * 1024, diskReserveBytes: 1, ...this.#options.limits },
+          node: name as NodeName,
+          owner: { cluster, incarnation: identity.incarnation },
+          acceptLoss: false,
+          flush: { afterMs: 0, afterBytes: 0 },
+          joined: identity.joined,
+          ...accepted,
+          peers,
         },
-      },
-      {
-        timeZone: "UTC",
-        retentionDays: 0,
-        push: { afterMs: 0, afterCount: 0 },
-        flushAfterMs: 0,
-        flushAfterBytes: 0,
-        advertise: [],
-        openNames: true,
-        authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
-        onFailed: () => this.kill(resident),
-        onOvertaken: () => this.scheduler.after(millis(1), "overtaken", () => this.#again(resident, life)),
-      },
-    );
+        {
+          timeZone: "UTC",
+          retentionDays: 0,
+          push: { afterMs: 0, afterCount: 0 },
+          flushAfterMs: 0,
+          flushAfterBytes: 0,
+          advertise: [],
+          openNames: true,
+          authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
+          onFailed: () => this.kill(resident),
+          onOvertaken: () => this.scheduler.after(millis(1), "overtaken", () => this.#again(resident, life)),
+        },
+      );
+    const identity = resident.reborn ?? {
+      cluster,
+      incarnation: `${host.index}${resident.incarnation}`.padStart(32, "a") as Incarnation,
+      node: name as NodeName,
+      groups: 1,
+      created: timestamp(1),
+      joined: !resident.isFounder || resident.incarnation > 1,
+    };
+    let server: Server;
+    try {
+      server = await startAs(identity, more);
+    } catch (cause) {
+      if (!(cause instanceof PromisesLost)) throw cause;
+      let listener: { close(): void } | null = null;
+      const listen = (member: { accept(stream: PeerStream): void } | null): void => {
+        listener?.close();
+        if (member === null) return;
+        listener = this.network.listen(host, peerPort, (stream) => member.accept(simPeerStream(stream)));
+      };
+      const ground = { identity, disk: attached, clock, random, log, peers, onSilent: listen };
+      resident.reborn = await anotherLife(cause, ground);
+      server = await startAs(resident.reborn, {});
+    }
     if (!host.alive || host.life !== life) return;
     resident.server = server;
     this.network.listen(host, peerPort, (stream) => server.acceptPeer(simPeerStream(stream)));
@@ -213,6 +246,7 @@ export class Town {
     this.kill(resident);
     resident.disk = new SimDisk(resident.host, seededRandom(this.#seed * 64 + 32 + resident.incarnation));
     resident.incarnation++;
+    resident.reborn = null;
   }
 
   restart(resident: Resident): void {

@@ -6,9 +6,13 @@ import type { Random } from "../../base/random.ts";
 import { WaitingDoor } from "../../doors/waiting-door.ts";
 import { nodePeerDialler } from "../../platform/node/peer-dialler.ts";
 import { defaultPeerListenerLimits, listenForPeers, type PeerListener } from "../../platform/node/peer-listener.ts";
+import { anotherLife } from "../../server/another-life.ts";
 import { FoundingLinks } from "../../server/founding-links.ts";
 import type { Log } from "../../server/log.ts";
 import type { PeerGround } from "../../server/peers.ts";
+import type { PromisesLost } from "../../server/recovery.ts";
+import type { Identity } from "../../storage/data-directory.ts";
+import type { Disk } from "../../storage/disk.ts";
 import { defaultLinkLimits, type LinkLimits } from "../../transport/link-limits.ts";
 import { defaultLivenessTiming } from "../../transport/liveness/liveness-timing.ts";
 import type { PeerStream } from "../../transport/peer-stream.ts";
@@ -104,6 +108,37 @@ export class ClusterGround {
       this.#taker = null;
       // The next links are another transport's, which says what is durable then.
       await links.stop();
+    }
+  }
+
+  /**
+   * Waits until the others are a quorum without this server, which can't tell any more what it has promised to them, and
+   * makes its directory another life of it. `interrupted` ends the wait; what it settles with is thrown.
+   */
+  async anotherLife(
+    lost: PromisesLost,
+    { identity, disk }: { readonly identity: Identity; readonly disk: Disk },
+    interrupted: Promise<unknown>,
+  ): Promise<Identity> {
+    await this.listen();
+    let waitsFor = (): string => "about to begin";
+    const door = await this.#openWaitingDoor(() => `${lost.message}\n${waitsFor()}`);
+    try {
+      return await anotherLife(lost, {
+        identity,
+        disk,
+        ...this.#parts,
+        peers: this.ground,
+        interrupted: interrupted.then((why: unknown) => {
+          throw why;
+        }),
+        onSilent: (member) => {
+          if (member !== null) waitsFor = () => member.waitsFor;
+          this.#taker = member;
+        },
+      });
+    } finally {
+      await door?.close();
     }
   }
 

@@ -12,13 +12,18 @@ import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
 import { nodeRandom } from "../../platform/node/node-random.ts";
 import { boundNames } from "../../rooms/setting.ts";
 import type { Log } from "../../server/log.ts";
-import { DataDamaged } from "../../server/recovery.ts";
+import { DataDamaged, PromisesLost } from "../../server/recovery.ts";
 import type { Server } from "../../server/server.ts";
 import { startServer } from "../../server/start-server.ts";
 import { ToldEvents } from "../../server/told-events.ts";
-import { type DataDirectory, DirectoryRefused, openDataDirectory } from "../../storage/data-directory.ts";
+import {
+  type DataDirectory,
+  DirectoryRefused,
+  type Identity,
+  openDataDirectory,
+} from "../../storage/data-directory.ts";
 import { type Disk, openDisk } from "../../storage/disk.ts";
-import { systemCodeOf } from "../../storage/file-system.ts";
+import { type FileSystem, systemCodeOf } from "../../storage/file-system.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
 import { ClusterGround, clusterSecretOf } from "./cluster-ground.ts";
@@ -26,7 +31,7 @@ import type { Configuration } from "./configuration.ts";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { type Ports, portsFile, removePorts, writePorts } from "./ports-file.ts";
 import { watchProcess } from "./process-facts.ts";
-import { builtPage, ServerDoors } from "./server-doors.ts";
+import { builtClusterPage, builtPage, ServerDoors } from "./server-doors.ts";
 import { serverLog } from "./server-log.ts";
 import { version } from "./version.ts";
 
@@ -91,9 +96,13 @@ export async function serve(configuration: Configuration, options: ServeOptions)
 interface ServeOptions {
   readonly acceptLoss: boolean;
   readonly restored: boolean;
+  /** Rooms that are open to all where the state is rebuilt. @defaultValue none */
+  readonly openRooms?: ReadonlySet<string>;
   /** Names of the options that somebody gave. */
   readonly given: ReadonlySet<string>;
   readonly warnings: readonly string[];
+  /** The files of a data directory, where they are not simply those of this machine. */
+  readonly fileSystem?: (data: string) => FileSystem;
 }
 
 interface ServeParts {
@@ -114,7 +123,7 @@ async function serveOnce(
   { clock, random, log, end, cluster, authenticate, adminToken, format }: ServeParts,
 ): Promise<ExitCode | ServerPorts> {
   const { data, node } = configuration;
-  const disk = openDisk(nodeFileSystem(data));
+  const disk = openDisk((options.fileSystem ?? nodeFileSystem)(data));
   const again = withResolvers<End>();
   const directory = await openDirectory(configuration, disk, { cluster, end: end.reached });
   if (directory === null) {
@@ -140,24 +149,27 @@ async function serveOnce(
     const server = await startOn({ disk, directory, log, clock, random }, configuration, {
       acceptLoss: options.acceptLoss,
       restored: options.restored,
+      openRooms: options.openRooms ?? new Set(),
       given: options.given,
       authenticate,
       onFailed: end.failed,
       onOvertaken: () => again.resolve({ type: "overtaken" }),
-      peers: cluster?.ground,
+      cluster,
+      end: end.reached,
     });
     ends.push(() => server.stop(0));
     if (cluster !== null) cluster.taker = { accept: (stream) => server.acceptPeer(stream) };
     // Before clients come. Not while the data is read: who does not answer yet is refused, and known not to run.
     const peerPort = (await cluster?.listen()) ?? null;
-    if (options.restored)
+    // A member of a cluster that was restored has begun another life instead.
+    if (options.restored && server.incarnation === directory.identity.incarnation)
       log.warn("data.restored", { line: server.state.line, advice: "leave --restored out from now on" });
     const { host, adminHost, limits } = configuration;
     const trust = trustOf(configuration);
     const page = await builtPage();
     if (page === null) log.warn("page.missing", { advice: "the package was built without the page" });
     const facts = watchProcess();
-    const access = { host, adminHost, adminToken, trust, page };
+    const access = { host, adminHost, adminToken, trust, page, clusterPage: await builtClusterPage() };
     const doors = new ServerDoors({ server, clock, random, limits, log, facts, events: log, insecure, ...access });
     const ports = await doors.open(configuration);
     ends.push(() => doors.close());
@@ -189,6 +201,10 @@ async function serveOnce(
     const code = await stop(reason, { server, doors, log });
     ends.length = 0;
     return reason.type === "overtaken" ? ports : code;
+  } catch (cause) {
+    if (!(cause instanceof Interrupted)) throw cause;
+    log.info("server.stopped", { because: "it was told to while it waited for the others of its cluster" });
+    return exitCodes.ok;
   } finally {
     // Whoever gets the lock next must be alone with the data: what serves has ended before the lock goes. What can't be
     // ended keeps the lock, and ends with the process.
@@ -350,20 +366,24 @@ class Interrupted extends Error {
 async function startOn(
   ground: Pick<Parameters<typeof startServer>[0], "disk" | "log" | "clock" | "random"> & { directory: DataDirectory },
   configuration: Configuration,
-  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed" | "onOvertaken"> &
-    Pick<Parameters<typeof startServer>[0], "peers"> & {
-      acceptLoss: boolean;
-      restored: boolean;
-      given: ReadonlySet<string>;
-    },
+  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed" | "onOvertaken"> & {
+    acceptLoss: boolean;
+    restored: boolean;
+    openRooms: ReadonlySet<string>;
+    given: ReadonlySet<string>;
+    cluster: ClusterGround | null;
+    end: Promise<End>;
+  },
 ): Promise<Server> {
   const { disk, log, clock, random, directory } = ground;
-  const { cluster, incarnation, node, joined } = directory.identity;
   const { limits, flush, push, retention, timeZone, advertise, auth } = configuration;
-  const { acceptLoss, restored, authenticate, onFailed, onOvertaken, peers } = options;
+  const { acceptLoss, authenticate, onFailed, onOvertaken } = options;
   const chunkBuilder = nodeChunkBuilder(new URL("./chunk-thread.js", import.meta.url));
   const outside = { disk, clock, random, log, chunkBuilder };
-  const start = (withLoss: boolean): Promise<Server> =>
+  const start = (
+    { cluster, incarnation, node, joined }: Identity,
+    { withLoss, restored }: { withLoss: boolean; restored: boolean },
+  ): Promise<Server> =>
     startServer(
       {
         ...outside,
@@ -371,10 +391,11 @@ async function startOn(
         node,
         owner: { cluster, incarnation },
         acceptLoss: withLoss,
+        openRooms: options.openRooms,
         restored,
         flush,
         joined,
-        peers,
+        peers: options.cluster?.ground,
       },
       {
         timeZone,
@@ -390,9 +411,15 @@ async function startOn(
         ...(onOvertaken === undefined ? {} : { onOvertaken }),
       },
     );
+  const { identity } = directory;
+  const { restored } = options;
   try {
-    return await start(false);
+    return await start(identity, { withLoss: false, restored });
   } catch (cause) {
+    if (cause instanceof PromisesLost) {
+      const next = await nextLifeOf(cause, { identity, disk }, options);
+      return start(next, { withLoss: false, restored: false });
+    }
     // Another server's file, a disk that is full or fails: for people to mend, and no fault of the program.
     if (cause instanceof Fault) {
       throw new CommandFailed(exitCodes.refused, `the data directory can't be used: ${cause.message}`, { cause });
@@ -406,6 +433,23 @@ async function startOn(
     const { rooms, ...loss } = cause.loss;
     log.warn(acceptLoss ? "data.given-up" : "data.at-stake", { ...loss, rooms: rooms.slice(0, 1_000) });
     if (!acceptLoss) throw new CommandFailed(exitCodes.failed, cause.message, { cause });
-    return start(true);
+    return start(identity, { withLoss: true, restored });
   }
+}
+
+/** A member that can't go on as who it was: the identity it goes on with, once the others are a quorum without it. */
+async function nextLifeOf(
+  lost: PromisesLost,
+  directory: { readonly identity: Identity; readonly disk: Disk },
+  { cluster, end }: { readonly cluster: ClusterGround | null; readonly end: Promise<End> },
+): Promise<Identity> {
+  if (cluster === null) {
+    const advice = "start it with --topology leader and its --peers, and it gets from them what it lacks";
+    throw new CommandFailed(exitCodes.failed, `${lost.message}\n${advice}`, { cause: lost });
+  }
+  return cluster.anotherLife(
+    lost,
+    directory,
+    end.then((why) => new Interrupted(why)),
+  );
 }
