@@ -84,8 +84,14 @@ export async function measurePublish(
     async (running) => {
       const spread = running.spreadPorts ?? null;
       const place = spread === null ? {} : { ports: spread };
-      const job = { ...publishJob(wire, portOf(running, wire), row, measuring, running.pids), ...place };
-      const results = await runJobs<PublishResult>([job], world.signal);
+      const loads = measuring.before === undefined ? [row] : [{ ...row, ...measuring.before }, row];
+      let results: PublishResult[] = [];
+      let acknowledged = 0;
+      for (const load of loads) {
+        const job = { ...publishJob(wire, portOf(running, wire), load, measuring, running.pids), ...place };
+        results = await runJobs<PublishResult>([job], world.signal);
+        for (const { ackedInAll } of results) acknowledged += ackedInAll;
+      }
       const stored = await running.stored();
       const run = publishRun(results);
       const missing = stored === null ? 0 : acknowledged - stored;
