@@ -3,7 +3,6 @@ import type { ClusterId, Incarnation, NodeName } from "../base/ids.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import { type Millis, millis } from "../base/units.ts";
 import { BulkThrottle } from "./bulk-throttle.ts";
-import { FrameDecoder } from "./frame-decoder.ts";
 import { decodeGreeting, encodeGreeting, peerVersions, type VersionRange } from "./greeting.ts";
 import {
   type Claim,
@@ -23,53 +22,14 @@ import type {
   SentFrame,
 } from "./link-events.ts";
 import { checkLinkLimits, type LinkLimits } from "./link-limits.ts";
-import { LinkOutput, untold } from "./link-output.ts";
-import { PairChoice } from "./pair-choice.ts";
-import {
-  flagPassedOn,
-  flagPassOn,
-  frameTypes,
-  laneOf,
-  payloadBytesMax,
-  type PeerFrame,
-  relayedPayload,
-} from "./peer-frame.ts";
+import { LinkFrames } from "./link-frames.ts";
+import { LinkOutput } from "./link-output.ts";
+import { frameTypes } from "./peer-frame.ts";
 import type { PeerAddress } from "./peer-stream.ts";
-import { RedialBackoff, type RedialReason } from "./redial-backoff.ts";
+import { type Connection, type Peer, PeerTable } from "./peer-table.ts";
+import type { RedialReason } from "./redial-backoff.ts";
 import { type RefusalCode, refusals } from "./refusals.ts";
 import { isServerName, type RemoteServer, type RunId } from "./remote-server.ts";
-
-type PeerState =
-  /** It has no address and no link: it may dial. */
-  | { readonly state: "unreachable" }
-  | { readonly state: "waiting"; readonly dialAt: Millis }
-  | { readonly state: "dialling"; readonly connection: ConnectionId }
-  | {
-      readonly state: "linked";
-      readonly connection: ConnectionId;
-      readonly remote: RemoteServer;
-      readonly output: LinkOutput;
-      readonly since: Millis;
-    };
-
-interface Peer {
-  readonly name: NodeName;
-  address: PeerAddress | null;
-  state: PeerState;
-  readonly backoff: RedialBackoff;
-  readonly choice: PairChoice;
-}
-
-interface Connection {
-  readonly id: ConnectionId;
-  readonly address: string;
-  readonly decoder: FrameDecoder;
-  /** Whom this server dialled; null for an accepted one. */
-  readonly dialled: NodeName | null;
-  greeting: GreetingState;
-  /** Of the greeting; after its end, of the lingering. */
-  deadline: Millis;
-}
 
 /**
  * All links of one server with others: greets, keeps exactly one for each pair, dials again, and passes frames on.
@@ -86,12 +46,10 @@ export class PeerLinks {
   readonly #random: Random;
   readonly #versions: VersionRange;
   readonly #throttle: BulkThrottle;
-  readonly #peers = new Map<NodeName, Peer>();
-  readonly #connections = new Map<ConnectionId, Connection>();
+  readonly #table: PeerTable;
+  readonly #frames: LinkFrames;
   #identity: RemoteServer;
   #retired: ReadonlySet<Incarnation> = new Set();
-  #lastConnection = 0;
-  #lastChoice = 0;
   #stopping = false;
   #effects: LinkEffect[] = [];
 
@@ -110,6 +68,9 @@ export class PeerLinks {
     this.#random = random;
     this.#versions = options.versions ?? peerVersions;
     this.#identity = { name, incarnation, cluster, run: randomHex(random, 16) as RunId };
+    this.#table = new PeerTable({ own: name, limits, random });
+    const tell = (effect: LinkEffect): void => void this.#effects.push(effect);
+    this.#frames = new LinkFrames({ own: name, table: this.#table, limits, tell });
     this.#throttle = new BulkThrottle({ bytesPerSecond: limits.bulkBytesPerSecond, burstBytes: limits.bulkBurstBytes });
   }
 
@@ -120,7 +81,7 @@ export class PeerLinks {
 
   /** A number for a stream that was accepted. */
   nextConnection(): ConnectionId {
-    return ++this.#lastConnection;
+    return this.#table.nextConnection();
   }
 
   step(event: LinkEvent): LinkEffect[] {
@@ -155,7 +116,7 @@ export class PeerLinks {
   /** Puts a server on the list, or gives it another address, which the next dial uses. */
   addPeer(now: Millis, name: NodeName, address: PeerAddress): LinkEffect[] {
     assert(isServerName(name) && name !== this.#identity.name, `not another server's name: ${name}`);
-    const peer = this.#peers.get(name) ?? this.#newPeer(name);
+    const peer = this.#table.peer(name);
     assert(peer !== null, "more peers than peersMax");
     peer.address = address;
     if (peer.state.state === "unreachable") peer.state = { state: "waiting", dialAt: now };
@@ -165,7 +126,7 @@ export class PeerLinks {
 
   /** Takes a server off the list and ends its link. It may still dial. */
   removePeer(now: Millis, name: NodeName): LinkEffect[] {
-    const peer = this.#peers.get(name);
+    const peer = this.#table.peers.get(name);
     if (peer === undefined) return [];
     peer.address = null;
     this.#leave(now, peer, "removed");
@@ -175,7 +136,7 @@ export class PeerLinks {
   /** Directories whose servers are not taken any more, all of them: what is not in the set is taken again. */
   setRetired(now: Millis, retired: ReadonlySet<Incarnation>): LinkEffect[] {
     this.#retired = retired;
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#table.peers.values()) {
       if (peer.state.state === "linked" && retired.has(peer.state.remote.incarnation)) {
         this.#leave(now, peer, "old_incarnation");
       }
@@ -188,7 +149,7 @@ export class PeerLinks {
     assert(this.#identity.cluster === null || this.#identity.cluster === cluster, "a server never changes its cluster");
     if (this.#identity.cluster === cluster) return [];
     this.#identity = { ...this.#identity, cluster };
-    for (const peer of this.#peers.values()) this.#leave(now, peer, "regreet");
+    for (const peer of this.#table.peers.values()) this.#leave(now, peer, "regreet");
     this.#tick(now);
     return this.#done();
   }
@@ -199,7 +160,7 @@ export class PeerLinks {
 
   /** Ends the link with a server; it is dialled again. For whoever sees that nothing comes over it. */
   drop(now: Millis, name: NodeName, code: RefusalCode): LinkEffect[] {
-    const peer = this.#peers.get(name);
+    const peer = this.#table.peers.get(name);
     if (peer?.state.state === "linked") this.#leave(now, peer, code);
     return this.#done();
   }
@@ -207,88 +168,78 @@ export class PeerLinks {
   /** Says goodbye to all and dials nobody any more. */
   stop(now: Millis): LinkEffect[] {
     this.#stopping = true;
-    for (const connection of this.#connections.values()) this.#refuse(now, connection, "stopping", "");
+    for (const connection of this.#table.connections.values()) this.#refuse(now, connection, "stopping", "");
     return this.#done();
   }
 
   /** It has an address, and is dialled while no link stands. */
   isListed(name: NodeName): boolean {
-    return (this.#peers.get(name)?.address ?? null) !== null;
+    return (this.#table.peers.get(name)?.address ?? null) !== null;
   }
 
   isLinked(name: NodeName): boolean {
-    return this.#peers.get(name)?.state.state === "linked";
+    return this.#table.linkWith(name) !== null;
   }
 
   /** The connection of the link with a server; null when none stands. */
   connectionOf(name: NodeName): ConnectionId | null {
-    const state = this.#peers.get(name)?.state;
-    return state?.state === "linked" ? state.connection : null;
+    return this.#table.linkWith(name)?.connection ?? null;
   }
 
   /** The server at the other end of a link; null when none stands. */
   remoteOf(name: NodeName): RemoteServer | null {
-    const state = this.#peers.get(name)?.state;
-    return state?.state === "linked" ? state.remote : null;
+    return this.#table.linkWith(name)?.remote ?? null;
   }
 
   /** Hands a frame to the link with `to`. Never waits and never throws for what the world does. */
   send(to: NodeName, frame: SentFrame): SendOutcome {
-    return this.#offer(to, frame, 0, "");
+    return this.#frames.send(to, frame);
   }
 
   /** Hands a frame for `to` to the link with `relay`, which passes it on. Not for bulk. */
   sendThrough(relay: NodeName, to: NodeName, frame: SentFrame): SendOutcome {
-    assert(frame.lane !== "bulk", "bulk is not passed on");
-    const outcome = this.#offer(relay, frame, flagPassOn, to);
-    return outcome === "taken" ? "relayed" : outcome;
+    return this.#frames.sendThrough(relay, to, frame);
   }
 
   /** What is to be written on a connection now, as one write. `bufferedBytes` is what its socket has not taken. */
   takeOutput(now: Millis, id: ConnectionId, bufferedBytes: number): Uint8Array[] {
-    const link = this.#linkOf(id);
+    const link = this.#table.linkOf(id);
     return link === null ? [] : link.output.take(now, bufferedBytes);
   }
 
   /** Lanes that take frames again, after what `takeOutput` took. */
   roomAgain(id: ConnectionId): LinkEffect[] {
-    const link = this.#linkOf(id);
+    const link = this.#table.linkOf(id);
     if (link === null) return [];
     return link.output.roomAgain().map((lane) => ({ type: "room", peer: link.remote.name, lane }));
   }
 
   status(): PeerStatus[] {
-    return [...this.#peers.values()].map(({ name, state }) => ({
-      name,
-      state: state.state,
-      remote: state.state === "linked" ? state.remote : null,
-      waitingBytes: state.state === "linked" ? state.output.waitingBytes : 0,
-      unconfirmedBytes: state.state === "linked" ? state.output.unconfirmedBytes : 0,
-    }));
+    return this.#table.status();
   }
 
   /** Connections that stand, greet or linger. */
   get connectionCount(): number {
-    return this.#connections.size;
+    return this.#table.connections.size;
   }
 
   // Streams
 
   #accepted(now: Millis, id: ConnectionId, address: string): void {
-    const connection = this.#newConnection(now, id, address, null, { state: "listening" });
+    const connection = this.#table.addConnection(now, { id, address, dialled: null, greeting: { state: "listening" } });
     if (this.#stopping) {
       this.#refuse(now, connection, "stopping", "");
       return;
     }
     const { greetingConnectionsMax, peersMax } = this.#limits;
     // Each peer may have a link, a greeting and one that lingers. Whoever comes on top of all is not even told why.
-    if (this.#connections.size > greetingConnectionsMax + 3 * peersMax) {
-      this.#connections.delete(id);
+    if (this.#table.connections.size > greetingConnectionsMax + 3 * peersMax) {
+      this.#table.connections.delete(id);
       this.#effects.push({ type: "destroy", connection: id });
       return;
     }
     let greeting = 0;
-    for (const other of this.#connections.values()) {
+    for (const other of this.#table.connections.values()) {
       if (other.greeting.state === "listening" || other.greeting.state === "welcoming") greeting++;
     }
     if (greeting > greetingConnectionsMax) this.#refuse(now, connection, "too_many", "greetings at once");
@@ -303,7 +254,10 @@ export class PeerLinks {
       if ("malformed" in frame) {
         this.#greet(now, connection, { type: "malformed", text: JSON.stringify(frame) });
       } else if (connection.greeting.state === "linked" && frame.type !== frameTypes.refuse) {
-        this.#linkFrame(now, connection, frame);
+        const link = this.#table.linkOf(connection.id);
+        assert(link !== null, "a linked connection has a link");
+        const flaw = this.#frames.received(link, frame);
+        if (flaw !== null) this.#greet(now, connection, { type: "malformed", text: flaw });
       } else {
         const message = decodeGreeting(frame.type, frame.payload);
         const bad = { type: "malformed", text: `a frame of type ${frame.type} can't be read` } as const;
@@ -312,52 +266,6 @@ export class PeerLinks {
       // What comes behind the end of a link is nobody's: the decoder goes with the connection.
       if (hasEnded(connection)) return;
     }
-  }
-
-  #linkFrame(now: Millis, connection: Connection, frame: PeerFrame): void {
-    const link = this.#linkOf(connection.id);
-    assert(link !== null, "a linked connection has a link");
-    const lane = laneOf(frame.type);
-    if (lane === null) {
-      if (!link.output.credited(frame.payload)) this.#malformed(now, connection, "credit for what was not sent");
-      else if (link.output.hasWaiting) this.#effects.push({ type: "output", connection: connection.id });
-      return;
-    }
-    if (link.output.read(lane, frame.payload.length)) this.#effects.push({ type: "output", connection: connection.id });
-    const { flags, kind } = frame;
-    const from = link.remote.name;
-    if (flags === 0) {
-      this.#effects.push({ type: "frame", from, via: null, lane, kind, payload: frame.payload });
-      return;
-    }
-    const named = relayedPayload(frame.payload);
-    if (lane === "bulk" || (flags !== flagPassOn && flags !== flagPassedOn) || named === null) {
-      this.#malformed(now, connection, "a relayed frame can't be read");
-      return;
-    }
-    const { name, payload } = named;
-    if (flags === flagPassedOn) {
-      this.#effects.push({ type: "frame", from: name, via: from, lane, kind, payload });
-    } else if (name === this.#identity.name) {
-      this.#effects.push({ type: "frame", from, via: null, lane, kind, payload });
-    } else {
-      this.#passOn(from, name, lane, kind, payload);
-    }
-  }
-
-  #passOn(from: NodeName, to: NodeName, lane: "control" | "append", kind: number, payload: Uint8Array): void {
-    const state = this.#peers.get(to)?.state;
-    // The view's piece goes with this turn, so what waits is a copy.
-    const frame = { kind, flags: flagPassedOn, name: from, payload: payload.slice(), tag: untold };
-    if (state?.state === "linked" && state.output.offerRelayed(lane, frame)) {
-      this.#effects.push({ type: "output", connection: state.connection });
-    } else {
-      this.#effects.push({ type: "relay-dropped", from, to });
-    }
-  }
-
-  #malformed(now: Millis, connection: Connection, text: string): void {
-    this.#greet(now, connection, { type: "malformed", text });
   }
 
   // Greetings
@@ -382,7 +290,7 @@ export class PeerLinks {
   /** Whether a connection whose other end is known now is to be the link of this pair. */
   #judge(now: Millis, connection: Connection, claim: Claim): Verdict {
     const { remote } = claim;
-    const peer = this.#peers.get(remote.name) ?? this.#newPeer(remote.name);
+    const peer = this.#table.peer(remote.name);
     if (peer === null) return { verdict: "refuse", code: "too_many" };
     const { state, choice } = peer;
     // Another run: what the one before had is dead.
@@ -400,7 +308,7 @@ export class PeerLinks {
     const { state } = peer;
     if (state.state !== "linked" && state.state !== "dialling") return;
     if (state.connection === connection.id) return;
-    const other = this.#connections.get(state.connection);
+    const other = this.#table.connections.get(state.connection);
     assert(other !== undefined, "a link or a dial has a connection");
     this.#refuse(now, other, state.state === "linked" ? "replaced" : "duplicate", "");
   }
@@ -408,13 +316,13 @@ export class PeerLinks {
   #refuseReserved(now: Millis, peer: Peer, code: RefusalCode, except: Connection | null): void {
     const { reserved: id } = peer.choice;
     if (id === null || id === except?.id) return;
-    const reserved = this.#connections.get(id);
+    const reserved = this.#table.connections.get(id);
     peer.choice.reserved = null;
     if (reserved !== undefined) this.#refuse(now, reserved, code, "");
   }
 
   #linked(now: Millis, connection: Connection, remote: RemoteServer, version: number): void {
-    const peer = this.#peers.get(remote.name);
+    const peer = this.#table.peers.get(remote.name);
     assert(peer !== undefined, "a link belongs to a peer");
     assert(peer.state.state !== "linked", "one link at a time");
     connection.decoder.link();
@@ -441,7 +349,7 @@ export class PeerLinks {
   #end(now: Millis, connection: Connection, before: GreetingState, end: LinkEnd): void {
     if (before.state === "dialling") {
       this.#effects.push({ type: "destroy", connection: connection.id });
-      this.#connections.delete(connection.id);
+      this.#table.connections.delete(connection.id);
     } else {
       this.#effects.push({ type: "end", connection: connection.id });
       connection.deadline = millis(now + this.#limits.lingerMs);
@@ -451,7 +359,7 @@ export class PeerLinks {
 
   /** The stream is gone. */
   #gone(now: Millis, connection: Connection, end: LinkEnd): void {
-    this.#connections.delete(connection.id);
+    this.#table.connections.delete(connection.id);
     const before = connection.greeting;
     if (before.state === "ended") return;
     connection.greeting = { state: "ended" };
@@ -460,7 +368,7 @@ export class PeerLinks {
 
   #tellEnd(now: Millis, connection: Connection, before: GreetingState, end: LinkEnd): void {
     const name = connection.dialled ?? remoteIn(before)?.name ?? null;
-    const peer = name === null ? undefined : this.#peers.get(name);
+    const peer = name === null ? undefined : this.#table.peers.get(name);
     if (peer === undefined) {
       this.#effects.push({ type: "no-link", peer: name, address: connection.address, end });
       return;
@@ -480,7 +388,7 @@ export class PeerLinks {
     }
     this.#effects.push({ type: "no-link", peer: peer.name, address: connection.address, end });
     if (state.state !== "dialling" || state.connection !== connection.id) {
-      this.#forgetIdle(peer);
+      this.#table.forgetIdle(peer);
       return;
     }
     if (end.how === "stream" && end.why === "refused") this.#effects.push({ type: "not-running", peer: peer.name });
@@ -492,7 +400,7 @@ export class PeerLinks {
   #redial(now: Millis, peer: Peer, reason: RedialReason): void {
     if (peer.address === null || this.#stopping) {
       peer.state = { state: "unreachable" };
-      this.#forgetIdle(peer);
+      this.#table.forgetIdle(peer);
       return;
     }
     peer.state = { state: "waiting", dialAt: millis(now + peer.backoff.next(reason)) };
@@ -504,28 +412,21 @@ export class PeerLinks {
     const { state } = peer;
     this.#refuseReserved(now, peer, code, null);
     if (state.state === "linked" || state.state === "dialling") {
-      const connection = this.#connections.get(state.connection);
+      const connection = this.#table.connections.get(state.connection);
       if (connection !== undefined) this.#refuse(now, connection, code, "");
     } else if (peer.address === null) {
       peer.state = { state: "unreachable" };
-      this.#forgetIdle(peer);
-    }
-  }
-
-  /** A server that is not on the list and has no link leaves no trace. */
-  #forgetIdle(peer: Peer): void {
-    if (peer.address === null && peer.state.state === "unreachable" && peer.choice.reserved === null) {
-      this.#peers.delete(peer.name);
+      this.#table.forgetIdle(peer);
     }
   }
 
   // Time
 
   #tick(now: Millis): void {
-    for (const connection of this.#connections.values()) {
+    for (const connection of this.#table.connections.values()) {
       if (now < connection.deadline) continue;
       if (connection.greeting.state === "ended") {
-        this.#connections.delete(connection.id);
+        this.#table.connections.delete(connection.id);
         this.#effects.push({ type: "destroy", connection: connection.id });
       } else if (connection.greeting.state === "dialling") {
         this.#effects.push({ type: "destroy", connection: connection.id });
@@ -534,7 +435,7 @@ export class PeerLinks {
         this.#greet(now, connection, { type: "deadline" });
       }
     }
-    for (const peer of this.#peers.values()) {
+    for (const peer of this.#table.peers.values()) {
       this.#dialDue(now, peer);
       const { state } = peer;
       if (state.state === "linked" && (state.output.hasWaiting || state.output.owesCredit)) {
@@ -547,72 +448,20 @@ export class PeerLinks {
     if (peer.state.state !== "waiting" || now < peer.state.dialAt || peer.address === null || this.#stopping) return;
     const { address } = peer;
     const id = this.nextConnection();
-    this.#newConnection(now, id, `${address.host}:${address.port}`, peer.name, { state: "dialling", to: peer.name });
+    const where = `${address.host}:${address.port}`;
+    this.#table.addConnection(now, {
+      id,
+      address: where,
+      dialled: peer.name,
+      greeting: { state: "dialling", to: peer.name },
+    });
     peer.state = { state: "dialling", connection: id };
     this.#effects.push({ type: "dial", connection: id, peer: peer.name, address });
   }
 
-  // Parts
-
-  #offer(to: NodeName, frame: SentFrame, flags: number, name: string): SendOutcome {
-    const { lane, kind, payload, tag, subject } = frame;
-    assert(payload.length <= payloadBytesMax(lane, this.#limits), `a frame of ${payload.length} bytes in ${lane}`);
-    assert(kind >= 0 && kind < 0x1_0000, `kind out of range: ${kind}`);
-    const state = this.#peers.get(to)?.state;
-    if (state?.state !== "linked") return "no-link";
-    assert(subject === null || (subject >= 0 && subject < 0x1_0000_0000), `subject out of range: ${subject}`);
-    const outgoing = { kind, flags, name, payload, tag: flags === 0 ? tag : untold };
-    switch (lane) {
-      case "control":
-        // A relayed frame is for somebody else than the relay, so it shares no subject with the relay's own.
-        return state.output.offerControl(outgoing, flags === 0 ? subject : null);
-      case "append":
-        return state.output.offerAppend(outgoing);
-      case "bulk":
-        return state.output.offerBulk(outgoing);
-      default:
-        return unreachable(lane);
-    }
-  }
-
-  #newPeer(name: NodeName): Peer | null {
-    if (this.#peers.size >= this.#limits.peersMax) return null;
-    const peer: Peer = {
-      name,
-      address: null,
-      state: { state: "unreachable" },
-      backoff: new RedialBackoff(this.#limits, this.#random),
-      choice: new PairChoice({ isArbiter: this.#identity.name < name, nextChoice: () => ++this.#lastChoice }),
-    };
-    this.#peers.set(name, peer);
-    return peer;
-  }
-
-  #newConnection(
-    now: Millis,
-    id: ConnectionId,
-    address: string,
-    dialled: NodeName | null,
-    greeting: GreetingState,
-  ): Connection {
-    const decoder = new FrameDecoder(this.#limits);
-    const deadline = millis(now + this.#limits.greetWithinMs);
-    const connection: Connection = { id, address, decoder, dialled, greeting, deadline };
-    this.#connections.set(id, connection);
-    return connection;
-  }
-
-  /** The link that this connection is; null when it is none. */
-  #linkOf(id: ConnectionId): Extract<PeerState, { state: "linked" }> | null {
-    const greeting = this.#connections.get(id)?.greeting;
-    if (greeting?.state !== "linked") return null;
-    const state = this.#peers.get(greeting.remote.name)?.state;
-    return state?.state === "linked" && state.connection === id ? state : null;
-  }
-
   /** A connection that this server has let go is asked about no more: what its stream still tells is old. */
   #withConnection(id: ConnectionId, act: (connection: Connection) => void): void {
-    const connection = this.#connections.get(id);
+    const connection = this.#table.connections.get(id);
     if (connection !== undefined) act(connection);
   }
 
