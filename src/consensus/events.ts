@@ -6,13 +6,13 @@ import type { Configuration } from "./configuration.ts";
 import type { Message, Snapshot } from "./messages.ts";
 import type { ReplicaId } from "./replica.ts";
 
-/** What happens to a group. `now` is monotonic and never decreases from one event to the next. */
-export type GroupEvent =
-  /** The first event. What the disk remembers was given when the group was made. */
-  | { type: "started"; now: Millis }
+/**
+ * What is told to whoever keeps a log in order, whoever that is; the engine port passes it on as it is. `now` is
+ * monotonic and never decreases from one event to the next.
+ */
+export type LogEvent =
   /** Time has passed. Due when `dueAt` has come; harmless at any other time. */
   | { type: "tick"; now: Millis }
-  | { type: "received"; now: Millis; message: Message }
   /**
    * A batch of commands or another entry to be put in order. The payload is kept and sent as it is: it must not change
    * any more. In a group without followers it may be used for something else once the entry is durable.
@@ -25,14 +25,8 @@ export type GroupEvent =
   | { type: "repair-failed"; now: Millis; ticket: number }
   /** Somebody wants to read what is committed now. `id` is the caller's and comes back. */
   | { type: "read"; now: Millis; id: number }
-  /** Another voter is to lead. */
-  | { type: "transfer"; now: Millis; to: ReplicaId }
-  /** Ask for votes now, whatever the policy says. The safety rules stand. */
-  | { type: "campaign"; now: Millis }
   /** The leader is not believed any more, as after a crash that the outside is sure of; votes may go to another. */
   | { type: "forget-leader"; now: Millis }
-  | Liveness
-  | Vouched
   /** The answer to a `fetch`; null when the log does not reach back so far any more. */
   | { type: "fetched"; now: Millis; context: number; entries: readonly Entry[] | null }
   /** A snapshot at `through` is durable, and the entries up to it are kept no longer. */
@@ -44,6 +38,19 @@ export type GroupEvent =
   | { type: "snapshot-received"; now: Millis; snapshot: Snapshot; joins: boolean | null }
   /** A snapshot that was wanted can't be had for now; it is wanted again when the leader offers it again. */
   | { type: "snapshot-failed"; now: Millis };
+
+/** What happens to a group. */
+export type GroupEvent =
+  | LogEvent
+  /** The first event. What the disk remembers was given when the group was made. */
+  | { type: "started"; now: Millis }
+  | { type: "received"; now: Millis; message: Message }
+  /** Another voter is to lead. */
+  | { type: "transfer"; now: Millis; to: ReplicaId }
+  /** Ask for votes now, whatever the policy says. The safety rules stand. */
+  | { type: "campaign"; now: Millis }
+  | Liveness
+  | Vouched;
 
 /**
  * What the servers' own heartbeats say about a peer, for all groups at once. Said when it changes: a time of Infinity
@@ -105,11 +112,11 @@ export interface DamagedRange {
 }
 
 /**
- * What is to be done, in this order. Effects with a `ticket` are writes: they go to the journal in the order of their
- * tickets, and `durable` is said when one and all before it would survive power loss. Nothing that is sent has to wait
- * for a write, because what must wait is not sent before.
+ * What whoever keeps a log asks for; the engine port passes it on as it is. Effects with a `ticket` are writes: they go to
+ * the journal in the order of their tickets, and `durable` is said when one and all before it would survive power loss.
  */
-export type GroupEffect =
+export type LogEffect =
+  /** Write this vote; nothing is answered on its strength before it is durable. */
   | { type: "persist-vote"; term: Term; votedFor: ReplicaId | null; ticket: number }
   /** Write these behind the entry before the first; what stood there and behind is replaced. */
   | { type: "append"; entries: readonly Entry[]; ticket: number }
@@ -120,21 +127,28 @@ export type GroupEffect =
   | { type: "install-snapshot"; snapshot: Snapshot; keepsLog: boolean; ticket: number }
   /** Write these in the place of damaged ones, if the chain proves that they are the same. Nothing else is touched. */
   | { type: "repair"; entries: readonly Entry[]; ticket: number }
-  | { type: "send"; message: Message }
   /** Everything up to `through` is decided for good: apply it, in order. It may not be durable here yet. */
   | { type: "committed"; through: LogIndex }
   /** Whoever has applied `index` may answer these reads. */
   | { type: "read-ready"; ids: readonly number[]; index: LogIndex }
   | { type: "read-refused"; ids: readonly number[]; reason: RefusalReason }
-  /** The proposal was not taken and nothing of it is in the log. */
+  /** What was proposed or asked with this event was not taken, and nothing of it is in the log. */
   | { type: "refused"; reason: RefusalReason }
+  /** Read entries from `first` on, at most to `last` or `bytesMax` (one always), and say `fetched` with the context. */
+  | { type: "fetch"; context: number; first: LogIndex; last: LogIndex; bytesMax: number };
+
+/**
+ * What is to be done, in this order. Nothing that is sent has to wait for a write, because what must wait is not sent
+ * before.
+ */
+export type GroupEffect =
+  | LogEffect
+  | { type: "send"; message: Message }
   | { type: "standing"; standing: GroupStanding }
   /** Another configuration counts, committed or not. */
   | { type: "configured"; index: LogIndex; configuration: Configuration }
   /** State is needed at `snapshot` or later; it may be had from any replica. */
-  | { type: "snapshot-wanted"; snapshot: Snapshot; from: ReplicaId }
-  /** Read entries from `first` on, at most to `last` or `bytesMax` (one always), and say `fetched` with the context. */
-  | { type: "fetch"; context: number; first: LogIndex; last: LogIndex; bytesMax: number };
+  | { type: "snapshot-wanted"; snapshot: Snapshot; from: ReplicaId };
 
 /** Why something is refused. Trying again can help with each of them, elsewhere or later. */
 export type RefusalReason =

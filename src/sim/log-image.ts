@@ -1,18 +1,14 @@
 import { assert } from "../base/assert.ts";
 import { type Entry, entryTypes } from "../base/entry.ts";
 import { type Configuration, decodeConfiguration } from "../consensus/configuration.ts";
-import type { DamagedRange } from "../consensus/events.ts";
+import type { DamagedRange, LogEffect } from "../consensus/events.ts";
 import type { Snapshot } from "../consensus/messages.ts";
 import type { ReplicaId } from "../consensus/replica.ts";
 import type { RememberedLog } from "../topology/engine.ts";
+import type { LogView } from "./consensus-invariants.ts";
 
-/** One write to the log of a group. `first`: from there on it takes the place of what was there. */
-export type LogWrite = { readonly ticket: number } & (
-  | { readonly type: "vote"; readonly term: number; readonly votedFor: ReplicaId | null }
-  | { readonly type: "append"; readonly first: number; readonly entries: readonly Entry[] }
-  | { readonly type: "repair"; readonly first: number; readonly entries: readonly Entry[] }
-  | { readonly type: "snapshot"; readonly first: number; readonly snapshot: Snapshot; readonly keepsLog: boolean }
-);
+/** One write to the log of a group. */
+export type LogWrite = Extract<LogEffect, { ticket: number }>;
 
 interface Kept {
   readonly term: number;
@@ -20,7 +16,7 @@ interface Kept {
 }
 
 /** What a log says at some moment: terms and fingerprints of its entries, the vote, and who belongs to the group. */
-export class LogImage {
+export class LogImage implements LogView {
   term = 0;
   votedFor: ReplicaId | null = null;
   baseIndex = 0;
@@ -52,7 +48,6 @@ export class LogImage {
     return this.baseIndex + this.#entries.length;
   }
 
-  /** Null: it is not there, or its term is not known any more. */
   termAt(index: number): number | null {
     if (index === this.baseIndex) return this.#baseTerm;
     return this.#entries[index - this.baseIndex - 1]?.term ?? null;
@@ -62,17 +57,19 @@ export class LogImage {
     return this.#entries[index - this.baseIndex - 1]?.hash ?? null;
   }
 
+  get soundThrough(): number {
+    return Math.min(this.lastIndex, (this.#damaged[0]?.first ?? Infinity) - 1);
+  }
+
   isDamaged(index: number): boolean {
     return this.#damaged.some(({ first, last }) => index >= first && index <= last);
   }
 
-  /** Whether it has the entry, or a snapshot that has it. */
   holds(index: number, term: number): boolean {
     if (index <= this.baseIndex) return true;
     return !this.isDamaged(index) && this.termAt(index) === term;
   }
 
-  /** Who belongs to the group, by the log up to this entry. */
   configurationAt(index: number): Configuration {
     const found = this.#configurations.findLast((one) => one.index <= index) ?? this.#configurations[0];
     assert(found !== undefined, "a log says who belongs to its group");
@@ -81,12 +78,12 @@ export class LogImage {
 
   write(write: LogWrite): void {
     switch (write.type) {
-      case "vote":
+      case "persist-vote":
         this.term = write.term;
         this.votedFor = write.votedFor;
         return;
       case "append":
-        this.#truncate(write.first);
+        this.#truncate(write.entries[0]!.index);
         for (const entry of write.entries) this.#push(entry);
         return;
       case "repair": {
@@ -148,10 +145,14 @@ function decoded(bytes: Uint8Array): Configuration {
 }
 
 function kept(entry: Entry): Kept {
-  // FNV-1a
-  let hash = 0x811c9dc5 ^ entry.type;
-  for (const byte of entry.payload) hash = Math.imul(hash ^ byte, 0x01000193);
-  return { term: entry.term, hash: hash >>> 0 };
+  return { term: entry.term, hash: entryHash(entry) };
+}
+
+/** A fingerprint of what an entry says, FNV-1a. */
+export function entryHash({ type, payload }: Pick<Entry, "type" | "payload">): number {
+  let hash = 0x811c9dc5 ^ type;
+  for (let at = 0; at < payload.length; at++) hash = Math.imul(hash ^ payload[at]!, 0x01000193);
+  return hash >>> 0;
 }
 
 function without({ first, last }: DamagedRange, index: number): DamagedRange[] {

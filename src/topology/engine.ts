@@ -1,8 +1,7 @@
-import type { Entry, EntryType } from "../base/entry.ts";
+import type { Entry } from "../base/entry.ts";
 import type { LogIndex, NodeName, Term } from "../base/ids.ts";
 import type { Day, Millis, Timestamp } from "../base/units.ts";
-import type { Change } from "../consensus/configuration-change.ts";
-import type { DamagedRange, RefusalReason } from "../consensus/events.ts";
+import type { DamagedRange, LogEffect, LogEvent } from "../consensus/events.ts";
 import type { Snapshot } from "../consensus/messages.ts";
 import type { ReplicaId } from "../consensus/replica.ts";
 
@@ -67,35 +66,16 @@ export interface RememberedLog {
   readonly damaged: readonly DamagedRange[];
 }
 
-/** `now` is monotonic and never decreases from one event to the next. */
 export type EngineEvent =
+  | LogEvent
   /** The first event. */
   | { type: "recovered"; now: Millis; log: RememberedLog }
-  | { type: "tick"; now: Millis }
   /** What another server's engine said; opaque to everybody but engines. May be lost, doubled, late or overtaken. */
   | { type: "received"; now: Millis; from: NodeName; bytes: Uint8Array }
-  /** A batch of commands, or another entry, to be put in order. */
-  | { type: "proposed"; now: Millis; kind: EntryType; ts: Timestamp; day: Day; payload: Uint8Array }
-  | { type: "change-proposed"; now: Millis; ts: Timestamp; day: Day; changes: readonly Change[] }
-  /** What effects up to `ticket` asked to be written is durable. */
-  | { type: "durable"; now: Millis; ticket: number }
-  /** Entries for a repair don't fit the chain of what stands around them; nothing was written. */
-  | { type: "repair-failed"; now: Millis; ticket: number }
-  /** Somebody wants to read what is committed now. `id` is the caller's and comes back. */
-  | { type: "read"; now: Millis; id: number }
   /** Another server is to lead; null: whoever is fittest. */
   | { type: "transfer"; now: Millis; to: NodeName | null }
-  /** The leader is not believed any more. */
-  | { type: "forget-leader"; now: Millis }
   | PeerHealth
-  | Vouched
-  /** The answer to a `fetch`; null when the log does not reach back so far any more. */
-  | { type: "fetched"; now: Millis; context: number; entries: readonly Entry[] | null }
-  /** A snapshot at `through` is durable, and the entries up to it are kept no longer. */
-  | { type: "compacted"; now: Millis; through: LogIndex }
-  /** A snapshot that was wanted is here and durable; `joins` as consensus wants to know it. */
-  | { type: "snapshot-received"; now: Millis; snapshot: Snapshot; joins: boolean | null }
-  | { type: "snapshot-failed"; now: Millis };
+  | Vouched;
 
 /** What heartbeats say of a server's replica; said when it changes. `replica` may be this one, to say how its own disk is. */
 export interface PeerHealth {
@@ -120,29 +100,13 @@ export interface Vouched {
   readonly isAuthoritative: boolean;
 }
 
-/** Effects with a `ticket` are writes: they go to the journal in the order of their tickets. */
+/** What is to be done, in this order. */
 export type EngineEffect =
-  /** Write this vote; nothing may be answered on its strength before it is durable. */
-  | { type: "persist-vote"; term: Term; votedFor: ReplicaId | null; ticket: number }
-  /** Write these behind the entry before the first; what stood there and behind is replaced. */
-  | { type: "append"; entries: readonly Entry[]; ticket: number }
-  /** Write these in the place of damaged ones, if the chain proves that they are the same. */
-  | { type: "repair"; entries: readonly Entry[]; ticket: number }
-  /** The state goes on from this snapshot; `keepsLog`: with the entries behind it. */
-  | { type: "install-snapshot"; snapshot: Snapshot; keepsLog: boolean; ticket: number }
+  | LogEffect
   /** To the engine of another server. `lane`: what is urgent, or what is large. */
   | { type: "send"; to: NodeName; lane: "control" | "append"; bytes: Uint8Array }
-  /** Everything up to `through` is decided for good: apply it, in order. It may not be durable here yet. */
-  | { type: "committed"; through: LogIndex }
-  /** Whoever has applied `index` may answer these reads. */
-  | { type: "read-ready"; ids: readonly number[]; index: LogIndex }
-  | { type: "read-refused"; ids: readonly number[]; reason: RefusalReason }
-  /** What was proposed or asked with this event was not taken, and nothing of it is in the log. */
-  | { type: "refused"; reason: RefusalReason }
   | { type: "standing"; standing: Standing }
   /** Others belong to the group than before, committed or not. */
   | { type: "configured"; members: readonly Member[] }
   /** State is needed at `snapshot` or later; it may be had from any replica. */
-  | { type: "snapshot-wanted"; snapshot: Snapshot; from: NodeName }
-  /** Read entries from `first` on, at most to `last` or `bytesMax` (one always), and say `fetched` with the context. */
-  | { type: "fetch"; context: number; first: LogIndex; last: LogIndex; bytesMax: number };
+  | { type: "snapshot-wanted"; snapshot: Snapshot; from: NodeName };

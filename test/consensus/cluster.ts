@@ -10,7 +10,8 @@ import { Group } from "../../src/consensus/group.ts";
 import type { Message, Snapshot } from "../../src/consensus/messages.ts";
 import { nodeOf, type ReplicaId, replicaId } from "../../src/consensus/replica.ts";
 import { defaultGroupSettings, type GroupSettings } from "../../src/consensus/settings.ts";
-import { ensure, Invariants, type Observed } from "./invariants.ts";
+import { ConsensusInvariants, type LogView } from "../../src/sim/consensus-invariants.ts";
+import { ensure } from "./ensure.ts";
 import { VirtualDisk } from "./virtual-disk.ts";
 
 export interface ClusterOptions {
@@ -71,7 +72,7 @@ export class Server {
 export class Cluster {
   readonly random: Random;
   readonly servers = new Map<NodeName, Server>();
-  readonly invariants: Invariants;
+  readonly invariants: ConsensusInvariants;
   readonly weather: Weather = { dropPercent: 0, doublePercent: 0, delayMs: 2, lateMs: 0, flushMs: 3 };
   readonly settings: GroupSettings;
   readonly policy: CampaignPolicy;
@@ -85,7 +86,7 @@ export class Cluster {
   #reads = 0;
   readonly #cut = new Set<string>();
   /** Lives whose disks are gone. What they had acknowledged they had. */
-  readonly #ghosts: Observed[] = [];
+  readonly #ghosts = new Map<ReplicaId, LogView>();
   readonly #queue: Task[] = [];
   #order = 0;
   #commands = 0;
@@ -94,7 +95,10 @@ export class Cluster {
     this.random = seededRandom(options.seed);
     this.policy = options.policy ?? randomizedCampaigns();
     this.settings = { ...defaultGroupSettings, ...options.settings };
-    this.invariants = new Invariants(() => this.#observed());
+    this.invariants = new ConsensusInvariants(
+      (id) => [...this.servers.values()].find(({ replica }) => replica === id)?.disk.durable ?? this.#ghosts.get(id),
+      (what) => ensure(false, what),
+    );
     const names = Array.from({ length: options.servers + (options.spares ?? 0) }, (_, at) => `n${at + 1}` as NodeName);
     const voters = names.slice(0, options.servers).map((name) => replicaId(name, "1" as Incarnation));
     const founded = configurationOf(voters);
@@ -171,7 +175,7 @@ export class Cluster {
   wipe(name: string): void {
     this.crash(name);
     const old = this.server(name);
-    this.#ghosts.push(this.#observe(old));
+    this.#ghosts.set(old.replica, old.disk.durable);
     const incarnation = Number(old.replica.split("#")[1]) + 1;
     const server = new Server(old.name, incarnation, nobody);
     server.life = old.life + 1;
@@ -234,7 +238,7 @@ export class Cluster {
     const server = this.server(name);
     if (server.group === null || server.pausedUntil > this.now) return null;
     const command = `c${++this.#commands}`.padEnd(bytes, "x");
-    const payload = Uint8Array.from(command, (character) => character.charCodeAt(0));
+    const payload = bytesOf(command);
     const refused = server.refusals.length;
     const stamp = { ts: timestamp(Math.floor(this.now)), day: day(20260101) };
     this.step(server, { type: "proposed", kind: entryTypes.commands, ...stamp, payload });
@@ -315,8 +319,9 @@ export class Cluster {
   /** The payload of a decided entry that this server has applied. */
   has(name: string, command: string): boolean {
     const server = this.server(name);
+    const payload = bytesOf(command);
     for (let index = 1; index <= server.applied; index++) {
-      if (this.invariants.decidedPayload(index) === `${entryTypes.commands}:${command}`) return true;
+      if (this.invariants.isDecided(index, { type: entryTypes.commands, payload })) return true;
     }
     return false;
   }
@@ -358,7 +363,8 @@ export class Cluster {
     const effects = group.step({ ...event, now: millis(this.now) });
     for (const effect of effects) {
       this.trace?.push(`    ${server.replica} -> ${JSON.stringify(effect)}`);
-      this.invariants.check(this.#observe(server), effect);
+      const { replica: id, disk, committed } = server;
+      this.invariants.check({ id, memory: disk.memory, durable: disk.durable, committed }, effect);
       this.#perform(server, effect);
     }
     ensure(group.committed <= group.lastIndex, "committed beyond the log");
@@ -566,17 +572,6 @@ export class Cluster {
     });
   }
 
-  *#observed(): Iterable<Observed> {
-    for (const server of this.servers.values()) yield this.#observe(server);
-    yield* this.#ghosts;
-  }
-
-  #observe(server: Server): Observed {
-    const { replica, committed } = server;
-    const { durable, memory } = server.disk;
-    return { replica, durable, memory, committed, configuration: server.group?.configuration ?? nobody };
-  }
-
   #chance(percent: number): boolean {
     return percent > 0 && this.random.whole(100) < percent;
   }
@@ -627,6 +622,10 @@ interface Task {
 
 function isBefore(left: Task, right: Task): boolean {
   return left.at < right.at || (left.at === right.at && left.order < right.order);
+}
+
+function bytesOf(ascii: string): Uint8Array {
+  return Uint8Array.from(ascii, (character) => character.charCodeAt(0));
 }
 
 function readEntries(server: Server, first: number, last: number, bytesMax: number): Entry[] | null {

@@ -12,7 +12,7 @@ import type { Message } from "../../src/consensus/messages.ts";
 import { reached, tally } from "../../src/consensus/quorum.ts";
 import type { ReplicaId } from "../../src/consensus/replica.ts";
 import type { GroupSettings } from "../../src/consensus/settings.ts";
-import { ensure } from "./invariants.ts";
+import { ensure } from "./ensure.ts";
 import { replicaOf, Stage, tellConfiguration, tellMessage } from "./stage.ts";
 
 /** One `command`, and what it must tell. */

@@ -7,7 +7,7 @@ import {
   rankedCampaigns,
 } from "../../src/consensus/election/campaign-policy.ts";
 import { Cluster } from "./cluster.ts";
-import { ensure } from "./invariants.ts";
+import { ensure } from "./ensure.ts";
 
 /**
  * One random life of a cluster, all from the seed: first anything may happen and nothing may go wrong, then all faults

@@ -9,7 +9,8 @@ import { Group } from "../../src/consensus/group.ts";
 import type { Message } from "../../src/consensus/messages.ts";
 import { type ReplicaId, replicaId } from "../../src/consensus/replica.ts";
 import { defaultGroupSettings, type GroupSettings } from "../../src/consensus/settings.ts";
-import { ensure, Invariants, type Observed } from "./invariants.ts";
+import { ConsensusInvariants } from "../../src/sim/consensus-invariants.ts";
+import { ensure } from "./ensure.ts";
 import { VirtualDisk } from "./virtual-disk.ts";
 
 type Unstamped = GroupEvent extends infer E ? (E extends GroupEvent ? Omit<E, "now"> : never) : never;
@@ -38,7 +39,10 @@ export class Stage {
   readonly #actors = new Map<string, Actor>();
   readonly #cut = new Set<string>();
   #mail: Message[] = [];
-  readonly #invariants = new Invariants(() => [...this.#actors.values()].map((actor) => this.#observe(actor)));
+  readonly #invariants = new ConsensusInvariants(
+    (id) => [...this.#actors.values()].find(({ replica }) => replica === id)?.disk.durable,
+    (what) => ensure(false, what),
+  );
   /** What was answered at all, by read. */
   now = 0;
 
@@ -122,7 +126,8 @@ export class Stage {
     if (actor.group === null) return;
     for (const effect of actor.group.step({ ...event, now: millis(this.now) })) {
       this.lines.push(tell(name, effect));
-      this.#invariants.check(this.#observe(actor), effect);
+      const { replica: id, disk, committed } = actor;
+      this.#invariants.check({ id, memory: disk.memory, durable: disk.durable, committed }, effect);
       this.#perform(actor, effect);
     }
   }
@@ -323,12 +328,6 @@ export class Stage {
       }
       default:
     }
-  }
-
-  #observe(actor: Actor): Observed {
-    const { replica, disk, committed, group } = actor;
-    const configuration: Configuration = group?.configuration ?? nobody;
-    return { replica, durable: disk.durable, memory: disk.memory, committed, configuration };
   }
 }
 

@@ -1,12 +1,14 @@
 import { type Entry, entryTypes } from "../../src/base/entry.ts";
 import { logIndex, term as termOf } from "../../src/base/ids.ts";
 import { day, timestamp } from "../../src/base/units.ts";
-import { type Configuration, decodeConfiguration } from "../../src/consensus/configuration.ts";
+import { type Configuration, decodeConfiguration, nobody } from "../../src/consensus/configuration.ts";
 import type { DamagedRange, GroupEffect, Memory } from "../../src/consensus/events.ts";
 import type { ReplicaId } from "../../src/consensus/replica.ts";
+import type { LogView } from "../../src/sim/consensus-invariants.ts";
+import { entryHash } from "../../src/sim/log-image.ts";
 
 /** What a disk holds of one group. */
-export class Image {
+export class Image implements LogView {
   term = 0;
   votedFor: ReplicaId | null = null;
   baseIndex = 0;
@@ -24,7 +26,6 @@ export class Image {
     return this.baseIndex + this.entries.length;
   }
 
-  /** The last entry before the first damaged one. */
   get soundThrough(): number {
     return Math.min(this.lastIndex, (this.damaged[0]?.first ?? Infinity) - 1);
   }
@@ -42,7 +43,15 @@ export class Image {
     return this.entryAt(index)?.term ?? null;
   }
 
-  /** Whether it has the entry, or a snapshot that has it. */
+  hashAt(index: number): number | null {
+    const entry = this.entryAt(index);
+    return entry === null ? null : entryHash(entry);
+  }
+
+  configurationAt(index: number): Configuration {
+    return this.configurations().findLast((one) => one.index <= index)?.configuration ?? nobody;
+  }
+
   holds(index: number, term: number): boolean {
     if (index <= this.baseIndex) return true;
     if (this.damaged.some(({ first, last }) => index >= first && index <= last)) return false;
