@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
-import { putReplica, replicaBytesMax, replicaFrom, type ReplicaId } from "./replica.ts";
+import { FieldReader, FieldWriter } from "../base/field-bytes.ts";
+import { putReplica, replicaBytesMax, type ReplicaId, replicaIn } from "./replica.ts";
 
 /**
  * Who belongs to a group. While voters change by more than one at once the configuration is joint: `outgoing` are the
@@ -85,47 +86,26 @@ export const configurationBytesMax = 6 + 2 * membersMax * (1 + replicaBytesMax);
  */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
   const { voters, outgoing, learners, learnersNext, autoLeave } = checked(configuration);
-  const bytes = new Uint8Array(configurationBytesMax);
-  bytes[0] = format;
-  bytes[1] = autoLeave ? 1 : 0;
-  let at = 2;
+  const out = new FieldWriter(configurationBytesMax);
+  out.u8(format);
+  out.flag(autoLeave);
   for (const list of [voters, outgoing, learners, learnersNext]) {
-    bytes[at++] = list.length;
-    for (const replica of list) {
-      bytes[at++] = replica.length;
-      at = putReplica(bytes, at, replica);
-    }
+    out.u8(list.length);
+    for (const replica of list) putReplica(out, replica);
   }
-  return bytes.slice(0, at);
+  return out.done().slice();
 }
 
 /** Null when the bytes are of an unknown format or not well formed: whoever reads them has to stop there. */
 export function decodeConfiguration(bytes: Uint8Array): Configuration | null {
-  if (bytes[0] !== format || bytes.length < 6 || bytes[1]! > 1) return null;
-  const lists: ReplicaId[][] = [];
-  let at = 2;
-  for (let list = 0; list < 4; list++) {
-    const count = bytes[at++];
-    if (count === undefined || count > membersMax) return null;
-    const names: ReplicaId[] = [];
-    for (let i = 0; i < count; i++) {
-      const length = bytes[at++];
-      if (length === undefined || at + length > bytes.length) return null;
-      const name = replicaFrom(bytes.subarray(at, at + length));
-      if (name === null) return null;
-      names.push(name);
-      at += length;
-    }
-    lists.push(names);
-  }
-  if (at !== bytes.length) return null;
-  const [voters, outgoing, learners, learnersNext] = lists;
-  const configuration = {
-    voters: voters!,
-    outgoing: outgoing!,
-    learners: learners!,
-    learnersNext: learnersNext!,
-    autoLeave: bytes[1] === 1,
+  const input = new FieldReader(bytes);
+  if (input.u8() !== format) return null;
+  const autoLeave = input.flag();
+  const list = (): ReplicaId[] => {
+    const count = input.u8();
+    if (count > membersMax) input.fail();
+    return Array.from({ length: input.failed ? 0 : count }, () => replicaIn(input));
   };
-  return flawOf(configuration) === null ? configuration : null;
+  const configuration = { voters: list(), outgoing: list(), learners: list(), learnersNext: list(), autoLeave };
+  return input.isWhole && flawOf(configuration) === null ? configuration : null;
 }

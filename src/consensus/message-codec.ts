@@ -1,16 +1,11 @@
-import { assert, unreachable } from "../base/assert.ts";
-import { getU16, getU32, getU48, putU16, putU32, putU48 } from "../base/byte-order.ts";
-import type { Entry, EntryType } from "../base/entry.ts";
+import { unreachable } from "../base/assert.ts";
+import type { Entry } from "../base/entry.ts";
+import { FieldReader, FieldWriter } from "../base/field-bytes.ts";
 import type { GroupId, LogIndex, Term } from "../base/ids.ts";
-import type { Day, Timestamp } from "../base/units.ts";
-import {
-  type Configuration,
-  configurationBytesMax,
-  decodeConfiguration,
-  encodeConfiguration,
-} from "./configuration.ts";
-import type { Envelope, Message, Snapshot } from "./messages.ts";
-import { putReplica, replicaFrom, type ReplicaId } from "./replica.ts";
+import { encodeConfiguration } from "./configuration.ts";
+import { entriesBytes, entriesIn, putEntries, putSnapshot, snapshotIn } from "./message-fields.ts";
+import type { Envelope, Message } from "./messages.ts";
+import { putReplica, replicaIn } from "./replica.ts";
 
 /**
  * Messages as bytes, little-endian:
@@ -42,15 +37,14 @@ export function laneOf(message: Message): "control" | "append" {
 export function encodeMessage(message: Message): Uint8Array {
   const snapshot = "snapshot" in message ? message.snapshot : null;
   const configuration = snapshot === null ? null : encodeConfiguration(snapshot.configuration);
-  let length = headBytes + message.from.length + message.to.length + fieldBytesMax + (configuration?.length ?? 0);
-  if ("entries" in message) for (const { payload } of message.entries) length += entryHeadBytes + payload.length;
-  const out = new Writer(new Uint8Array(length));
-  out.byte(format);
-  out.byte(numbers[message.type]);
+  const moreBytes = (configuration?.length ?? 0) + ("entries" in message ? entriesBytes(message.entries) : 0);
+  const out = new FieldWriter(headBytes + message.from.length + message.to.length + fieldBytesMax + moreBytes);
+  out.u8(format);
+  out.u8(numbers[message.type]);
   out.u16(message.group);
   out.u48(message.term);
-  out.replica(message.from);
-  out.replica(message.to);
+  putReplica(out, message.from);
+  putReplica(out, message.to);
   putFields(out, message, configuration);
   return out.done();
 }
@@ -61,13 +55,13 @@ export function encodeMessage(message: Message): Uint8Array {
  * applies entries has to stop at it.
  */
 export function decodeMessage(bytes: Uint8Array): Message | null {
-  const input = new Reader(bytes);
-  if (input.byte() !== format) return null;
-  const type = typeOf(input.byte());
+  const input = new FieldReader(bytes);
+  if (input.u8() !== format) return null;
+  const type = typeOf(input.u8());
   if (type === null) return null;
   const group = input.u16() as GroupId;
   const term = input.u48() as Term;
-  const envelope = { group, from: input.replica(), to: input.replica(), term };
+  const envelope = { group, from: replicaIn(input), to: replicaIn(input), term };
   const message = fieldsIn(input, type, envelope);
   return input.isWhole ? message : null;
 }
@@ -101,11 +95,10 @@ function typeOf(number: number): Message["type"] | null {
 
 const format = 1;
 const headBytes = 12;
-const entryHeadBytes = 21;
 /** The fields of any type, without configuration and entries. */
 const fieldBytesMax = 48;
 
-function putFields(out: Writer, message: Message, configuration: Uint8Array | null): void {
+function putFields(out: FieldWriter, message: Message, configuration: Uint8Array | null): void {
   switch (message.type) {
     case "pre-vote":
       out.u48(message.lastIndex);
@@ -129,7 +122,7 @@ function putFields(out: Writer, message: Message, configuration: Uint8Array | nu
       out.u48(message.commit);
       out.flag(message.authoritative);
       out.u48(message.session);
-      out.entries(message.entries);
+      putEntries(out, message.entries);
       return;
     case "append-ack":
       out.u48(message.matched);
@@ -149,7 +142,7 @@ function putFields(out: Writer, message: Message, configuration: Uint8Array | nu
       out.u48(message.session);
       return;
     case "snapshot-offer":
-      out.snapshot(message.snapshot, configuration!);
+      putSnapshot(out, message.snapshot, configuration!);
       out.flag(message.authoritative);
       out.u48(message.session);
       return;
@@ -174,8 +167,8 @@ function putFields(out: Writer, message: Message, configuration: Uint8Array | nu
       return;
     case "repair-answer":
       out.flag(message.snapshot !== null);
-      if (message.snapshot !== null) out.snapshot(message.snapshot, configuration!);
-      out.entries(message.entries);
+      if (message.snapshot !== null) putSnapshot(out, message.snapshot, configuration!);
+      putEntries(out, message.entries);
       return;
     default:
       unreachable(message);
@@ -183,50 +176,50 @@ function putFields(out: Writer, message: Message, configuration: Uint8Array | nu
 }
 
 /** A field that is not there is read as 0, and the reader knows. */
-function fieldsIn(input: Reader, type: Message["type"], envelope: Envelope): Message | null {
+function fieldsIn(input: FieldReader, type: Message["type"], envelope: Envelope): Message | null {
   switch (type) {
     case "pre-vote":
-      return { type, ...envelope, lastIndex: input.index(), lastTerm: input.term() };
+      return { type, ...envelope, lastIndex: indexIn(input), lastTerm: termIn(input) };
     case "pre-vote-answer":
-      return { type, ...envelope, asked: input.term(), granted: input.flag() };
+      return { type, ...envelope, asked: termIn(input), granted: input.flag() };
     case "vote":
-      return { type, ...envelope, lastIndex: input.index(), lastTerm: input.term(), handover: input.flag() };
+      return { type, ...envelope, lastIndex: indexIn(input), lastTerm: termIn(input), handover: input.flag() };
     case "vote-answer":
       return { type, ...envelope, granted: input.flag() };
     case "append": {
-      const previousIndex = input.index();
-      const previousTerm = input.term();
-      const commit = input.index();
+      const previousIndex = indexIn(input);
+      const previousTerm = termIn(input);
+      const commit = indexIn(input);
       const authoritative = input.flag();
-      const session = input.index();
-      const entries = input.entries(envelope.group);
+      const session = indexIn(input);
+      const entries = entriesIn(input, envelope.group);
       if (entries.length > 0 && !follow(entries, { previousIndex, previousTerm, term: envelope.term })) return null;
       return { type, ...envelope, previousIndex, previousTerm, entries, commit, authoritative, session };
     }
     case "append-ack":
-      return { type, ...envelope, matched: input.index(), commit: input.index(), session: input.index() };
+      return { type, ...envelope, matched: indexIn(input), commit: indexIn(input), session: indexIn(input) };
     case "append-refused":
       return {
         type,
         ...envelope,
-        previousIndex: input.index(),
-        hintIndex: input.index(),
-        hintTerm: input.term(),
-        session: input.index(),
+        previousIndex: indexIn(input),
+        hintIndex: indexIn(input),
+        hintTerm: termIn(input),
+        session: indexIn(input),
       };
     case "commit":
       return {
         type,
         ...envelope,
-        commit: input.index(),
+        commit: indexIn(input),
         authoritative: input.flag(),
         answer: input.flag(),
-        session: input.index(),
+        session: indexIn(input),
       };
     case "snapshot-offer": {
-      const snapshot = input.snapshot();
+      const snapshot = snapshotIn(input);
       const authoritative = input.flag();
-      const session = input.index();
+      const session = indexIn(input);
       return snapshot === null ? null : { type, ...envelope, snapshot, authoritative, session };
     }
     case "timeout-now":
@@ -238,19 +231,22 @@ function fieldsIn(input: Reader, type: Message["type"], envelope: Envelope): Mes
     case "read-forward":
       return { type, ...envelope, context: input.u48() };
     case "read-answer":
-      return { type, ...envelope, context: input.u48(), index: input.index() };
+      return { type, ...envelope, context: input.u48(), index: indexIn(input) };
     case "repair-asked":
-      return { type, ...envelope, first: input.index(), last: input.index() };
+      return { type, ...envelope, first: indexIn(input), last: indexIn(input) };
     case "repair-answer": {
       const hasSnapshot = input.flag();
-      const snapshot = hasSnapshot ? input.snapshot() : null;
+      const snapshot = hasSnapshot ? snapshotIn(input) : null;
       if (hasSnapshot && snapshot === null) return null;
-      return { type, ...envelope, snapshot, entries: input.entries(envelope.group) };
+      return { type, ...envelope, snapshot, entries: entriesIn(input, envelope.group) };
     }
     default:
       return unreachable(type);
   }
 }
+
+const indexIn = (input: FieldReader): LogIndex => input.u48() as LogIndex;
+const termIn = (input: FieldReader): Term => input.u48() as Term;
 
 /** Whether a leader of `term` may send these entries: none is of a later term, or has an index that they can't have. */
 function follow(
@@ -262,204 +258,4 @@ function follow(
     entries[0]!.term >= previousTerm &&
     entries[entries.length - 1]!.term <= term
   );
-}
-
-class Writer {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  byte(value: number): void {
-    assert(value >= 0 && value <= 0xff, `not a byte: ${value}`);
-    this.#bytes[this.#at++] = value;
-  }
-
-  flag(value: boolean): void {
-    this.#bytes[this.#at++] = value ? 1 : 0;
-  }
-
-  u16(value: number): void {
-    assert(value >= 0 && value <= 0xffff, `not in two bytes: ${value}`);
-    putU16(this.#bytes, this.#at, value);
-    this.#at += 2;
-  }
-
-  u32(value: number): void {
-    assert(value >= 0 && value <= 0xffff_ffff, `not in four bytes: ${value}`);
-    putU32(this.#bytes, this.#at, value);
-    this.#at += 4;
-  }
-
-  u48(value: number): void {
-    assert(Number.isInteger(value) && value >= 0 && value <= u48Max, `not in six bytes: ${value}`);
-    putU48(this.#bytes, this.#at, value);
-    this.#at += 6;
-  }
-
-  replica(replica: ReplicaId): void {
-    this.byte(replica.length);
-    this.#at = putReplica(this.#bytes, this.#at, replica);
-  }
-
-  snapshot({ index, term, configurationIndex }: Snapshot, configuration: Uint8Array): void {
-    this.u48(index);
-    this.u48(term);
-    this.u48(configurationIndex);
-    this.u16(configuration.length);
-    this.#put(configuration);
-  }
-
-  entries(entries: readonly Entry[]): void {
-    this.u32(entries.length);
-    if (entries.length === 0) return;
-    const first = entries[0]!.index;
-    this.u48(first);
-    for (let at = 0; at < entries.length; at++) {
-      const { index, term, type, ts, day, payload } = entries[at]!;
-      assert(index === first + at, "entries are sent without a hole");
-      this.u48(term);
-      this.byte(type);
-      this.u48(ts);
-      this.u32(day);
-      this.u32(payload.length);
-      this.#put(payload);
-    }
-  }
-
-  done(): Uint8Array {
-    return this.#bytes.subarray(0, this.#at);
-  }
-
-  #put(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#at);
-    this.#at += bytes.length;
-  }
-}
-
-/** Reads fields until one is not there or not well formed; then nothing of what was read means anything. */
-class Reader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-  #failed = false;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  /** Everything was well formed, and nothing is left. */
-  get isWhole(): boolean {
-    return !this.#failed && this.#at === this.#bytes.length;
-  }
-
-  byte(): number {
-    return this.#has(1) ? this.#bytes[this.#at++]! : 0;
-  }
-
-  flag(): boolean {
-    const value = this.byte();
-    if (value > 1) this.#failed = true;
-    return value === 1;
-  }
-
-  u16(): number {
-    if (!this.#has(2)) return 0;
-    this.#at += 2;
-    return getU16(this.#bytes, this.#at - 2);
-  }
-
-  u32(): number {
-    if (!this.#has(4)) return 0;
-    this.#at += 4;
-    return getU32(this.#bytes, this.#at - 4);
-  }
-
-  u48(): number {
-    if (!this.#has(6)) return 0;
-    this.#at += 6;
-    return getU48(this.#bytes, this.#at - 6);
-  }
-
-  index(): LogIndex {
-    return this.u48() as LogIndex;
-  }
-
-  term(): Term {
-    return this.u48() as Term;
-  }
-
-  replica(): ReplicaId {
-    const name = replicaFrom(this.#take(this.byte()));
-    if (name === null) this.#failed = true;
-    return name ?? ("" as ReplicaId);
-  }
-
-  snapshot(): Snapshot | null {
-    const index = this.index();
-    const term = this.term();
-    const configurationIndex = this.index();
-    const length = this.u16();
-    if (length > configurationBytesMax || configurationIndex > index) return null;
-    const configuration: Configuration | null = decodeConfiguration(this.#take(length));
-    return configuration === null ? null : { index, term, configuration, configurationIndex };
-  }
-
-  entries(group: GroupId): Entry[] {
-    const count = this.u32();
-    const entries: Entry[] = [];
-    if (count === 0) return entries;
-    const first = this.u48();
-    // No entry is shorter than its head, so a count that the bytes can't hold is known before anything is made for it.
-    if (
-      this.#failed ||
-      first === 0 ||
-      first + count > u48Max ||
-      count > (this.#bytes.length - this.#at) / entryHeadBytes
-    ) {
-      this.#failed = true;
-      return entries;
-    }
-    const copy = this.#bytes.slice(this.#at);
-    const copiedFrom = this.#at;
-    let last = 0;
-    for (let at = 0; at < count; at++) {
-      const term = this.term();
-      const type = this.byte() as EntryType;
-      const ts = this.u48() as Timestamp;
-      const day = this.u32() as Day;
-      const length = this.u32();
-      if (!this.#has(length) || term < last || !isDay(day)) {
-        this.#failed = true;
-        return entries;
-      }
-      last = term;
-      const start = this.#at - copiedFrom;
-      this.#at += length;
-      const payload = copy.subarray(start, start + length);
-      entries.push({ group, index: (first + at) as LogIndex, term, type, ts, day, payload });
-    }
-    return entries;
-  }
-
-  #take(length: number): Uint8Array {
-    if (!this.#has(length)) return this.#bytes.subarray(0, 0);
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
-  }
-
-  #has(length: number): boolean {
-    if (this.#at + length > this.#bytes.length) this.#failed = true;
-    return !this.#failed;
-  }
-}
-
-const u48Max = 2 ** 48 - 1;
-
-/** An entry may carry 0 where no day is known yet. */
-function isDay(value: number): boolean {
-  const month = Math.floor(value / 100) % 100;
-  const date = value % 100;
-  return value === 0 || (value >= 10101 && value <= 99991231 && month >= 1 && month <= 12 && date >= 1 && date <= 31);
 }

@@ -1,5 +1,6 @@
 import { assert } from "../base/assert.ts";
 import type { Brand } from "../base/brand.ts";
+import type { FieldReader, FieldWriter } from "../base/field-bytes.ts";
 import type { Incarnation, NodeName } from "../base/ids.ts";
 
 /**
@@ -26,20 +27,19 @@ export function incarnationOf(replica: ReplicaId): Incarnation {
 /** What a replica's id may take as bytes: its length is one byte, everywhere. */
 export const replicaBytesMax = 255;
 
-/** Writes a replica's id, printable ASCII as all of them are, and answers the place behind it. */
-export function putReplica(into: Uint8Array, at: number, replica: ReplicaId): number {
-  assert(isReplicaText(replica), `not a replica: ${replica}`);
-  for (let i = 0; i < replica.length; i++) into[at + i] = replica.charCodeAt(i);
-  return at + replica.length;
+/** A byte of length, and the id in ASCII. */
+export function putReplica(out: FieldWriter, replica: ReplicaId): void {
+  assert(isReplicaText(replica), "it is no replica's id");
+  out.ascii(replica);
 }
 
-/** The replica whose id is all of these bytes; null when they are none. */
-export function replicaFrom(bytes: Uint8Array): ReplicaId | null {
-  if (bytes.length > replicaBytesMax) return null;
-  const text = String.fromCharCode(...bytes);
-  return isReplicaText(text) ? (text as ReplicaId) : null;
+export function replicaIn(input: FieldReader): ReplicaId {
+  const text = input.ascii();
+  if (!isReplicaText(text)) input.fail();
+  return text as ReplicaId;
 }
 
+/** Printable ASCII, the name of a server before the last `#`. */
 function isReplicaText(text: string): boolean {
   return text.length <= replicaBytesMax && /^[!-~]+#[!-~]*$/.test(text);
 }

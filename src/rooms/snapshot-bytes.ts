@@ -1,5 +1,5 @@
 import { assert } from "../base/assert.ts";
-import { getU32, getU48, putU32, putU48 } from "../base/byte-order.ts";
+import { putU32, putU48 } from "../base/byte-order.ts";
 import { Fault } from "../base/error-codes.ts";
 
 const pageBytes = 64 * 1024;
@@ -90,45 +90,6 @@ export function joined(pages: readonly Uint8Array[]): Uint8Array {
     end += page.length;
   }
   return whole;
-}
-
-/** Reads what a `SnapshotWriter` wrote, and throws a Fault where the bytes end too early. */
-export class SnapshotReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
-  }
-  u8(): number {
-    return this.#bytes[this.#take(1)]!;
-  }
-  u32(): number {
-    return getU32(this.#bytes, this.#take(4));
-  }
-  u48(): number {
-    return getU48(this.#bytes, this.#take(6));
-  }
-  /** A view of the text; copy what is kept. */
-  text(): Uint8Array {
-    return this.raw(this.u8());
-  }
-  /** A view of so many bytes; copy what is kept. */
-  raw(length: number): Uint8Array {
-    const start = this.#take(length);
-    return this.#bytes.subarray(start, start + length);
-  }
-
-  #take(count: number): number {
-    const start = this.#at;
-    if (start + count > this.#bytes.length) throw badSnapshot("it ends in the middle");
-    this.#at += count;
-    return start;
-  }
 }
 
 /** A snapshot that is none. Another server's, or an older one with the log after it, takes its place. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Fault } from "../base/error-codes.ts";
+import { FieldReader } from "../base/field-bytes.ts";
 import type { ClusterId, GroupId, LogIndex, Term } from "../base/ids.ts";
 import type { Day, Timestamp } from "../base/units.ts";
 import { userName } from "./aggregates.ts";
@@ -10,7 +11,7 @@ import { setTold, sharedName } from "./notices.ts";
 import type { Room } from "./room.ts";
 import type { SealReason } from "./seal.ts";
 import { type BoundName, type Bounds, boundNames, initialBounds } from "./setting.ts";
-import { badSnapshot, SnapshotReader } from "./snapshot-bytes.ts";
+import { badSnapshot } from "./snapshot-bytes.ts";
 import type { GroupConfiguration, StateParts } from "./state-parts.ts";
 
 /**
@@ -58,7 +59,9 @@ export function readSnapshot(
   const content = bytes.subarray(0, bytes.length - digestBytes);
   const digest = createHash("sha256").update(content).digest();
   if (!digest.equals(bytes.subarray(bytes.length - digestBytes))) throw badSnapshot("its checksum is wrong");
-  const from = new SnapshotReader(content);
+  const from = new FieldReader(content, () => {
+    throw badSnapshot("it ends in the middle");
+  });
   if (from.u32() !== snapshotMagic) throw badSnapshot("it begins with something else");
   const itsFormat = from.u32();
   if (itsFormat < formatWithoutConfiguration || itsFormat > snapshotFormat) {
@@ -106,17 +109,17 @@ export function readSnapshot(
   for (let count = from.u32(); count > 0; count--) rooms.push(readRoom(from, parts, isBeforeMakers));
   for (let count = from.u32(); count > 0; count--) readUser(from, parts);
   readWindow(from, parts, rooms);
-  if (!from.isAtEnd) throw badSnapshot("something stands behind its end");
+  if (!from.isWhole) throw badSnapshot("something stands behind its end");
   return parts;
 }
 
-function readConfiguration(from: SnapshotReader): GroupConfiguration | null {
+function readConfiguration(from: FieldReader): GroupConfiguration | null {
   const index = from.u48() as LogIndex;
   const bytes = from.raw(from.u32()).slice();
   return index === 0 ? null : { index, bytes };
 }
 
-function readChunk(from: SnapshotReader): LiveChunk {
+function readChunk(from: FieldReader): LiveChunk {
   return {
     chunk: from.u48(),
     from: from.u48(),
@@ -133,7 +136,7 @@ function readChunk(from: SnapshotReader): LiveChunk {
 }
 
 function readRoom(
-  from: SnapshotReader,
+  from: FieldReader,
   { all, chunks, membership }: StateParts,
   isBeforeMakers: boolean,
 ): Room | undefined {
@@ -183,7 +186,7 @@ function readRoom(
   return room;
 }
 
-function readUser(from: SnapshotReader, { all }: StateParts): void {
+function readUser(from: FieldReader, { all }: StateParts): void {
   const user = all.addUser(from.text());
   for (let count = from.u32(); count > 0; count--) {
     const room = sharedName(all, user, from.text());
@@ -191,7 +194,7 @@ function readUser(from: SnapshotReader, { all }: StateParts): void {
   }
 }
 
-function readWindow(from: SnapshotReader, { posting }: StateParts, rooms: readonly (Room | undefined)[]): void {
+function readWindow(from: FieldReader, { posting }: StateParts, rooms: readonly (Room | undefined)[]): void {
   for (let count = from.u32(); count > 0; count--) {
     const room = rooms[from.u32()];
     if (room === undefined) throw badSnapshot("an id names a room that is not there");

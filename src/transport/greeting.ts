@@ -1,8 +1,8 @@
+import { FieldReader, FieldWriter } from "../base/field-bytes.ts";
 import type { ClusterId, Incarnation, NodeName } from "../base/ids.ts";
 import { frameTypes, linkFrame } from "./peer-frame.ts";
 import { refusalCodeOf, refusals, type RefusalCode } from "./refusals.ts";
-import type { RemoteServer, RunId } from "./remote-server.ts";
-import { FieldReader, FieldWriter } from "./wire-fields.ts";
+import { type RemoteServer, type RunId, serverNameIn } from "./remote-server.ts";
 
 /**
  * The frames of a greeting, four in a row between dialler and acceptor. Each echoes a number that the other has just
@@ -77,12 +77,12 @@ export function encodeGreeting(message: GreetingMessage): Uint8Array {
   const out = new FieldWriter(512);
   switch (message.type) {
     case "hello":
-      out.bytes(magic);
+      out.raw(magic);
       out.u16(message.versions.min);
       out.u16(message.versions.max);
       putIdentity(out, message.from);
       out.id(message.nonce);
-      out.text(message.to);
+      out.ascii(message.to);
       break;
     case "welcome":
       out.u16(message.version);
@@ -93,14 +93,14 @@ export function encodeGreeting(message: GreetingMessage): Uint8Array {
     case "confirm":
       out.id(message.echo);
       out.u48(message.choice);
-      out.byte(message.insists ? 1 : 0);
+      out.flag(message.insists);
       break;
     case "ready":
       out.u48(message.choice);
       break;
     case "refuse":
       out.u16(message.code === null ? 0 : refusals[message.code].number);
-      out.text(asciiOf(message.text));
+      out.ascii(asciiOf(message.text));
       break;
     default:
       message satisfies never;
@@ -120,7 +120,7 @@ function readMessage(type: number, input: FieldReader): GreetingMessage | null {
     case frameTypes.hello: {
       if (!input.has(magic)) return null;
       const versions = { min: input.u16(), max: input.u16() };
-      return { type: "hello", versions, from: identityIn(input), nonce: input.id(), to: input.name() };
+      return { type: "hello", versions, from: identityIn(input), nonce: input.id(), to: serverNameIn(input) };
     }
     case frameTypes.welcome:
       return {
@@ -131,11 +131,11 @@ function readMessage(type: number, input: FieldReader): GreetingMessage | null {
         echo: input.id(),
       };
     case frameTypes.confirm:
-      return { type: "confirm", echo: input.id(), choice: input.u48(), insists: input.byte() === 1 };
+      return { type: "confirm", echo: input.id(), choice: input.u48(), insists: input.u8() === 1 };
     case frameTypes.ready:
       return { type: "ready", choice: input.u48() };
     case frameTypes.refuse:
-      return { type: "refuse", code: refusalCodeOf(input.u16()), text: asciiOf(input.text()) };
+      return { type: "refuse", code: refusalCodeOf(input.u16()), text: asciiOf(input.ascii()) };
     default:
       return null;
   }
@@ -146,21 +146,21 @@ const refusalTextMax = 200;
 const noCluster = "00".repeat(16);
 
 function putIdentity(out: FieldWriter, server: RemoteServer): void {
-  out.byte(server.cluster === null ? 0 : 1);
+  out.flag(server.cluster !== null);
   out.id(server.cluster ?? noCluster);
   out.id(server.incarnation);
   out.id(server.run);
-  out.text(server.name);
+  out.ascii(server.name);
 }
 
 function identityIn(input: FieldReader): RemoteServer {
-  const hasCluster = input.byte() === 1;
+  const hasCluster = input.u8() === 1;
   const cluster = input.id();
   return {
     cluster: hasCluster ? (cluster as ClusterId) : null,
     incarnation: input.id() as Incarnation,
     run: input.id() as RunId,
-    name: input.name(),
+    name: serverNameIn(input),
   };
 }
 

@@ -1,7 +1,7 @@
+import { FieldReader, FieldWriter } from "../../base/field-bytes.ts";
 import type { NodeName } from "../../base/ids.ts";
 import { type Millis, millis } from "../../base/units.ts";
-import type { RunId } from "../remote-server.ts";
-import { FieldReader, FieldWriter } from "../wire-fields.ts";
+import { type RunId, serverNameIn } from "../remote-server.ts";
 
 /**
  * What one server tells each other one, ten times a second.
@@ -29,27 +29,27 @@ const u32Max = 0xffff_ffff;
 export function encodeHeartbeat(beat: Heartbeat): Uint8Array {
   const namesBytes = beat.hears.reduce((sum, name) => sum + 1 + name.length, 0);
   const out = new FieldWriter(1 + 16 + 6 + 4 + 4 + 1 + namesBytes + beat.vouched.length);
-  out.byte(format);
+  out.u8(format);
   out.id(beat.run);
   out.u48(beat.number);
   out.u32(Math.min(u32Max, Math.round(beat.syncAgeMs)));
   out.u32(Math.min(u32Max, Math.round(beat.loopLagMs)));
-  out.byte(beat.hears.length);
-  for (const name of beat.hears) out.text(name);
-  out.bytes(beat.vouched);
+  out.u8(beat.hears.length);
+  for (const name of beat.hears) out.ascii(name);
+  out.raw(beat.vouched);
   return out.done();
 }
 
 /** Null: it can't be read. `vouched` is a view of `bytes`. */
 export function decodeHeartbeat(bytes: Uint8Array): Heartbeat | null {
   const input = new FieldReader(bytes);
-  if (input.byte() !== format) return null;
+  if (input.u8() !== format) return null;
   const run = input.id() as RunId;
   const number = input.u48();
   const syncAgeMs = millis(input.u32());
   const loopLagMs = millis(input.u32());
   const hears: NodeName[] = [];
-  const count = input.byte();
-  for (let at = 0; at < count && !input.failed; at++) hears.push(input.name());
+  const count = input.u8();
+  for (let at = 0; at < count && !input.failed; at++) hears.push(serverNameIn(input));
   return input.failed ? null : { run, number, syncAgeMs, loopLagMs, hears, vouched: input.rest() };
 }
