@@ -1,4 +1,5 @@
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Chat } from "../../src/client/client.ts";
 import { ClusterProcesses, freePort } from "./support/cluster-processes.ts";
@@ -177,6 +178,78 @@ describe("three servers that were told of one another", () => {
     expect((await cluster.cluster("n3", "status")).code).toBe(1);
     expect((await cluster.cluster("n3", "transfer", "n1")).code).toBe(5);
   });
+});
+
+test("a member whose journal was damaged while it was stopped comes back by itself, and all servers are equal", async () => {
+  const cluster = await clusterOf(...three);
+  await cluster.start(three);
+  const acknowledged: Acknowledged = new Map();
+  const chat = cluster.chat("alice");
+  for (let at = 0; at < 20; at++) await say(chat, acknowledged, `before ${at}`);
+  await cluster.level(three);
+  const damaged = cluster.of("n3");
+  await damaged.stop();
+  const journal = join(damaged.data, "journal");
+  const file = readdirSync(journal).find((name) => name.endsWith(".wal"))!;
+  const bytes = readFileSync(join(journal, file));
+  const middle = Math.floor(bytes.findLastIndex((byte) => byte !== 0) / 2);
+  for (let at = middle; at < middle + 64; at++) bytes[at]! ^= 0xff;
+  writeFileSync(join(journal, file), bytes);
+  await say(chat, acknowledged, "meanwhile");
+  const before = (await cluster.status("n1")).servers.find(({ node }) => node === "n3")!.incarnation;
+
+  // Where the others are no quorum it says so, changes nothing, and stops when it is told to.
+  await cluster.of("n2").kill();
+  const { url } = damaged;
+  damaged.spawn();
+  await until(() => damaged.log().includes('"member.silent"'));
+  await until(async () => (await fetch(`${url}/readyz`).catch(() => null))?.status === 503);
+  const { reason } = (await (await fetch(`${url}/readyz`)).json()) as { reason: string };
+  expect(reason).toContain(`journal/${file} bytes`);
+  expect(await damaged.stop()).toEqual({ code: 0, signal: null });
+  expect(readFileSync(join(journal, file)).equals(bytes)).toBe(true);
+
+  cluster.of("n2").spawn();
+  damaged.spawn();
+  await Promise.all(["n2", "n3"].map((name) => cluster.of(name).listening()));
+  await until(async () => {
+    const lives = (await cluster.status("n1")).servers.filter(({ node }) => node === "n3");
+    return lives.length === 1 && lives[0]!.role === "voter" && lives[0]!.incarnation !== before;
+  });
+  await cluster.voting(three);
+  await say(cluster.chat("bob", ["n3"]), acknowledged, "after");
+  await checkRooms(cluster, three, acknowledged);
+  const verified = await runCommand(["verify", ...three.map((name) => cluster.of(name).url), "--user", "alice"]);
+  expect([verified.code, verified.errors]).toEqual([0, ""]);
+  // Nothing else went wrong, and nothing was thrown away.
+  const faults = damaged.faults().map((line) => (JSON.parse(line) as { event: string }).event);
+  expect(new Set(faults)).toEqual(new Set(["member.damaged", "member.silent"]));
+  const aside = readdirSync(join(damaged.data, "quarantine")).filter((name) => name.endsWith(".wal"));
+  expect(aside.some((name) => readFileSync(join(damaged.data, "quarantine", name)).equals(bytes))).toBe(true);
+});
+
+test("a leader that is frozen is left by the others and by its clients, and steps back when it wakes", async () => {
+  const cluster = await clusterOf(...three);
+  await cluster.start(three);
+  const acknowledged: Acknowledged = new Map();
+  const chat = cluster.chat("alice");
+  const told = new Promise<string>((resolve) => {
+    chat.on("state", (state) => {
+      if (state.name === "online") resolve(state.node);
+    });
+  });
+  await say(chat, acknowledged, "before");
+  const node = await told;
+  if (node !== "n1") expect((await cluster.cluster("n1", "transfer", node)).code).toBe(0);
+  process.kill(cluster.of(node).pid, "SIGSTOP");
+  await say(chat, acknowledged, "one", "two", "three");
+  const awake = three.filter((name) => name !== node);
+  expect(awake).toContain(await cluster.leader(awake[0]!));
+  process.kill(cluster.of(node).pid, "SIGCONT");
+  await cluster.voting(three);
+  await say(chat, acknowledged, "after");
+  await checkRooms(cluster, three, acknowledged);
+  checkLogs(cluster);
 });
 
 test("a server that was away for longer than the others remember goes on from a snapshot, and from its place", async () => {
