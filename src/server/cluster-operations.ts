@@ -30,7 +30,10 @@ export async function addServer(server: Server, node: NodeName, address: ServerA
   await setAddress(server, node, address);
 }
 
-/** Takes a server out of the group, and off the list, so that nobody admits it again. Settles when both are committed; rejects with a Fault. */
+/**
+ * Takes a server out of the group, and off the list, so that nobody admits it again. Settles when both are committed;
+ * rejects with a Fault, also while it runs and is the only one that has something: whoever removes it may wipe it next.
+ */
 export async function removeServer(server: Server, node: NodeName): Promise<void> {
   const cluster = leading(server, `remove ${node}`);
   if (node === server.node) {
@@ -42,6 +45,15 @@ export async function removeServer(server: Server, node: NodeName): Promise<void
   const isMember = server.driver.engine.members.some(({ replica }) => nodeOf(replica) === node);
   if (!isMember && !cluster.listed.has(node))
     throw new Fault("not_found", `no server of this cluster is called ${node}`);
+  const staying = server.driver.engine.members.map(({ replica }) => nodeOf(replica)).filter((name) => name !== node);
+  const only = cluster.catchUp.lacked.onlyHeldBy(node, staying);
+  if (only.length > 0) {
+    throw new Fault(
+      "behind",
+      `${node} alone has ${only.length} of the sealed files, and the others are getting them: wait, or stop ${node} to remove it without`,
+      { definite: true, retryAfterMs: 5_000 },
+    );
+  }
   // The group first: it may need the link with the one that goes.
   if (isMember) await cluster.remove(node);
   await setAddress(server, node, null);

@@ -1,5 +1,6 @@
 import type { NodeName } from "../base/ids.ts";
 import { incarnationOf, nodeOf } from "../consensus/replica.ts";
+import type { Cluster } from "./cluster.ts";
 import type { Server } from "./server.ts";
 
 /** One server of a cluster, as another one sees it. */
@@ -18,6 +19,8 @@ export interface SeenServer {
   /** Up to which entry it is known to have the log; only the leader knows. */
   readonly matched: number | null;
   readonly lagEntries: number | null;
+  /** Sealed files that it says it has not yet, or not whole; null: it has not said. */
+  readonly lackingChunks: number | null;
   /** Bytes on their way to it. */
   readonly backlog: number;
   readonly diskIsStuck: boolean;
@@ -64,6 +67,13 @@ export function clusterStatusOf(server: Server): ClusterStatus {
   };
 }
 
+/** null: this server. A server that is alone lacks nothing that it could get. */
+function lackingOf(cluster: Cluster | null, node: NodeName | null): number | null {
+  const lacked = cluster?.catchUp.lacked;
+  if (node === null) return lacked?.own.count ?? 0;
+  return lacked?.countOf(node) ?? null;
+}
+
 /** In the order of their names: members, and those that are to become some. */
 export function serversOf(server: Server): SeenServer[] {
   const { cluster, node: self } = server;
@@ -95,6 +105,7 @@ export function serversOf(server: Server): SeenServer[] {
       link: isSelf ? "here" : (link?.state ?? "unreachable"),
       matched,
       lagEntries: matched === null ? null : Math.max(0, lastIndex - matched),
+      lackingChunks: lackingOf(cluster, isSelf ? null : node),
       backlog: (link?.waitingBytes ?? 0) + (link?.unconfirmedBytes ?? 0),
       diskIsStuck: health?.diskIsStuck ?? false,
       syncAgeMs: health?.syncAgeMs ?? 0,

@@ -106,6 +106,7 @@ export class Cluster implements PeerListener {
     this.#timer = this.#clock.after(millis(reconcileEveryMs), () => {
       this.#reconcileSoon();
       this.#readAddresses();
+      this.catchUp.tellLacked();
       this.#reconcile();
     });
   }
@@ -231,7 +232,10 @@ export class Cluster implements PeerListener {
     const { driver, proposals } = this.#host;
     const { standing, members } = driver.engine;
     if (this.#isChanging || standing.role !== "leader" || !standing.isAuthoritative) return;
-    const present = this.peers.known().filter((peer) => this.#isPresent(peer));
+    const present = this.peers
+      .known()
+      .filter((peer) => this.#isPresent(peer))
+      .map(({ node, replica }) => ({ node, replica, isComplete: this.catchUp.lacked.isComplete(node) }));
     const changes = nextChanges({ members, lastIndex: driver.lastIndex, present });
     if (changes.length === 0) return;
     this.#isChanging = true;

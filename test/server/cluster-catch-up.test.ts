@@ -4,6 +4,9 @@ import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { type Cid, groupId, type NodeName, type RoomName } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { timestamp } from "../../src/base/units.ts";
+import { replicaId } from "../../src/consensus/replica.ts";
+import { removeServer } from "../../src/server/cluster-operations.ts";
+import { serversOf } from "../../src/server/cluster-status.ts";
 import { beginNewLife } from "../../src/storage/data-directory.ts";
 import { caller, cluster, type Resident, Town } from "./town.ts";
 
@@ -165,4 +168,44 @@ test("a server whose state has become another one stops, and says so; the others
   await talk(town, 20, ["n1", "n2"]);
   await town.settled();
   expect(town.of("n2").now.state.room("lobby")?.head).toBe(320);
+});
+
+test("a server that was wiped votes again when it has all that was sealed, and not before", async () => {
+  const town = await Town.founded({ limits: small });
+  await talk(town, 300, ["n1"]);
+  await everythingIsEverywhere(town);
+  const wiped = town.of("n3");
+  town.wipe(wiped);
+  town.restart(wiped);
+  const life = (): string | undefined => {
+    const members = town.leader?.now.driver.engine.members ?? [];
+    return members.find(({ replica }) => wiped.runs && replica === replicaId("n3" as NodeName, wiped.now.incarnation))
+      ?.role;
+  };
+  let most = 0;
+  await town.until("it votes", () => {
+    const { lacking = 0 } = wiped.runs ? (wiped.now.cluster?.catchUp.progress ?? {}) : {};
+    most = Math.max(most, lacking);
+    if (lacking > 0) expect(life()).not.toBe("voter");
+    return life() === "voter";
+  });
+  expect(most).toBeGreaterThan(2);
+  await everythingIsEverywhere(town);
+  // Seen by operators, of each server.
+  const leader = town.leader!.now;
+  await town.until("all have said so", () => serversOf(leader).every(({ lackingChunks }) => lackingChunks === 0));
+});
+
+test("a server that runs and is the only one with something sealed is not removed", async () => {
+  const town = await Town.founded();
+  const leader = town.leader!.now;
+  const [kept, removed] = town.followers.map(({ name }) => name as NodeName) as [NodeName, NodeName];
+  const { lacked } = leader.cluster!.catchUp;
+  await town.until("all have said so", () => lacked.countOf(removed) === 0 && lacked.countOf(kept) === 0);
+  lacked.own = { count: 1, chunks: new Set([7]) };
+  lacked.heard(kept, lacked.own);
+  await expect(removeServer(leader, removed)).rejects.toMatchObject({ code: "behind", definite: true });
+  lacked.heard(kept, { count: 0, chunks: new Set() });
+  await town.after("removed", removeServer(leader, removed));
+  expect(town.voters).toHaveLength(2);
 });

@@ -123,18 +123,22 @@ function stateOf(server: unknown): string {
 
 /** What the leader knows of each, and everybody of himself. */
 function logOf(server: unknown, answer: unknown): string {
-  if (at(server, "isSelf") === true) return `at ${shown(at(answer, "lastIndex"))}`;
+  const lacking = at(server, "lackingChunks");
+  const files = typeof lacking === "number" && lacking > 0 ? `, lacks ${lacking} sealed files` : "";
+  if (at(server, "isSelf") === true) return `at ${shown(at(answer, "lastIndex"))}${files}`;
   const matched = at(server, "matched");
-  if (typeof matched !== "number") return "-";
+  if (typeof matched !== "number") return `-${files}`;
   const lag = at(server, "lagEntries");
-  return lag === 0 ? `at ${matched}` : `at ${matched}, lacks ${shown(lag)}`;
+  return `at ${matched}${lag === 0 ? "" : `, lacks ${shown(lag)} entries`}${files}`;
 }
 
 /** One line that changes only when something is to be known. */
 function summaryOf(answer: unknown): string {
   const servers = serversIn(answer).map((server) => {
     const lag = at(server, "lagEntries");
-    const lacks = typeof lag === "number" && lag > 1_000 ? ` lacks ${Math.round(lag / 1_000)}k` : "";
+    const isMoving = typeof lag === "number" && lag > 1_000;
+    const files = Number(at(server, "lackingChunks") ?? 0);
+    const lacks = `${isMoving ? ` lacks ${Math.round(lag / 1_000)}k` : ""}${files > 0 ? " lacks sealed files" : ""}`;
     return `${shown(at(server, "node"))} ${roleOf(server)} ${stateOf(server)}${lacks}`;
   });
   return `── ${leaderOf(answer)} leads · ${servers.join(" · ")}`;

@@ -10,10 +10,11 @@ import type { GroupId } from "../../base/ids.ts";
  * 17 piece       u48 request, item that this is of, u48 bytes in all, u48 offset, bytes
  * 18 absent      u48 request: it is not here
  * 19 checkpoint  item, 32 bytes: what the sender has has this digest
+ * 20 lacks       u16 group, u32 count, u16 told, u48 each: chunks that the log names and the sender has not, the newest of them
  * item           u8 kind (1 snapshot, 2 chunk), u16 group, u48 number, u32 generation
  * ```
  */
-export const catchUpFrameKinds = { want: 16, piece: 17, absent: 18, checkpoint: 19 } as const;
+export const catchUpFrameKinds = { want: 16, piece: 17, absent: 18, checkpoint: 19, lacks: 20 } as const;
 
 /**
  * What may be had from any replica that has it, as the same bytes. The number of a chunk is its own; that of a snapshot
@@ -57,7 +58,18 @@ export interface Checkpoint {
   readonly digest: Uint8Array;
 }
 
-export type CatchUpFrame = Want | Piece | Absent | Checkpoint;
+export interface Lacks {
+  readonly type: "lacks";
+  readonly group: GroupId;
+  readonly count: number;
+  /** The newest, at most `lackedToldMax`. */
+  readonly chunks: readonly number[];
+}
+
+export type CatchUpFrame = Want | Piece | Absent | Checkpoint | Lacks;
+
+/** Lacked chunks that are told by their numbers. */
+export const lackedToldMax = 4_096;
 
 /** Bytes of one piece: with what stands around it, it fits any link's bulk frame. */
 export const pieceBytesMax = 60 * 1024;
@@ -67,6 +79,7 @@ const wantBytes = 6 + itemBytes + 10;
 const pieceHeadBytes = 6 + itemBytes + 12;
 const absentBytes = 6;
 const checkpointBytes = itemBytes + 32;
+const lacksHeadBytes = 8;
 const itemKinds: readonly Item["kind"][] = ["snapshot", "chunk"];
 
 export function encodeCatchUp(frame: CatchUpFrame): { kind: number; payload: Uint8Array } {
@@ -99,6 +112,15 @@ export function encodeCatchUp(frame: CatchUpFrame): { kind: number; payload: Uin
       payload.set(frame.digest, itemBytes);
       return { kind: catchUpFrameKinds.checkpoint, payload };
     }
+    case "lacks": {
+      const { group, count, chunks } = frame;
+      const payload = new Uint8Array(lacksHeadBytes + 6 * chunks.length);
+      putU16(payload, 0, group);
+      putU32(payload, 2, count);
+      putU16(payload, 6, chunks.length);
+      for (const [at, chunk] of chunks.entries()) putU48(payload, lacksHeadBytes + 6 * at, chunk);
+      return { kind: catchUpFrameKinds.lacks, payload };
+    }
   }
 }
 
@@ -125,6 +147,14 @@ export function decodeCatchUp(kind: number, payload: Uint8Array): CatchUpFrame |
     case catchUpFrameKinds.checkpoint: {
       const item = payload.length === checkpointBytes ? itemAt(payload, 0) : null;
       return item === null ? null : { type: "checkpoint", item, digest: payload.subarray(itemBytes) };
+    }
+    case catchUpFrameKinds.lacks: {
+      if (payload.length < lacksHeadBytes) return null;
+      const count = getU32(payload, 2);
+      const told = getU16(payload, 6);
+      if (told > Math.min(count, lackedToldMax) || payload.length !== lacksHeadBytes + 6 * told) return null;
+      const chunks = Array.from({ length: told }, (_, at) => getU48(payload, lacksHeadBytes + 6 * at));
+      return { type: "lacks", group: getU16(payload, 0) as GroupId, count, chunks };
     }
     default:
       return null;

@@ -17,8 +17,9 @@ import {
 import type { OtherCopies } from "../history.ts";
 import type { Log } from "../log.ts";
 import { Checkpoints, type Difference } from "./checkpoints.ts";
-import { decodeCatchUp, encodeCatchUp, type Item } from "./catch-up-frames.ts";
+import { decodeCatchUp, encodeCatchUp, type Item, lackedToldMax } from "./catch-up-frames.ts";
 import { type DownloadEffect, type DownloadEvent, Downloads, type WantedItem } from "./downloads.ts";
+import { type Lacked, LackedChunks } from "./lacked-chunks.ts";
 import { type SendBulk, Supplier } from "./supplier.ts";
 
 export interface CatchUpOptions {
@@ -59,6 +60,7 @@ const checkedPieces = 8;
  * 1. a chunk is wanted from the moment it is known to be missing or damaged until it is here or not needed any more
  * 2. the newest are had first, and those before all that somebody waits for
  * 3. nothing here is replaced before what replaces it is proven
+ * 4. all with whom a link stands are told what is lacking here, anew when it changes
  */
 export class CatchUp implements OtherCopies {
   readonly #options: CatchUpOptions;
@@ -76,6 +78,10 @@ export class CatchUp implements OtherCopies {
   #timer: Timer | null = null;
   #work: Promise<void> = Promise.resolve();
   #isStopped = false;
+  /** Who lacks which chunks, as far as this server knows. */
+  readonly lacked = new LackedChunks();
+  /** What each was told of what is lacking here. */
+  readonly #toldLacked = new Map<NodeName, Lacked>();
   /** Chunks that came from others since the start. */
   chunksTaken = 0;
 
@@ -102,7 +108,11 @@ export class CatchUp implements OtherCopies {
       const item: Item = { kind: "snapshot", group: state.group, number: this.#snapshotIndex, generation: 0 };
       items.push({ item, isUrgent: true, bytesMax: snapshotBytesMax });
     }
-    for (const item of this.#lacking()) {
+    const lacking = this.#lacking();
+    if (lacking.length > 0 || this.lacked.own.count > 0) {
+      this.lacked.own = { count: lacking.length, chunks: new Set(lacking.map(({ number }) => number)) };
+    }
+    for (const item of lacking) {
       items.push({ item, isUrgent: this.#waiting.has(item.number), bytesMax: chunkBytesMax });
     }
     for (const [chunk, waiting] of this.#waiting) {
@@ -173,8 +183,22 @@ export class CatchUp implements OtherCopies {
     this.#step({ type: "linked", now: this.#options.clock.now(), peers });
   }
 
+  /** Tells whoever has not heard it what is lacking here. Called now and then: a lane that is full takes it later. */
+  tellLacked(): void {
+    const { own } = this.lacked;
+    for (const peer of this.#linked) {
+      if (this.#isStopped || this.#toldLacked.get(peer) === own) continue;
+      const { group } = this.#options.state;
+      const chunks = [...own.chunks].slice(0, lackedToldMax);
+      const { kind, payload } = encodeCatchUp({ type: "lacks", group, count: own.count, chunks });
+      if (this.#options.send(peer, kind, payload) === "taken") this.#toldLacked.set(peer, own);
+    }
+  }
+
   linkLost(peer: NodeName): void {
     this.#supplier.lost(peer);
+    this.lacked.lost(peer);
+    this.#toldLacked.delete(peer);
   }
 
   room(peer: NodeName): void {
@@ -199,6 +223,11 @@ export class CatchUp implements OtherCopies {
         break;
       case "checkpoint":
         this.#differs(this.#checkpoints.heard(from, frame.item, frame.digest));
+        break;
+      case "lacks":
+        if (frame.group === this.#options.state.group) {
+          this.lacked.heard(from, { count: frame.count, chunks: new Set(frame.chunks) });
+        }
         break;
       default:
         unreachable(frame);

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { groupId, type Incarnation, logIndex, type LogIndex, type NodeName } from "../../../src/base/ids.ts";
+import { catchUpFrameKinds } from "../../../src/server/catch-up/catch-up-frames.ts";
 import type { Log } from "../../../src/server/log.ts";
 import { GroupState } from "../../../src/rooms/group-state.ts";
 import { CatchUp, type CatchUpOptions, defaultCatchUpSettings } from "../../../src/server/catch-up/catch-up.ts";
@@ -431,6 +432,32 @@ test("[CATCH9] a lane that holds one frame is enough, and who asks for more than
   poor.catchUp.changed();
   await world.settle();
   expect(numbers(poor)).toEqual([1, 2]);
+});
+
+test("[CATCH16] who lacks what is told to all with whom a link stands, and again when it changes", async () => {
+  const { world, poor } = await besideOneThatHasAll(3);
+  const rich = world.nodes.get("n1")!;
+  const tell = async (): Promise<void> => {
+    for (const node of world.nodes.values()) node.catchUp.tellLacked();
+    await world.settle();
+  };
+  expect([poor.catchUp.lacked.countOf(rich.name), rich.catchUp.lacked.countOf(poor.name)]).toEqual([null, null]);
+  world.onFrame = ({ kind }) => kind !== catchUpFrameKinds.piece;
+  poor.catchUp.changed();
+  await tell();
+  expect([poor.catchUp.lacked.countOf(rich.name), rich.catchUp.lacked.countOf(poor.name)]).toEqual([0, 3]);
+  expect(rich.catchUp.lacked.isComplete(poor.name)).toBe(false);
+  world.onFrame = () => true;
+  await world.settle();
+  for (let round = 0; round < 40 && poor.catchUp.progress.lacking > 0; round++) {
+    world.clock.advance(1_000);
+    await world.settle();
+  }
+  await tell();
+  expect(rich.catchUp.lacked.countOf(poor.name)).toBe(0);
+  expect(rich.catchUp.lacked.isComplete(poor.name)).toBe(true);
+  rich.catchUp.linkLost(poor.name);
+  expect(rich.catchUp.lacked.countOf(poor.name)).toBe(null);
 });
 
 async function publishOwn({ disk, owner }: Node, log: GroupLog): Promise<void> {

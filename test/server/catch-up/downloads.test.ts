@@ -57,6 +57,8 @@ describe("frames", () => {
     { type: "piece", request: 9, item: chunk(1), total: 0, offset: 0, bytes: new Uint8Array(0) },
     { type: "absent", request: 12 },
     { type: "checkpoint", item: chunk(4, 2), digest: new Uint8Array(32).fill(3) },
+    { type: "lacks", group: groupId(3), count: 0, chunks: [] },
+    { type: "lacks", group: groupId(0), count: 5_000, chunks: Array.from({ length: 4_096 }, (_, at) => 2 ** 40 + at) },
   ];
 
   test("[CATCH1] every frame survives its bytes, and nothing else is one", () => {
@@ -71,7 +73,7 @@ describe("frames", () => {
     }
     const random = seededRandom(3);
     for (let round = 0; round < 5_000; round++) {
-      const found = decodeCatchUp(16 + random.whole(4), random.bytes(random.whole(60)));
+      const found = decodeCatchUp(16 + random.whole(5), random.bytes(random.whole(60)));
       if (found?.type === "piece") expect(found.offset + found.bytes.length).toBeLessThanOrEqual(found.total);
       if (found?.type === "want") expect(found.length).toBeLessThanOrEqual(pieceBytesMax);
     }
