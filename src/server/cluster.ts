@@ -1,9 +1,11 @@
 import type { Clock, Timer } from "../base/clock.ts";
 import { type ErrorCode, Fault } from "../base/error-codes.ts";
 import type { ClusterId, GroupId, LogIndex, NodeName, Term } from "../base/ids.ts";
+import type { Limits } from "../base/limits.ts";
 import { type Millis, millis } from "../base/units.ts";
 import { nodeOf, type ReplicaId } from "../consensus/replica.ts";
 import type { GroupState } from "../rooms/group-state.ts";
+import type { Journal } from "../storage/journal/journal.ts";
 import type { Standing } from "../topology/engine.ts";
 import { nextChanges } from "../topology/membership-plan.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
@@ -59,6 +61,9 @@ export class Cluster implements PeerListener {
   #linked: readonly NodeName[] = [];
   #timer: Timer | null = null;
   #isChanging = false;
+  readonly #journal: Journal;
+  readonly #limits: Limits;
+  #isSpaceScarce = false;
 
   constructor(host: ClusterHost, recovered: Recovered, ground: PeerGround) {
     const { clock, random, log, limits, node, owner, state, self, disk, chunks } = recovered;
@@ -81,7 +86,9 @@ export class Cluster implements PeerListener {
       peers: () => this.#linked,
       send: (to, bytes) => this.peers.gossip(to, bytes),
     });
-    recovered.journal.keepReleased(limits.journalKeptBytes);
+    this.#journal = recovered.journal;
+    this.#limits = limits;
+    this.#journal.keepReleased(limits.journalKeptBytes);
     this.catchUp = new CatchUp({
       disk,
       owner,
@@ -129,6 +136,20 @@ export class Cluster implements PeerListener {
   unlist(node: NodeName): void {
     this.#listed.delete(node);
     this.peers.transport.removePeer(node);
+  }
+
+  /**
+   * So much of the disk is free. What the journal keeps for those who lag goes before sends are refused: they begin with a
+   * snapshot instead.
+   */
+  spaceIs(freeBytes: number): void {
+    const { diskReserveBytes, journalKeptBytes } = this.#limits;
+    const isScarce = freeBytes < diskReserveBytes * (this.#isSpaceScarce ? 3 : 2);
+    if (isScarce === this.#isSpaceScarce) return;
+    this.#isSpaceScarce = isScarce;
+    this.#journal.keepReleased(isScarce ? 0 : journalKeptBytes);
+    this.#log.warn(isScarce ? "journal.kept.no.more" : "journal.kept.again", { freeBytes });
+    if (isScarce) this.#host.driver.compacted(this.#journal.baseOf(this.#group));
   }
 
   /** The servers that are to belong to the cluster besides this one, and where they are dialled. */

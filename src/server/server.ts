@@ -241,6 +241,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       giveBack: (room) => this.#news.giveBackNow(room),
       scrub: new Scrub(chunks),
       onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
+      onSpace: (freeBytes) => this.cluster?.spaceIs(freeBytes),
     });
   }
 

@@ -50,6 +50,7 @@ export class Upkeep {
   readonly #giveBack: (room: Room) => void;
   readonly #scrub: Scrub;
   readonly #onDamaged: (chunk: number) => void;
+  readonly #onSpace: (freeBytes: number) => void;
   #scrubbing: Promise<void> | null = null;
   #looking: Promise<void> | null = null;
   /** Damaged places that the scrub has found, and chunks it has found whole, since the start. */
@@ -84,6 +85,8 @@ export class Upkeep {
     scrub: Scrub;
     /** The scrub has found a chunk to be damaged. */
     onDamaged: (chunk: number) => void;
+    /** So much of the disk is free. */
+    onSpace: (freeBytes: number) => void;
   }) {
     this.#clock = options.clock;
     this.#limits = options.limits;
@@ -101,6 +104,7 @@ export class Upkeep {
     this.#giveBack = options.giveBack;
     this.#scrub = options.scrub;
     this.#onDamaged = options.onDamaged;
+    this.#onSpace = options.onSpace;
   }
 
   /** Whether new sends are refused because the disk is full. */
@@ -181,6 +185,7 @@ export class Upkeep {
     const { freeBytes } = await this.#disk.space();
     if (this.#isStopped) return;
     this.freeBytes = freeBytes;
+    this.#onSpace(freeBytes);
     const reserve = this.#limits.diskReserveBytes;
     // What was under way when the disk became full would wait as long as the disk does.
     this.#waitingTicks = this.#waitsForSpace() ? this.#waitingTicks + 1 : 0;

@@ -209,3 +209,28 @@ test("a server that runs and is the only one with something sealed is not remove
   await town.after("removed", removeServer(leader, removed));
   expect(town.voters).toHaveLength(2);
 });
+
+test("what is kept for servers that lag goes when the disk is nearly full, and they begin with a snapshot", async () => {
+  const heard: string[] = [];
+  const limits = { ...small, journalKeptBytes: 64 * 1024 * 1024, diskReserveBytes: 1_000_000 };
+  const town = await Town.founded({ limits, heard: (line) => heard.push(line) });
+  const away = town.of("n3");
+  town.kill(away);
+  await talk(town, 300, ["n1", "n2"]);
+  await town.until("all is sealed", () => town.residents.every((one) => !one.runs || one.now.sealer.backlog === 0));
+  const [first, second] = [town.of("n1"), town.of("n2")];
+  expect(first.now.journal.stats().segments).toBeGreaterThan(4);
+  for (const { disk } of [first, second]) {
+    let used = 0;
+    for (const bytes of disk.fileSystem.files().values()) used += bytes.length;
+    disk.fileSystem.quotaBytes = used + 1_500_000;
+  }
+  await town.until("it is given back", () => [first, second].every(({ now }) => now.journal.stats().segments < 4));
+  expect(heard.filter((line) => line.includes("journal.kept.no.more"))).toHaveLength(2);
+  // Nothing is refused for it.
+  await talk(town, 20, ["n1", "n2"]);
+  expect(heard.filter((line) => line.includes("disk.full"))).toEqual([]);
+  town.restart(away);
+  await everythingIsEverywhere(town);
+  expect(heard.some((line) => line.includes("n3 snapshot.taken"))).toBe(true);
+});

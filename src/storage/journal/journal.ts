@@ -88,7 +88,7 @@ export interface Journal {
   release(group: GroupId, through: LogIndex): void;
   /**
    * Released entries may stay readable as long as the journal has no more than so many bytes: for followers that need
-   * them still. What is beyond goes at the next release. 0 at first.
+   * them still. What is beyond goes at the next release, or now when it is less than before. 0 at first.
    */
   keepReleased(bytesMax: number): void;
   /** The entries of the group behind this index can be read. Grows as segments are given back. */
@@ -282,7 +282,9 @@ export class JournalWriter implements Journal {
   }
 
   keepReleased(bytesMax: number): void {
+    const isLess = bytesMax < this.#keptBytesMax;
     this.#keptBytesMax = bytesMax;
+    if (isLess) this.#reclaim();
   }
 
   baseOf(id: GroupId): LogIndex {
