@@ -6,6 +6,8 @@ import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
 import type { ChunkListing, ChunkStore } from "../storage/chunk/chunk-store.ts";
 import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { FileName } from "../storage/disk.ts";
+import { NewerFormat } from "../storage/newer-format.ts";
+import type { Rebuilding } from "./rebuild.ts";
 
 /** What is known of one room's messages that would go. */
 export interface RoomLoss {
@@ -20,8 +22,10 @@ export interface RoomLoss {
 
 /** What going on without damaged files would cost, as far as anybody can tell. Nothing was changed. */
 export interface Loss {
-  /** There is no sound state: nobody can tell any more who is in which room, and rooms begin anew. */
+  /** There is no sound state: nobody can tell any more who is in which room. */
   readonly isWhole: boolean;
+  /** What is built anew then, from the chunks and the journal behind them; null: nothing, and rooms begin anew. */
+  readonly rebuilt: Rebuilding | null;
   /** Sealed files that would be moved aside, sound ones too. */
   readonly chunks: readonly FileName[];
   /** Of those, the ones that can't be read. */
@@ -48,8 +52,9 @@ export async function lossOf(options: {
   /** The entries of the journal behind this one, as far as they can be read. */
   readonly entriesBehind: (index: LogIndex) => Promise<readonly Entry[]>;
   readonly hidden: Loss["hidden"];
+  readonly rebuilt: Rebuilding | null;
 }): Promise<Loss> {
-  const { chunks, aside, isWhole, missing, entriesBehind, hidden } = options;
+  const { chunks, aside, isWhole, missing, entriesBehind, hidden, rebuilt } = options;
   const rooms = new Map<string, RoomLoss>();
   const of = (name: string): RoomLoss => {
     let room = rooms.get(name);
@@ -73,11 +78,11 @@ export async function lossOf(options: {
       }
       sealedThrough = Math.max(sealedThrough, (await chunks.footer(chunk)).meta.to);
     } catch (fault) {
-      if (!(fault instanceof ChunkDamage) && !(fault instanceof Fault)) throw fault;
+      if (fault instanceof NewerFormat || (!(fault instanceof ChunkDamage) && !(fault instanceof Fault))) throw fault;
       unreadable.push(file);
     }
   }
-  const entries = isWhole ? await entriesBehind(sealedThrough as LogIndex) : [];
+  const entries = isWhole && rebuilt === null ? await entriesBehind(sealedThrough as LogIndex) : [];
   for (const { type, payload } of entries) {
     if (type !== entryTypes.commands) continue;
     for (let o = 0; o < payload.length && isCommand(payload, o, payload.length); o += commandLength(payload, o)) {
@@ -88,7 +93,7 @@ export async function lossOf(options: {
   }
   const named = [...rooms.values()].sort((a, b) => (a.room < b.room ? -1 : 1));
   const gone = hidden.filter(({ through }) => through === null || through > sealedThrough);
-  return { isWhole, chunks: aside.map(({ file }) => file), unreadable, rooms: named, hidden: gone };
+  return { isWhole, rebuilt, chunks: aside.map(({ file }) => file), unreadable, rooms: named, hidden: gone };
 }
 
 const text = new TextDecoder();
@@ -96,7 +101,8 @@ const text = new TextDecoder();
 /** The loss in sentences, one a line. [] when nothing is known to go beyond the damaged places themselves. */
 export function lossLines(loss: Loss): string[] {
   const lines: string[] = [];
-  if (loss.isWhole) {
+  if (loss.rebuilt !== null) lines.push(...rebuiltLines(loss.rebuilt));
+  else if (loss.isWhole) {
     lines.push(
       "all rooms as they are: who is in them, their roles, read marks, retention and settings; rooms begin again at 1",
     );
@@ -125,6 +131,37 @@ export function lossLines(loss: Loss): string[] {
   }
   if (loss.unreadable.length > 0) lines.push(`of these nobody can tell what they hold: ${loss.unreadable.join(", ")}`);
   return lines;
+}
+
+/** What is lost, and what is kept, when the state is built anew. */
+function rebuiltLines({ rooms, chunks, messages, unreadable, absent, unsealed, refused }: Rebuilding): string[] {
+  const lines = [
+    "what no message tells: who is in which room, roles, invitations, read marks, what rooms keep, the settings that are not configured, and which rooms are open",
+    "what was removed or deleted and still lies in a sealed file comes back",
+    "edits and deletions of other people's messages, by moderators, that are not sealed yet",
+  ];
+  if (refused > 0) lines.push(`${refused} sends in the journal that can't be told from repeats or refused ones`);
+  if (unreadable.length > 0) lines.push(`what lies in sealed files that can't be read: ${names(unreadable)}`);
+  if (absent.length > 0) {
+    const ranges = absent.map(({ first, last }) => (first === last ? `${first}` : `${first} to ${last}`));
+    lines.push(`what lay in sealed files that are not there, lost or removed: chunk ${names(ranges)}`);
+  }
+  lines.push(
+    `Kept would be ${count(messages, unsealed)}, from ${chunks} sealed files and the journal behind them, in ${rooms.length} room(s). ` +
+      "Direct rooms stay their two people's. All others become private, with nobody in them: name those that anybody may read with --open-room, " +
+      "lobby among them; into the others operators let people (docs/operations.md)",
+  );
+  for (const { room, first, last, lacking } of rooms.slice(0, namedMax)) {
+    const gone = lacking === 0 ? "" : `, of which ${lacking} can't be read`;
+    lines.push(`  ${JSON.stringify(room)}: ${first} to ${last}${gone}`);
+  }
+  if (rooms.length > namedMax) lines.push(`  and ${rooms.length - namedMax} more rooms`);
+  return lines;
+}
+
+function names(all: readonly string[]): string {
+  const rest = all.length > namedMax ? ` and ${all.length - namedMax} more` : "";
+  return all.slice(0, namedMax).join(", ") + rest;
 }
 
 function count(sealed: number, unsealed: number): string {

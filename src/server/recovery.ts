@@ -21,6 +21,7 @@ import { type ReplicaId, replicaId } from "../consensus/replica.ts";
 import { defaultGroupSettings } from "../consensus/settings.ts";
 import type { LiveChunk } from "../rooms/chunks.ts";
 import { GroupState } from "../rooms/group-state.ts";
+import type { ChunkImage } from "../storage/chunk/build-chunk.ts";
 import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
 import {
   type ChunkListing,
@@ -34,10 +35,11 @@ import type { Damage } from "../storage/damage.ts";
 import { newbornFile, startedFile } from "../storage/data-directory.ts";
 import { type Disk, type FileName, fileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
+import { NewerFormat } from "../storage/newer-format.ts";
 import { quarantine, quarantineFolder } from "../storage/quarantine.ts";
 import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
 import { readJournal } from "../storage/journal/read-journal.ts";
-import { latestSnapshot, listSnapshots, type SnapshotOwner } from "../storage/snapshot-file.ts";
+import { latestSnapshot, listSnapshots, type Snapshot, type SnapshotOwner } from "../storage/snapshot-file.ts";
 import type { Engine, RememberedLog } from "../topology/engine.ts";
 import { leaderEngine } from "../topology/leader.ts";
 import { calendar } from "./calendar.ts";
@@ -46,6 +48,7 @@ import { type Loss, lossLines, lossOf } from "./loss.ts";
 import { LogClock } from "./log-clock.ts";
 import { neededChunks } from "./needed-chunks.ts";
 import type { PeerGround } from "./peers.ts";
+import { publishRebuilt, rebuild } from "./rebuild.ts";
 
 /** What a server is started with from below: the disk, time, chance, and whose data it is. */
 export interface Ground {
@@ -58,6 +61,8 @@ export interface Ground {
   readonly owner: SnapshotOwner;
   /** Go on without what is damaged. It is moved aside, and rooms get another line. */
   readonly acceptLoss: boolean;
+  /** Rooms that are open to all when the state has to be rebuilt without knowing which were. @defaultValue none */
+  readonly openRooms?: ReadonlySet<string>;
   /** The directory is an older copy: numbers given out since are given out again, so rooms get another line. @defaultValue false */
   readonly restored?: boolean;
   /** When a batch of the journal is written; 0 and 0 = at once, as soon as the disk is free. */
@@ -135,20 +140,30 @@ function placeOf({ file, offset, length, what }: Damage): string {
  * history: a start costs the same after a year as after a day. Rejects with `DataDamaged`, or, where others rely on this
  * server, with `PromisesLost`, and then nothing was changed.
  */
-export async function recover(
-  ground: Ground,
-  listen: { onSettled?(): void; onFlushed(mark: Mark): void; onFailed(cause: Error): void },
-): Promise<Recovered> {
+export async function recover(ground: Ground, listen: Listen): Promise<Recovered> {
+  try {
+    return await recoverFrom(ground, listen, null);
+  } catch (fault) {
+    if (!(fault instanceof NewerFormat)) throw fault;
+    throw new Fault("unsupported", fault.message, { cause: fault });
+  }
+}
+
+/** Who is told of the journal. */
+interface Listen {
+  onSettled?(): void;
+  onFlushed(mark: Mark): void;
+  onFailed(cause: Error): void;
+}
+
+/** `given`: what was lost when the state was rebuilt, just before; null: it was not. */
+async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damage[] | null): Promise<Recovered> {
   const { disk, clock, random, limits, owner, node, log } = ground;
   const group: GroupId = groupId(0);
   const sealed = (): Promise<ChunkStore> =>
     openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
   let chunks = await sealed();
-  const newer = await chunks.newerFormat();
-  if (newer !== null) {
-    const { file, format } = newer;
-    throw new Fault("unsupported", `${file} has format ${format}; use the newer version of Synod that wrote it`);
-  }
+  await refuseNewer(chunks, chunks.list().slice(-1));
   const found = await latestSnapshot(disk, owner, group);
   const hashSeed = random.whole(0x1_0000_0000);
   const { snapshot } = found;
@@ -156,6 +171,8 @@ export async function recover(
     snapshot === null
       ? GroupState.empty({ group, cluster: owner.cluster, hashSeed })
       : GroupState.restore(snapshot.state, { hashSeed });
+  // Their numbers may be given out again, or what they hold be built once more.
+  await refuseNewer(chunks, listedBehind(chunks, state.lastChunk));
   const from: LogIndex = state.appliedIndex;
   // A loss is accepted once: what stands in quarantine/ for a missing chunk says that it was.
   const accepted = new Set<string>(await disk.list(quarantineFolder));
@@ -194,6 +211,7 @@ export async function recover(
       from: new Map([[group, kept]]),
       ...(isTaken ? { taken: new Map([[group, { index: from, chain: snapshot.chain }]]) } : {}),
       acceptLoss,
+      setAside: given !== null,
       approve,
       expected: isStarted || (!isNewborn && (snapshot !== null || chunks.list().length > 0)),
       ...listen,
@@ -206,7 +224,7 @@ export async function recover(
   let opened = await open(back, false);
   if (opened.damage.length > 0 && back < from) opened = await open(from, false);
   const isLossy = opened.damage.length > 0 && ground.acceptLoss;
-  const isMember = hasOthers(ground, state, behind(opened.groups, group, from));
+  const isMember = hasOthers(ground, state.configuration, behind(opened.groups, group, from));
   if (ground.restored === true && isMember) throw new PromisesLost([]);
   // What is damaged may be the very entry that says who else belongs to the group.
   if (opened.damage.length > 0 && (isMember || listsOthers(ground))) {
@@ -215,6 +233,12 @@ export async function recover(
       "unsupported",
       "a member of a cluster can't go on without part of what it has promised to the others: start it without --accept-loss, and it gets from them what it lacks",
     );
+  }
+  if (isLossy && isWithoutState(snapshot, chunks)) {
+    // Of several servers the others have the state, and who belongs to them nobody can tell here.
+    if (ground.peers !== undefined) throw new Fault("unsupported", memberAdvice);
+    await rebuildState(ground, { group, chunks, damaged: found.damage });
+    return recoverFrom(ground, listen, [...found.damage, ...opened.damage]);
   }
   // Before the loss is durable: a start that breaks off in between must find it again.
   if (isLossy || ground.restored === true) {
@@ -227,15 +251,24 @@ export async function recover(
   }
   const mine = opened.groups.get(group);
   const entries = behind(opened.groups, group, from);
-  const damage = [...opened.damage, ...missing];
+  const damage = [...(given ?? []), ...opened.damage, ...missing];
   if (damage.length > 0 && !ground.acceptLoss) {
     // A damaged snapshot alone costs a longer replay; here it may be why the journal does not join anything.
     const hidden = opened.damage.flatMap((one) => one.groups.filter((range) => range.group === group));
     const entriesBehind = (index: LogIndex): Promise<readonly Entry[]> => readableEntries(ground, group, index);
     const aside = opened.damage.length > 0 ? listedBehind(chunks, state.lastChunk) : [];
     const gone = missingMessages(state, new Set(missing.map(({ file }) => file)));
-    const isWhole = snapshot === null;
-    const loss = await lossOf({ chunks, aside, isWhole, missing: gone, entriesBehind, hidden });
+    const rebuilt = isWithoutState(snapshot, chunks) ? await rebuild(ground, { group, chunks, entriesBehind }) : null;
+    const behindRebuilt = rebuilt === null ? aside : listedBehind(chunks, rebuilt.sealedThrough);
+    const loss = await lossOf({
+      chunks,
+      aside: behindRebuilt,
+      isWhole: snapshot === null,
+      missing: gone,
+      entriesBehind,
+      hidden: hidden.filter(({ through }) => through === null || through > (rebuilt?.sealedIndex ?? 0)),
+      rebuilt: rebuilt?.told ?? null,
+    });
     throw new DataDamaged([...found.damage, ...damage], loss);
   }
   for (const snapshotDamage of found.damage) {
@@ -271,8 +304,50 @@ export async function recover(
   };
 }
 
+const memberAdvice =
+  "nobody can tell here any more who belongs to this cluster, so the state can't be rebuilt beside others: start this server with an empty directory, and it gets from them what it lacks";
+
+/** There is no sound state, and there are chunks that tell what can be told without one. */
+function isWithoutState(snapshot: Snapshot | null, chunks: ChunkStore): boolean {
+  return snapshot === null && chunks.list().length > 0;
+}
+
+/**
+ * Rebuilds the state, and makes it the newest snapshot. Chunks that it can't go on from go to quarantine before their
+ * numbers are given out again. A start that breaks off on the way finds the same damage, and does the rest.
+ */
+async function rebuildState(
+  ground: Ground,
+  { group, chunks, damaged }: { group: GroupId; chunks: ChunkStore; damaged: readonly Damage[] },
+): Promise<void> {
+  const { log } = ground;
+  const entriesBehind = async (index: LogIndex): Promise<readonly Entry[]> => {
+    const entries = await readableEntries(ground, group, index);
+    if (hasOthers(ground, null, entries)) throw new Fault("unsupported", memberAdvice);
+    return entries;
+  };
+  for (const one of damaged) {
+    log.error("snapshot.damaged", { ...one, movedTo: await quarantine(ground.disk, one.file) });
+  }
+  let isClear = false;
+  const write = async (image: ChunkImage): Promise<void> => {
+    if (!isClear) await setAside(chunks, image.meta.chunk - 1, ground);
+    isClear = true;
+    await ground.disk.publish(image.file, image.parts);
+  };
+  const { state, told } = await rebuild(ground, { group, chunks, entriesBehind, write });
+  if (!isClear) await setAside(chunks, state.lastChunk, ground);
+  await publishRebuilt(ground, { state, group });
+  const { rooms, ...counts } = told;
+  log.warn("state.rebuilt", { ...counts, rooms: rooms.length, index: state.appliedIndex });
+}
+
 /** Whether others rely on what this log says, as far as it can be read. */
-function hasOthers({ joined = false }: Ground, { configuration }: GroupState, entries: readonly Entry[]): boolean {
+function hasOthers(
+  { joined = false }: Ground,
+  configuration: GroupState["configuration"],
+  entries: readonly Entry[],
+): boolean {
   const newest = entries.findLast(({ type }) => type === entryTypes.configuration)?.payload ?? configuration?.bytes;
   const members = newest === undefined ? null : decodeConfiguration(newest);
   return joined || (members !== null && membersOf(members).length > 1);
@@ -381,6 +456,14 @@ async function setAside(chunks: ChunkStore, lastChunk: number, { disk, log }: Gr
   const behindSnapshot = listedBehind(chunks, lastChunk);
   for (const { file } of behindSnapshot) log.warn("chunk.aside", { file, movedTo: await quarantine(disk, file) });
   return behindSnapshot.length > 0;
+}
+
+/** What a newer version wrote stops the start, before anything is decided because of it. */
+async function refuseNewer(chunks: ChunkStore, listed: readonly ChunkListing[]): Promise<void> {
+  for (const { chunk } of listed) {
+    const newer = await chunks.newerFormat(chunk);
+    if (newer !== null) throw newer;
+  }
 }
 
 /** The name a chunk was sealed under. */

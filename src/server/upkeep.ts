@@ -12,6 +12,7 @@ import type { AnswerTurns } from "./answer-turns.ts";
 import type { Log } from "./log.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Proposals } from "./proposals.ts";
+import type { NewerFormat } from "../storage/newer-format.ts";
 import type { Scrub } from "../storage/scrub.ts";
 import type { Sealer } from "./sealer.ts";
 import type { Session } from "./session.ts";
@@ -164,11 +165,18 @@ export class Upkeep {
     for (let piece = 0; piece < scrubPieces && !this.#isStopped; piece++) {
       const step = await this.#scrub.step();
       if (step.state === "idle") return;
+      if (step.state === "newer") this.#noteNewer(step.newer);
       if (step.state !== "checked") continue;
       for (const damage of step.damage) this.#noteDamage(damage);
       if (step.damage.length > 0) this.#onDamaged(step.chunk);
       if (step.damage.length === 0) this.scrubbed.whole++;
     }
+  }
+
+  #noteNewer({ file, message }: NewerFormat): void {
+    if (this.#damaged.has(file) || this.#damaged.size >= damagedPlacesMax) return;
+    this.#damaged.add(file);
+    this.#log.error("chunk.newer-format", { file, what: message });
   }
 
   /** Every pass finds again what nobody has mended: it is told and counted once. */

@@ -9,6 +9,7 @@ import { historyFolder } from "./chunk/chunk-name.ts";
 import type { Damage } from "./damage.ts";
 import { type Disk, type FileName, fileName } from "./disk.ts";
 import { decodeFileHeader, encodeFileHeader, fileHeaderBytes } from "./file-header.ts";
+import { formatAbove } from "./newer-format.ts";
 import { quarantine, quarantineFolder } from "./quarantine.ts";
 import { snapshotFolder } from "./snapshot-file.ts";
 
@@ -317,14 +318,15 @@ export async function readIdentity(disk: Disk): Promise<{ identity: Identity; da
 }
 
 function decodePage(page: Uint8Array, number: number): Identity | string {
-  const header = decodeFileHeader(page, identityMagic);
-  if (typeof header === "string") return header;
-  if (header.format > directoryFormat) {
+  const newer = formatAbove(directoryFormat, page, identityMagic);
+  if (newer !== null) {
     throw new DirectoryRefused(
       "newer-format",
-      `the data directory has format ${header.format}, this version knows ${directoryFormat}; use the newer version of Synod that wrote it`,
+      `the data directory has format ${newer}, this version knows ${directoryFormat}; use the newer version of Synod that wrote it`,
     );
   }
+  const header = decodeFileHeader(page, identityMagic);
+  if (typeof header === "string") return header;
   if (page.length < pageBytes) return "the file ends inside its page";
   if (getU32(page, pageBytes - 4) !== crc32(page.subarray(0, pageBytes - 4)))
     return "the checksum of the page does not match";

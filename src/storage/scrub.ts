@@ -2,6 +2,7 @@ import type { ChunkCheck } from "./chunk/check-chunk.ts";
 import type { ChunkNumber } from "./chunk/chunk-layout.ts";
 import type { ChunkStore } from "./chunk/chunk-store.ts";
 import type { Damage } from "./damage.ts";
+import type { NewerFormat } from "./newer-format.ts";
 
 /** What one step of a scrub did. */
 export type ScrubStep =
@@ -11,6 +12,8 @@ export type ScrubStep =
   | { state: "checking"; chunk: ChunkNumber }
   /** A chunk is checked. `root` is null where it could not be read; it is what replicas compare. */
   | { state: "checked"; chunk: ChunkNumber; damage: readonly Damage[]; root: Uint8Array | null }
+  /** A newer version wrote this chunk: whether it is sound can't be told here. */
+  | { state: "newer"; chunk: ChunkNumber; newer: NewerFormat }
   /** All chunks have been checked since the last time this was said. */
   | { state: "passed"; chunks: number };
 
@@ -52,10 +55,11 @@ export class Scrub {
     }
     if (step.done !== true) return { state: "checking", chunk };
     this.#steps = null;
-    const { damage, footer } = step.value;
+    const { damage, footer, newer } = step.value;
     // Removed or replaced while it was read: what was found is of a file that nobody reads any more.
     if (this.#store.generationOf(chunk) !== this.#generation) return { state: "checking", chunk };
     this.#checkedInPass++;
+    if (newer !== null) return { state: "newer", chunk, newer };
     return { state: "checked", chunk, damage, root: footer?.root ?? null };
   }
 

@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 
 import { assert } from "../base/assert.ts";
 import { getU48, putU48 } from "../base/byte-order.ts";
-import { Fault } from "../base/error-codes.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex, Term } from "../base/ids.ts";
 import type { Damage } from "./damage.ts";
 import { type Disk, type FileName, fileName } from "./disk.ts";
 import { decodeFileHeader, encodeFileHeader, type FileHeader, fileHeaderBytes, headerMismatch } from "./file-header.ts";
+import { formatAbove, NewerFormat } from "./newer-format.ts";
 import { type PieceKind, type PieceOwner, pieceFault, pieceHeaderBytes, pieceKinds, sealPiece } from "./piece.ts";
 
 /**
@@ -239,14 +239,10 @@ export async function readSnapshot(
   const size = (await disk.sizeOf(file)) ?? 0;
   const wrong = (offset: number, length: number, what: string): Damage => ({ file, offset, length, what });
   const head = await disk.read(file, 0, fileHeaderBytes + pieceHeaderBytes + descriptionHeadBytes + chainBytesMax);
+  const newer = formatAbove(snapshotFormat, head, snapshotMagic);
+  if (newer !== null) throw new NewerFormat(file, newer, snapshotFormat);
   const header = decodeFileHeader(head, snapshotMagic);
   if (typeof header === "string") return wrong(0, fileHeaderBytes, header);
-  if (header.format > snapshotFormat) {
-    throw new Fault(
-      "unsupported",
-      `${file} has format ${header.format}, newer than the ${snapshotFormat} this version reads`,
-    );
-  }
   const place: PieceOwner = { group, number: index, generation: header.generation === taken ? taken : madeHere };
   const mismatch = headerMismatch(header, headerOf(owner, place));
   if (mismatch !== null) return wrong(0, fileHeaderBytes, mismatch);

@@ -3,6 +3,7 @@ import { Fault } from "../base/error-codes.ts";
 import { type ClusterId, groupId, type GroupId, type Incarnation, type LogIndex } from "../base/ids.ts";
 import { defaultLimits } from "../base/limits.ts";
 import type { Day } from "../base/units.ts";
+import type { ChunkCheck } from "./chunk/check-chunk.ts";
 import type { ChunkFooter, ChunkMeta, ChunkNumber } from "./chunk/chunk-layout.ts";
 import { historyFolder, parseChunkFileName } from "./chunk/chunk-name.ts";
 import { type ChunkStore, openChunkStore } from "./chunk/chunk-store.ts";
@@ -12,6 +13,7 @@ import { DirectoryRefused, type Identity, identityFile, readIdentity, startedFil
 import { type Disk, type FileName, fileName } from "./disk.ts";
 import { type ReadJournal, readJournal } from "./journal/read-journal.ts";
 import { journalFolder, parseSegmentFile } from "./journal/segments.ts";
+import { NewerFormat } from "./newer-format.ts";
 import { quarantineFolder } from "./quarantine.ts";
 import {
   listSnapshots,
@@ -27,6 +29,8 @@ export interface DirectoryReport {
   readonly identity: Identity | null;
   /** Everything that is not as it was written, and every hole between what should join. [] means: all is well. */
   readonly damage: readonly Damage[];
+  /** Files that a newer version wrote: whether they are sound can't be told by this one. No damage. */
+  readonly newer: readonly { file: FileName; format: number }[];
   /** Traces of a last journal write that was never acknowledged. No damage. */
   readonly torn: { file: FileName; offset: number; length: number } | null;
   readonly totals: DirectoryTotals;
@@ -157,6 +161,7 @@ interface GroupStanding {
 
 class Findings {
   readonly damage: Damage[] = [];
+  readonly newer: { file: FileName; format: number }[] = [];
   readonly unknown: FileName[] = [];
   readonly quarantined: FileName[] = [];
   readonly rooms = new Set<string>();
@@ -181,7 +186,7 @@ class Findings {
     const { damage, torn, unknown, quarantined, messages, chunks, snapshots, entries, firstIndex, lastIndex } = this;
     const days = [...this.days].sort((a, b) => a - b);
     const totals = { messages, rooms: this.rooms.size, chunks, days, snapshots, entries, firstIndex, lastIndex };
-    return { identity, damage, torn, totals, quarantined, unknown };
+    return { identity, damage, newer: this.newer, torn, totals, quarantined, unknown };
   }
 }
 
@@ -217,8 +222,9 @@ async function checkSnapshots(
       found.snapshots++;
       found.reach(index);
     } catch (fault) {
-      if (!(fault instanceof Fault)) throw fault;
-      found.add(file, fault.message);
+      if (fault instanceof NewerFormat) found.newer.push({ file, format: fault.format });
+      else if (fault instanceof Fault) found.add(file, fault.message);
+      else throw fault;
     }
   }
   return newest;
@@ -235,7 +241,8 @@ async function checkChunks(
   let before: { chunk: number; footer: ChunkFooter | null } | null = null;
   let end = 0;
   for (const { chunk, day, generation, file } of store.list()) {
-    const { damage, footer } = await wholeCheck(store, chunk);
+    const { damage, footer, newer } = await wholeCheck(store, chunk);
+    if (newer !== null) found.newer.push({ file: newer.file, format: newer.format });
     found.damage.push(...damage, ...(await store.verifySuperseded(chunk)));
     found.chunks++;
     found.days.add(day);
@@ -246,7 +253,7 @@ async function checkChunks(
     if (before !== null && chunk !== before.chunk + 1 && needed === undefined) {
       found.add(history, missing(group, before.chunk + 1, chunk - 1));
     }
-    if (known !== undefined && chunk > known.last) {
+    if (newer === null && known !== undefined && chunk > known.last) {
       found.add(file, `the log can't name it: the last chunk that it sealed is ${known.last}`);
     }
     if (footer !== null) {
@@ -291,10 +298,7 @@ function missing(group: GroupId, first: number, last: number): string {
     : `chunks ${first} to ${last} of group ${group} are missing`;
 }
 
-async function wholeCheck(
-  store: ChunkStore,
-  chunk: ChunkNumber,
-): Promise<{ damage: readonly Damage[]; footer: ChunkFooter | null }> {
+async function wholeCheck(store: ChunkStore, chunk: ChunkNumber): Promise<ChunkCheck> {
   const steps = store.check(chunk);
   for (;;) {
     const step = await steps.next();

@@ -102,6 +102,7 @@ export class ProcessEnded extends Error {}
 
 export interface StartOptions {
   readonly acceptLoss?: boolean;
+  readonly openRooms?: ReadonlySet<string>;
   readonly retentionDays?: number;
 }
 
@@ -176,7 +177,7 @@ export class ServerLife {
     return server;
   }
 
-  async #start({ acceptLoss = false, retentionDays = 0 }: StartOptions, generation: number): Promise<Server> {
+  async #start({ acceptLoss = false, openRooms, retentionDays = 0 }: StartOptions, generation: number): Promise<Server> {
     const disk = openDisk(this.fileSystem.attach());
     const node = "n1" as NodeName;
     const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -200,6 +201,7 @@ export class ServerLife {
         node,
         owner: { cluster, incarnation },
         acceptLoss,
+        ...(openRooms === undefined ? {} : { openRooms }),
         flush: { afterMs: 0, afterBytes: 0 },
       },
       {

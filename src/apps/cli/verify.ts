@@ -16,7 +16,7 @@ export interface VerifyCommand {
   readonly json: boolean;
 }
 
-/** `synod verify`: checks every byte of a stopped server's directory. Changes nothing in it. Code 1 for any damage. */
+/** `synod verify`: checks every byte of a stopped server's directory. Changes nothing in it. Code 1 for any damage, and for what can't be told. */
 export async function verify(command: VerifyCommand): Promise<0 | 1> {
   const { directory, json } = command;
   await mustBeDirectory(directory);
@@ -31,7 +31,7 @@ export async function verify(command: VerifyCommand): Promise<0 | 1> {
     const report: DirectoryReport = { ...found, unknown: found.unknown.filter((file) => !own(file)) };
     const lines = json ? [JSON.stringify(report)] : reportLines(directory, report);
     process.stdout.write(lines.map((line) => `${line}\n`).join(""));
-    return report.damage.length === 0 ? exitCodes.ok : exitCodes.failed;
+    return report.damage.length + report.newer.length === 0 ? exitCodes.ok : exitCodes.failed;
   } finally {
     await disk.close();
     await release();
@@ -69,10 +69,12 @@ async function stopped(directory: string): Promise<() => Promise<void>> {
 
 function reportLines(directory: string, report: DirectoryReport): string[] {
   const { bold, green, red, dim } = picocolors;
-  const { damage, totals, torn, quarantined, unknown, identity } = report;
+  const { damage, newer, totals, torn, quarantined, unknown, identity } = report;
   const verdict =
     damage.length === 0
-      ? green("sound")
+      ? newer.length === 0
+        ? green("sound")
+        : red("not checked whole: a newer version wrote some of it")
       : red(`damaged in ${damage.length} ${damage.length === 1 ? "place" : "places"}`);
   const lines = [`${bold(visibleText(directory))}  ${verdict}`];
   if (identity !== null) lines.push(`  server    ${identity.node}, cluster ${identity.cluster}`);
@@ -85,6 +87,9 @@ function reportLines(directory: string, report: DirectoryReport): string[] {
     const messages =
       room === undefined ? "" : ` (#${visibleText(room)}${seqs === undefined ? "" : ` ${seqs[0]} to ${seqs[1]}`})`;
     lines.push(`  ${red("damage")}    ${visibleText(file)}${range}: ${visibleText(what)}${messages}`);
+  }
+  for (const { file, format } of newer) {
+    lines.push(`  ${red("newer")}     ${visibleText(file)}: format ${format}; verify it with the version that wrote it`);
   }
   if (torn !== null) lines.push(dim(`  torn      ${torn.file}: a last write that was never acknowledged; no loss`));
   if (quarantined.length > 0) lines.push(`  aside     ${quarantined.map(visibleText).join(", ")}`);

@@ -10,6 +10,7 @@ import {
 import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import type { Damage } from "../damage.ts";
 import { DiskFault } from "../disk.ts";
+import { NewerFormat } from "../newer-format.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
 import { ChunkDamage } from "./chunk-damage.ts";
 import type { ChunkFile } from "./chunk-file.ts";
@@ -21,6 +22,8 @@ import { slotOf } from "../../base/slot.ts";
 export interface ChunkCheck {
   readonly damage: Damage[];
   readonly footer: ChunkFooter | null;
+  /** A newer version wrote it, and this one can't tell whether it is sound; null: it did not. */
+  readonly newer: NewerFormat | null;
 }
 
 /**
@@ -29,6 +32,15 @@ export interface ChunkCheck {
  * Merkle root say must be what comes out: the check is as strict as building the chunk anew.
  */
 export async function* checkChunk(chunk: ChunkFile): AsyncGenerator<void, ChunkCheck> {
+  try {
+    return { ...(yield* check(chunk)), newer: null };
+  } catch (fault) {
+    if (!(fault instanceof NewerFormat)) throw fault;
+    return { damage: [], footer: null, newer: fault };
+  }
+}
+
+async function* check(chunk: ChunkFile): AsyncGenerator<void, Omit<ChunkCheck, "newer">> {
   const damage: Damage[] = [];
   if ((await collect(damage, chunk, 0, 0, () => chunk.size())) === null) return { damage, footer: null };
   await collect(damage, chunk, 0, 0, () => chunk.checkHeader());

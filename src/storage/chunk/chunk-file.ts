@@ -3,6 +3,7 @@ import type { ClusterId } from "../../base/ids.ts";
 import { recordHeaderBytes } from "../../rooms/message-record.ts";
 import { DiskFault, type FileBytes, type FileName } from "../disk.ts";
 import { decodeFileHeader, fileHeaderBytes, headerMismatch } from "../file-header.ts";
+import { formatAbove, NewerFormat } from "../newer-format.ts";
 import { type PieceKind, type PieceOwner, pieceFault, pieceHeaderBytes, pieceKinds } from "../piece.ts";
 import { ChunkDamage } from "./chunk-damage.ts";
 import {
@@ -49,8 +50,12 @@ export class ChunkFile {
     return size;
   }
 
+  /** Rejects with `NewerFormat` for what a newer version wrote: nothing else may be believed of it, nor called damage. */
   async checkHeader(): Promise<void> {
-    const header = decodeFileHeader(await this.#read(0, fileHeaderBytes), chunkMagic);
+    const bytes = await this.#read(0, fileHeaderBytes);
+    const newer = formatAbove(chunkFileFormat, bytes, chunkMagic);
+    if (newer !== null) throw new NewerFormat(this.file, newer, chunkFileFormat);
+    const header = decodeFileHeader(bytes, chunkMagic);
     if (typeof header === "string") throw this.damage(0, fileHeaderBytes, header);
     const mismatch = headerMismatch(header, {
       magic: chunkMagic,
@@ -84,6 +89,8 @@ export class ChunkFile {
     const fault = pieceFault(piece, this.#owner, place);
     const footer = fault ?? decodeFooter(piece.subarray(pieceHeaderBytes), trailer.footerOffset);
     if (typeof footer === "string") throw this.damage(trailer.footerOffset, trailer.footerLength, footer);
+    const { format } = footer.meta;
+    if (format > chunkFileFormat) throw new NewerFormat(this.file, format, chunkFileFormat);
     const mismatch = this.#mismatch(footer);
     if (mismatch !== null) throw this.damage(trailer.footerOffset, trailer.footerLength, mismatch);
     return { footer, tail, tailOffset: trailer.footerOffset };

@@ -4,7 +4,8 @@ import type { ClusterId, GroupId } from "../../base/ids.ts";
 import type { Day } from "../../base/units.ts";
 import type { Damage } from "../damage.ts";
 import { type Disk, DiskFault, fileName, type FileName } from "../disk.ts";
-import { decodeFileHeader, fileHeaderBytes, idBytes } from "../file-header.ts";
+import { fileHeaderBytes, idBytes } from "../file-header.ts";
+import { formatAbove, NewerFormat } from "../newer-format.ts";
 import type { PieceKind } from "../piece.ts";
 import { quarantine } from "../quarantine.ts";
 import type { ChunkImage } from "./build-chunk.ts";
@@ -276,16 +277,14 @@ export class ChunkStore {
   }
 
   /**
-   * The format of the newest chunk when it is newer than what this version reads; else null. Reads one header: what a
-   * newer version has written must not be taken for damage and served around.
+   * Says that a newer version wrote this chunk, as far as its header tells; else null. Reads the header alone: for who is
+   * about to decide something because of a chunk, before anything in it is read.
    */
-  async newerFormat(): Promise<{ file: FileName; format: number } | null> {
-    const newest = this.list().at(-1);
-    if (newest === undefined) return null;
-    const { file } = newest;
+  async newerFormat(chunk: ChunkNumber): Promise<NewerFormat | null> {
+    const { file } = this.#file(chunk);
     try {
-      const header = decodeFileHeader(await this.#disk.read(file, 0, fileHeaderBytes), chunkMagic);
-      return typeof header !== "string" && header.format > chunkFileFormat ? { file, format: header.format } : null;
+      const format = formatAbove(chunkFileFormat, await this.#disk.read(file, 0, fileHeaderBytes), chunkMagic);
+      return format === null ? null : new NewerFormat(file, format, chunkFileFormat);
     } catch (fault) {
       // One that can't be read now says nothing of formats, and keeps nobody from starting.
       if (fault instanceof DiskFault) return null;
@@ -310,7 +309,7 @@ export class ChunkStore {
     return moved;
   }
 
-  /** Checks all of the older generations of a chunk that are still there. */
+  /** Checks all of the older generations of a chunk that are still there. What a newer version wrote is not judged. */
   async verifySuperseded(chunk: ChunkNumber): Promise<Damage[]> {
     const damage: Damage[] = [];
     for (const file of this.#superseded.get(chunk) ?? []) {
@@ -335,9 +334,14 @@ export class ChunkStore {
     this.#superseded.delete(chunk);
   }
 
-  /** Checks all of a chunk, on disk, not in memory. Answers what is damaged; [] means every byte is as it was written. */
+  /**
+   * Checks all of a chunk, on disk, not in memory. Answers what is damaged; [] means every byte is as it was written.
+   * Rejects with `NewerFormat` where that can't be told.
+   */
   async verify(chunk: ChunkNumber): Promise<Damage[]> {
-    return (await wholeCheck(this.#file(chunk))).damage;
+    const { damage, newer } = await wholeCheck(this.#file(chunk));
+    if (newer !== null) throw newer;
+    return damage;
   }
 
   /** The same check, one piece a step, for whoever sets the pace (scrub.ts). */

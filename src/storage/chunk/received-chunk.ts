@@ -21,7 +21,8 @@ export async function* checkReceivedChunk(
     sizeOf: () => Promise.resolve(bytes.length),
     read: (_, offset, length) => Promise.resolve(bytes.slice(offset, offset + length)),
   };
-  const { damage, footer } = yield* checkChunk(new ChunkFile(inMemory, cluster, name, file));
+  const { damage, footer, newer } = yield* checkChunk(new ChunkFile(inMemory, cluster, name, file));
+  if (newer !== null) return newer.message;
   const [first] = damage;
   if (first !== undefined) return first.what;
   if (footer === null) return "it has no footer";

@@ -28,6 +28,8 @@ export interface JournalOptions {
   readonly from: ReadonlyMap<GroupId, LogIndex>;
   /** Move what is damaged to quarantine and go on without it. */
   readonly acceptLoss: boolean;
+  /** Move all segments to quarantine, sound ones too: a taken snapshot stands for what is in them. @defaultValue false */
+  readonly setAside?: boolean;
   /**
    * Groups that go on from a snapshot that another server made, and the chain of the log at its place: what the journal has
    * of them goes on behind it if it is of that log, and is given up if it is of another branch or ends before.
@@ -77,7 +79,7 @@ export async function openJournal(options: JournalOptions): Promise<OpenedJourna
   const read = await readJournal(options);
   const groups = joined(read.groups, options.taken ?? new Map<GroupId, never>());
   // What is given up must not come back: it is not copied to the fresh segment.
-  const clean = read.clean && groups === read.groups;
+  const clean = read.clean && groups === read.groups && options.setAside !== true;
   const found = { ...read, groups, clean };
   const { damage, torn } = found;
   if ((damage.length > 0 && !acceptLoss) || options.approve?.(found.groups) === false) {
@@ -134,7 +136,7 @@ async function continueAfter(options: JournalOptions, found: ReadJournal): Promi
 
 /** After anything else, and for a new journal: what is alive goes to a fresh segment, and the others are given back. */
 async function startAfresh(options: JournalOptions, pool: SegmentPool, found: ReadJournal): Promise<Start> {
-  const lossy = found.damage.length > 0;
+  const lossy = found.damage.length > 0 || options.setAside === true;
   const number = found.highestNumber + 1;
   const flags = baseFlag | (lossy ? quarantineFlag : 0);
   const copy = await copyForward({

@@ -1,0 +1,309 @@
+import type { Entry } from "../base/entry.ts";
+import { entryTypes } from "../base/entry.ts";
+import { type GroupId, type LogIndex, type Term, term } from "../base/ids.ts";
+import type { Day } from "../base/units.ts";
+import type { ApplySink } from "../rooms/apply-sink.ts";
+import { commandLength, commandType, commandTypes, isCommand } from "../rooms/commands.ts";
+import {
+  recordEpoch,
+  recordSeq,
+  setRecordChecked,
+  setRecordPrevSeq,
+  textLength,
+  textStart,
+} from "../rooms/message-record.ts";
+import { outcomes } from "../rooms/outcome.ts";
+import { RebuiltState } from "../rooms/rebuilt-state.ts";
+import { boundsOf } from "../rooms/setting.ts";
+import { buildChunk, type ChunkImage, type ChunkInput } from "../storage/chunk/build-chunk.ts";
+import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
+import { type ChunkFooter, type ChunkNumber, chunkNumber } from "../storage/chunk/chunk-layout.ts";
+import type { ChunkListing, ChunkStore } from "../storage/chunk/chunk-store.ts";
+import type { FileName } from "../storage/disk.ts";
+import { chainBytes } from "../storage/journal/records.ts";
+import { buildSnapshot, publishSnapshot } from "../storage/snapshot-file.ts";
+import type { Ground } from "./recovery.ts";
+
+/** One room as it would be rebuilt. */
+export interface RebuiltRoom {
+  readonly room: string;
+  /** The seqs it would have, first and last; those among them that lie in chunks that are lacking, and those that only the journal holds. */
+  readonly first: number;
+  readonly last: number;
+  readonly lacking: number;
+  readonly unsealed: number;
+}
+
+/** What going on without any state keeps, and on what it stands. */
+export interface Rebuilding {
+  readonly rooms: readonly RebuiltRoom[];
+  /** Day chunks that were read, and their messages. */
+  readonly chunks: number;
+  readonly messages: number;
+  /** Files of chunks that can't be read, or whose list of rooms can't be. */
+  readonly unreadable: readonly FileName[];
+  /** Chunks that are not there between others that are: lost, or removed by retention. */
+  readonly absent: readonly { readonly first: number; readonly last: number }[];
+  /** Messages that only the journal holds: kept, and not kept: repeats, and what had been refused or can't be told from it. */
+  readonly unsealed: number;
+  readonly refused: number;
+}
+
+export interface Rebuilt {
+  readonly state: RebuiltState;
+  readonly told: Rebuilding;
+  /** The last chunk that was read, and the last entry that went into it; 0 = none. */
+  readonly sealedThrough: number;
+  readonly sealedIndex: number;
+}
+
+/** What is known once the chunks were read, and before the journal behind them is. */
+interface FromChunks {
+  readonly state: RebuiltState;
+  readonly chunks: number;
+  readonly messages: number;
+  readonly unreadable: FileName[];
+  readonly absent: { first: number; last: number }[];
+}
+
+/**
+ * Builds the state of a group anew from its day chunks and the journal behind them (rooms/rebuilt-state.ts says what that
+ * is worth). Nothing is changed: what is to be written is handed to `write`, one chunk at a time, so that memory holds no
+ * more than one beside the state. Of the chunks only footers and lists of rooms are read.
+ *
+ * `entriesBehind` answers the entries of the journal behind an index, each once, in order, with an empty one where one is
+ * lost.
+ */
+export async function rebuild(
+  ground: Pick<Ground, "owner" | "random" | "limits">,
+  options: {
+    readonly group: GroupId;
+    readonly chunks: ChunkStore;
+    readonly entriesBehind: (index: LogIndex) => Promise<readonly Entry[]>;
+    readonly write?: (image: ChunkImage) => Promise<void>;
+  },
+): Promise<Rebuilt> {
+  const { chunks, group, entriesBehind, write } = options;
+  const { owner, random, limits } = ground;
+  const hashSeed = random.whole(0x1_0000_0000);
+  const found = await readChunks(new RebuiltState({ group, cluster: owner.cluster, hashSeed }), chunks);
+  const { state } = found;
+  const sealedThrough = state.lastChunk;
+  const sealedIndex = state.appliedIndex;
+  const sealedHeads = new Map<string, number>();
+  for (const room of state.rooms()) sealedHeads.set(room.name, room.head);
+
+  let records: Records = { memory: [], offsets: [] };
+  let unsealed = 0;
+  let refused = 0;
+  const sink: ApplySink = {
+    stored: (_room, _seq, memory, offset) => {
+      records.memory.push(memory);
+      records.offsets.push(offset);
+      unsealed++;
+    },
+    outcome: (_position, code) => {
+      if (code !== outcomes.stored) refused++;
+    },
+    changed: () => undefined,
+  };
+  const seal = async (): Promise<void> => {
+    const sealed = state.seal();
+    if (sealed === null) return;
+    const sealedRecords = records;
+    records = { memory: [], offsets: [] };
+    await write?.(imageOf({ ...sealed, cluster: owner.cluster, group }, sealedRecords));
+  };
+  for (const entry of await entriesBehind(state.appliedIndex)) {
+    if (state.isOfLaterDay(entry)) await seal();
+    const memory = entry.payload.slice();
+    if (entry.type === entryTypes.commands) await lookUp(state, chunks, memory);
+    state.apply(entry, memory, sink);
+    if (state.openBytes >= limits.chunkBytes) await seal();
+  }
+  await seal();
+  const { unreadable, absent } = found;
+  const told = { chunks: found.chunks, messages: found.messages, unreadable, absent, unsealed, refused };
+  return { state, told: { ...told, rooms: roomsOf(state, sealedHeads) }, sealedThrough, sealedIndex };
+}
+
+function roomsOf(state: RebuiltState, sealedHeads: ReadonlyMap<string, number>): RebuiltRoom[] {
+  const rooms: RebuiltRoom[] = [];
+  for (const { name, first, head, runs } of state.rooms()) {
+    if (head === 0) continue;
+    let lacking = 0;
+    for (let i = 0; i < runs.length; i++) {
+      // A run without bytes stands for what can't be read.
+      if (runs.bytes(i) === 0) lacking += runs.lastSeq(i) - runs.firstSeq(i) + 1;
+    }
+    rooms.push({ room: name, first, last: head, lacking, unsealed: head - (sealedHeads.get(name) ?? 0) });
+  }
+  return rooms.sort((a, b) => (a.room < b.room ? -1 : 1));
+}
+
+/** Makes the rebuilt state the newest snapshot. From here on a start goes on from it, and from nothing before. */
+export async function publishRebuilt(
+  { disk, owner, random, limits, openRooms = new Set() }: Ground,
+  { state, group }: { readonly state: RebuiltState; readonly group: GroupId },
+): Promise<void> {
+  const { appliedIndex, appliedTerm, lastChunk } = state;
+  const line = random.whole(0x1_0000_0000) + 1;
+  const bytes = state.bytes({ bounds: boundsOf(limits), line, open: openRooms });
+  // The log behind it is a new one, which no entry of the old journal belongs to.
+  const chain = Uint8Array.from({ length: chainBytes }, () => random.whole(256));
+  const place = { group, index: appliedIndex, term: appliedTerm, chunk: lastChunk, chain, isTaken: true };
+  const steps = buildSnapshot(owner, { ...place, state: [bytes] });
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return publishSnapshot(disk, step.value);
+  }
+}
+
+async function readChunks(state: RebuiltState, chunks: ChunkStore): Promise<FromChunks> {
+  const found: FromChunks = { state, chunks: 0, messages: 0, unreadable: [], absent: [] };
+  const counts = { chunks: 0, messages: 0 };
+  let before = 0;
+  let newest: { chunk: ChunkNumber; footer: ChunkFooter } | null = null;
+  for (const listing of chunks.list()) {
+    const { chunk, generation, file } = listing;
+    const footer = await footerOf(chunks, listing);
+    if (footer === null) {
+      found.unreadable.push(file);
+      state.lacking({ chunk, generation });
+      continue;
+    }
+    // It is of another history than those before it, and nobody can tell which of them is the right one: the earlier are
+    // kept, and what begins with it goes aside.
+    if (footer.meta.from < state.appliedIndex) break;
+    if (before > 0 && chunk > before + 1) noteAbsent(state, chunks, found.absent, before + 1, chunk - 1);
+    before = chunk;
+    const { meta, totals } = footer;
+    const bytes = totals.recordBytes;
+    state.chunk({ ...meta, messages: totals.messages, bytes, lastTs: totals.lastTs });
+    newest = { chunk, footer };
+    counts.chunks++;
+    counts.messages += totals.messages;
+    try {
+      for await (const row of chunks.rooms(chunk)) state.run(row);
+    } catch (fault) {
+      if (!(fault instanceof ChunkDamage)) throw fault;
+      found.unreadable.push(file);
+      state.lacking({ chunk, generation });
+    }
+  }
+  if (newest !== null) state.atLeastTerm(await newestTerm(chunks, newest.chunk, newest.footer));
+  return { ...found, ...counts };
+}
+
+/** Null when it can't be read. */
+async function footerOf(chunks: ChunkStore, { chunk }: ChunkListing): Promise<ChunkFooter | null> {
+  try {
+    return await chunks.footer(chunk);
+  } catch (fault) {
+    if (fault instanceof ChunkDamage) return null;
+    throw fault;
+  }
+}
+
+function noteAbsent(
+  state: RebuiltState,
+  chunks: ChunkStore,
+  absent: FromChunks["absent"],
+  first: number,
+  last: number,
+): void {
+  for (let number = first; number <= last; number++) {
+    if (chunks.has(chunkNumber(number))) continue;
+    state.lacking({ chunk: number, generation: 0 });
+    const range = absent.at(-1);
+    if (range !== undefined && range.last === number - 1) range.last = number;
+    else absent.push({ first: number, last: number });
+  }
+}
+
+/** The term of the newest message of a chunk; 0 when it can't be read. Reads the last message of each room that may have it. */
+async function newestTerm(chunks: ChunkStore, chunk: ChunkNumber, { totals }: ChunkFooter): Promise<Term> {
+  let highest = 0;
+  try {
+    for await (const { room, lastSeq, lastTs } of chunks.rooms(chunk)) {
+      if (lastTs < totals.lastTs) continue;
+      const range = { from: lastSeq, to: lastSeq, direction: "up", itemsMax: 1, bytesMax: 1 } as const;
+      for (const record of (await chunks.read(chunk, room.slice(), range)).records) {
+        highest = Math.max(highest, recordEpoch(record, 0));
+      }
+    }
+  } catch (fault) {
+    // It numbers leaders and decides nothing where there is one server.
+    if (!(fault instanceof ChunkDamage)) throw fault;
+  }
+  return term(highest);
+}
+
+/** What the orderer would have looked up: whether the ids in an entry, and those they follow, are in a chunk. */
+async function lookUp(state: RebuiltState, chunks: ChunkStore, memory: Uint8Array): Promise<void> {
+  for (let o = 0; o < memory.length && isCommand(memory, o, memory.length); o += commandLength(memory, o)) {
+    if (commandType(memory, o) !== commandTypes.post) continue;
+    const needed = state.lookupNeeded(memory, o);
+    if (needed === null) continue;
+    const isStored = needed.id !== null && (await findSeq(state, chunks, memory, o, cidText)) > 0;
+    // One that is stored stays below the floor, and is not taken a second time.
+    if (!isStored) setRecordChecked(memory, o, needed.checked);
+    if (isStored || needed.prev === null) continue;
+    const prevSeq = await findSeq(state, chunks, memory, o, prevText);
+    if (prevSeq > 0) setRecordPrevSeq(memory, o, prevSeq);
+  }
+}
+
+// The places of texts in a record (rooms/message-record.ts).
+const cidText = 2;
+const prevText = 4;
+
+/** The seq in the chunks of the message that has the room and sender of this record and the id at this place of it; 0: none. */
+async function findSeq(
+  state: RebuiltState,
+  chunks: ChunkStore,
+  b: Uint8Array,
+  o: number,
+  which: number,
+): Promise<number> {
+  const text = (at: number): Uint8Array => b.slice(textStart(b, o, at), textStart(b, o, at) + textLength(b, o, at));
+  const id = { room: text(0), from: text(1), cid: text(which) };
+  for (const chunk of state.chunksOf(b, o)) {
+    if (!chunks.has(chunk as ChunkNumber)) continue;
+    try {
+      const record = await chunks.find(chunk as ChunkNumber, id);
+      if (record !== null) return recordSeq(record, 0);
+    } catch (fault) {
+      // Whether it is there nobody can tell: a message twice is seen, one that is gone is not.
+      if (!(fault instanceof ChunkDamage)) throw fault;
+    }
+  }
+  return 0;
+}
+
+interface Records {
+  readonly memory: Uint8Array[];
+  readonly offsets: number[];
+}
+
+function imageOf(
+  sealed: {
+    cluster: Ground["owner"]["cluster"];
+    group: GroupId;
+    chunk: number;
+    from: number;
+    to: number;
+    day: Day;
+    format: number;
+  },
+  { memory, offsets }: Records,
+): ChunkImage {
+  const { cluster, group, day, format } = sealed;
+  const input: ChunkInput = { count: offsets.length, bytes: (i) => memory[i]!, offset: (i) => offsets[i]! };
+  const place = { chunk: chunkNumber(sealed.chunk), from: sealed.from as LogIndex, to: sealed.to as LogIndex };
+  const steps = buildChunk({ cluster, group, ...place, day, format, generation: 0 }, input);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
