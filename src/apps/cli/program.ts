@@ -41,6 +41,10 @@ function serveCommand(ended: (code: ExitCode) => void): Command {
     command.addOption(new Option(setting.flag, `${setting.meaning}${shown}`));
   }
   command.option("--accept-loss", "go on without what is damaged: it is moved aside, and its messages are gone");
+  command.option(
+    "--open-room <room...>",
+    "with --accept-loss, where the state is rebuilt: anybody may read this room; all others become private",
+  );
   command.option("--restored", "the data is an older copy: rooms get another line, so that clients read anew; once");
   command.addHelpText(
     "after",
@@ -66,7 +70,8 @@ Every setting: docs/reference/configuration.md`,
       environment: process.env,
       file: typeof file === "string" ? file : null,
     });
-    const once = { acceptLoss: flags["acceptLoss"] === true, restored: flags["restored"] === true };
+    const openRooms = new Set((flags["openRoom"] as string[] | undefined) ?? []);
+    const once = { acceptLoss: flags["acceptLoss"] === true, restored: flags["restored"] === true, openRooms };
     ended(await serve(configuration, { ...once, given, warnings }));
   });
   return command;

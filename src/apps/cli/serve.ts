@@ -96,6 +96,8 @@ export async function serve(configuration: Configuration, options: ServeOptions)
 interface ServeOptions {
   readonly acceptLoss: boolean;
   readonly restored: boolean;
+  /** Rooms that are open to all where the state is rebuilt. @defaultValue none */
+  readonly openRooms?: ReadonlySet<string>;
   /** Names of the options that somebody gave. */
   readonly given: ReadonlySet<string>;
   readonly warnings: readonly string[];
@@ -145,6 +147,7 @@ async function serveOnce(
     const server = await startOn({ disk, directory, log, clock, random }, configuration, {
       acceptLoss: options.acceptLoss,
       restored: options.restored,
+      openRooms: options.openRooms ?? new Set(),
       given: options.given,
       authenticate,
       onFailed: end.failed,
@@ -364,6 +367,7 @@ async function startOn(
   options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed" | "onOvertaken"> & {
     acceptLoss: boolean;
     restored: boolean;
+    openRooms: ReadonlySet<string>;
     given: ReadonlySet<string>;
     cluster: ClusterGround | null;
     end: Promise<End>;
@@ -385,6 +389,7 @@ async function startOn(
         node,
         owner: { cluster, incarnation },
         acceptLoss: withLoss,
+        openRooms: options.openRooms,
         restored,
         flush,
         joined,
@@ -423,8 +428,10 @@ async function startOn(
       if (acceptLoss) log.warn("data.lost", { ...damage });
       else log.error("data.damaged", { ...damage });
     }
-    const { rooms, ...loss } = cause.loss;
-    log.warn(acceptLoss ? "data.given-up" : "data.at-stake", { ...loss, rooms: rooms.slice(0, 1_000) });
+    const { rooms, rebuilt, ...loss } = cause.loss;
+    const kept = rebuilt === null ? null : { ...rebuilt, rooms: rebuilt.rooms.slice(0, 1_000) };
+    const told = { ...loss, rooms: rooms.slice(0, 1_000), ...(kept === null ? {} : { rebuilt: kept }) };
+    log.warn(acceptLoss ? "data.given-up" : "data.at-stake", told);
     if (!acceptLoss) throw new CommandFailed(exitCodes.failed, cause.message, { cause });
     return start(identity, { withLoss: true, restored });
   }
