@@ -7,6 +7,7 @@ import { Fault } from "../base/error-codes.ts";
 import type { NodeName } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import type { JsonObject } from "../protocol/check-frame.ts";
+import { isCid, isRoomName, isUserName } from "../protocol/names.ts";
 import type { Log } from "../server/log.ts";
 import { addressOf } from "../server/peer-list.ts";
 import { answerHeaders, json } from "./json-response.ts";
@@ -61,13 +62,23 @@ export function clusterRoutes(
   });
 
   app.get("/admin/v1/cluster/events", (context) => {
-    const { last } = cluster.told;
-    return json({ last, events: cluster.told.after(afterOf(context)) });
+    const { began, last } = cluster.told;
+    return json({ began, last, events: cluster.told.after(afterOf(context, began)) });
   });
 
   app.get("/admin/v1/cluster/watch", (context) => {
-    watch(context.env.outgoing, { cluster, clock, after: afterOf(context) });
+    watch(context.env.outgoing, { cluster, clock, after: afterOf(context, cluster.told.began) });
     return RESPONSE_ALREADY_SENT;
+  });
+
+  app.get("/admin/v1/trace/:cid", async (context) => {
+    const cid = context.req.param("cid");
+    const { room = null, from = null } = context.req.query() as Partial<Record<"room" | "from", string>>;
+    if (!isCid(cid)) throw new Fault("bad_request", "this is not the id of a message");
+    if (room !== null && !isRoomName(room)) throw new Fault("bad_request", "this is not the name of a room");
+    if (from !== null && !isUserName(from)) throw new Fault("bad_request", '"from" must be the name of a user');
+    if ((room === null) !== (from === null)) throw new Fault("bad_request", '"room" and "from" go together');
+    return json(await cluster.trace({ cid, room, from }));
   });
 }
 
@@ -76,11 +87,15 @@ function serverNamed(text: string): NodeName {
   throw new Fault("bad_request", "this is not the name of a server: 1 to 60 letters, digits, dots, - or _");
 }
 
-/** From the query, or from what a reader that resumes says it has. */
-function afterOf(context: AdminContext): number {
+/**
+ * From the query, or from what a reader that resumes says it has. Numbers begin anew with a process: what was read of
+ * another one, as `began` says, is no place in this one's.
+ */
+function afterOf(context: AdminContext, began: number): number {
   const text = context.req.header("last-event-id") ?? context.req.query("after") ?? "0";
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new Fault("bad_request", '"after" must be the number of an event');
+  if (!/^\d{1,15}$/.test(text)) throw new Fault("bad_request", '"after" must be the number of an event');
+  const of = context.req.query("began");
+  return of === undefined || of === String(began) ? Number(text) : 0;
 }
 
 /** Server-sent events: what happened, each with its number as id, and every second how the cluster stands. */
@@ -95,9 +110,11 @@ function watch(
   };
   const tell = (event: ReturnType<ClusterPort["told"]["after"]>[number]): void =>
     write(`id: ${event.number}\nevent: told\ndata: ${JSON.stringify(event)}\n\n`);
-  const status = (): void => write(`event: status\ndata: ${JSON.stringify(cluster.status())}\n\n`);
-  for (const event of cluster.told.after(after)) tell(event);
+  const { began } = cluster.told;
+  const status = (): void => write(`event: status\ndata: ${JSON.stringify({ began, ...cluster.status() })}\n\n`);
+  // First who speaks, then what happened to it.
   status();
+  for (const event of cluster.told.after(after)) tell(event);
   const unlisten = cluster.told.listen(tell);
   let timer: Timer;
   const later = (): void => {

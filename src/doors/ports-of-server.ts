@@ -1,6 +1,7 @@
 import { Fault } from "../base/error-codes.ts";
 import { addServer, removeServer, transferLeadership } from "../server/cluster-operations.ts";
 import { clusterStatusOf } from "../server/cluster-status.ts";
+import { traceMessage } from "../server/message-trace.ts";
 import { operate, sessionList } from "../server/operator.ts";
 import type { Server } from "../server/server.ts";
 import { type ProcessFacts, statusOf } from "../server/status.ts";
@@ -57,6 +58,10 @@ export function operatorPortOf(
       remove: (node) => removeServer(server, node),
       transfer: (to) => transferLeadership(server, to),
       told: told.events,
+      trace: (wanted) => {
+        const { node, clock, memory, driver, proposals, recent: entries, history } = server;
+        return traceMessage({ node, clock, memory, applier: driver.applier, proposals, entries, history }, wanted);
+      },
     },
   };
 }

@@ -74,5 +74,7 @@ export interface ClusterPort {
   /** `to` null: to whoever is fittest. Settles with who leads then. */
   transfer(to: NodeName | null): Promise<NodeName | null>;
   /** What happened of late. */
-  readonly told: Pick<ToldEvents, "last" | "after" | "listen">;
+  readonly told: Pick<ToldEvents, "began" | "last" | "after" | "listen">;
+  /** Where a message is, and when it went which step of its way. Room and sender are for one that memory does not hold any more. */
+  trace(wanted: { cid: string; room: RoomName | null; from: string | null }): Promise<object>;
 }

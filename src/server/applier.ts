@@ -6,7 +6,9 @@ import type { ApplySink, RoomEvent } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { type OutcomeCode, outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
+import { type Millis, millis } from "../base/units.ts";
 import type { Batch, Origin, UndecidedCode } from "./batch.ts";
+import type { RecentEntries } from "./entry-times.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Held, MemoryLog } from "./memory-log.ts";
 
@@ -50,6 +52,7 @@ export class Applier {
   readonly #memory: MemoryLog;
   readonly #listener: CommitListener;
   readonly #sink: Sink;
+  readonly #recent: RecentEntries;
   readonly #letGo: (batch: Batch) => void;
   readonly #unapplied: Unapplied[] = [];
   #unappliedBytes = 0;
@@ -63,12 +66,14 @@ export class Applier {
     state: GroupState;
     memory: MemoryLog;
     listener: CommitListener;
+    recent: RecentEntries;
     /** Nobody waits for this batch any more, and nothing refers to it. */
     letGo: (batch: Batch) => void;
   }) {
     this.state = options.state;
     this.#memory = options.memory;
     this.#listener = options.listener;
+    this.#recent = options.recent;
     this.#letGo = options.letGo;
     this.#lastIndex = options.state.appliedIndex;
     this.#lastDay = options.state.lastDay;
@@ -149,6 +154,11 @@ export class Applier {
     return this.#placed.length > 0 || this.#unapplied.some(({ batch }) => batch !== null);
   }
 
+  /** Entries that are in the log and not applied, and when the first of their commands came to this server, if it did. */
+  *unapplied(): Generator<{ readonly entry: Entry; readonly since: Millis | null }> {
+    for (const { entry, batch } of this.#unapplied) yield { entry, since: batch === null ? null : millis(batch.since) };
+  }
+
   /** This batch is not known to be in the log: its slots are free, and whoever waits is told. */
   giveUp(batch: Batch, code: UndecidedCode): void {
     batch.tellUndecided(code);
@@ -181,8 +191,11 @@ export class Applier {
     const held = this.#memory.take(entry);
     const start = held.part.offsetOf(held.address);
     const memory = held.part.bytesAt(held.address).subarray(start, start + entry.payload.length);
+    const first = held.part.count;
     this.#sink.entering(batch, held, memory);
     state.apply(entry, memory, this.#sink);
+    const messages = held.part.count - first;
+    this.#recent.applied(entry.index, held.part.from, first, messages, batch?.since ?? 0);
     if (isSeal) {
       this.#sealsUnderWay--;
       // One that was overtaken has sealed nothing: the state here would join no chunk.

@@ -1,5 +1,6 @@
 import type { NodeName } from "../base/ids.ts";
 import { incarnationOf, nodeOf } from "../consensus/replica.ts";
+import type { Pace } from "./entry-times.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Server } from "./server.ts";
 
@@ -32,6 +33,8 @@ export interface SeenServer {
 /** What `/admin/v1/cluster` shows. */
 export interface ClusterStatus {
   readonly node: NodeName;
+  /** This server's wall clock, in milliseconds. */
+  readonly at: number;
   readonly cluster: string;
   readonly topology: string;
   readonly ready: { readonly ok: boolean; readonly reason: string | null };
@@ -42,6 +45,8 @@ export interface ClusterStatus {
   readonly transfersTo: NodeName | null;
   readonly appliedIndex: number;
   readonly lastIndex: number;
+  /** How fast this server is of late, and its disk. */
+  readonly pace: Pace;
   readonly servers: readonly SeenServer[];
   readonly catchUp: object | null;
 }
@@ -52,6 +57,7 @@ export function clusterStatusOf(server: Server): ClusterStatus {
   const { leader, role, term, isAuthoritative, transfersTo } = standing;
   return {
     node: server.node,
+    at: server.clock.wall(),
     cluster: server.state.cluster,
     topology: server.topology,
     ready: server.ready,
@@ -62,6 +68,7 @@ export function clusterStatusOf(server: Server): ClusterStatus {
     transfersTo,
     appliedIndex: server.state.appliedIndex,
     lastIndex: server.driver.lastIndex,
+    pace: server.recent.pace(server.clock.now()),
     servers: serversOf(server),
     catchUp: server.cluster?.catchUp.progress ?? null,
   };

@@ -45,6 +45,7 @@ export class FanOut {
   readonly #history: History;
   readonly #online: OnlineUsers;
   readonly #push: PushSettings;
+  readonly #announced: () => void;
   readonly #ranges = messageRanges();
   readonly #place = nowhere();
   #dirty: LiveRoom[] = [];
@@ -65,12 +66,15 @@ export class FanOut {
     history: History;
     online: OnlineUsers;
     push: PushSettings;
+    /** Everything that was committed so far was handed to whoever reads it. */
+    announced: () => void;
   }) {
     this.#clock = options.clock;
     this.#writer = options.writer;
     this.#history = options.history;
     this.#online = options.online;
     this.#push = options.push;
+    this.#announced = options.announced;
   }
 
   /** A room has new committed messages. Called once per room until they are announced. */
@@ -137,6 +141,7 @@ export class FanOut {
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const live of dirty) this.#announce(live);
+    this.#announced();
   }
 
   #announce(live: LiveRoom): void {

@@ -28,6 +28,11 @@ export class ForwardedBatches {
     return this.#sent.length === 0 ? null : this.#to;
   }
 
+  /** Those without an answer, in order. */
+  batches(): Batch[] {
+    return this.#sent.map(({ batch }) => batch);
+  }
+
   send(to: NodeName, batch: Batch): boolean {
     assert(this.to === null || this.to === to, "batches are on their way to one server only");
     if (this.#to !== to) {

@@ -12,6 +12,7 @@ import type { Journal } from "../storage/journal/journal.ts";
 import type { Engine, EngineEffect, EngineEvent, Member, RememberedLog, Standing } from "../topology/engine.ts";
 import type { Applier } from "./applier.ts";
 import type { Batch } from "./batch.ts";
+import type { RecentEntries } from "./entry-times.ts";
 import type { LogClock } from "./log-clock.ts";
 import { LinearizableReads } from "./linearizable-reads.ts";
 
@@ -46,6 +47,8 @@ interface Ticket {
   readonly mark: Mark;
   readonly ticket: number;
   readonly since: Millis;
+  /** The last entry that is durable with it; 0: it has none. */
+  readonly through: number;
 }
 
 /**
@@ -65,6 +68,7 @@ export class GroupDriver {
   readonly #logClock: LogClock;
   readonly #send: SendToPeer;
   readonly #listener: DriverListener;
+  readonly #recent: RecentEntries;
   readonly #reads: LinearizableReads;
 
   readonly #tickets: Ticket[] = [];
@@ -90,6 +94,8 @@ export class GroupDriver {
     logClock: LogClock;
     send: SendToPeer;
     listener: DriverListener;
+    /** Is told when entries went which step of their way. */
+    recent: RecentEntries;
   }) {
     this.#group = options.group;
     this.#engine = options.engine;
@@ -99,6 +105,7 @@ export class GroupDriver {
     this.#logClock = options.logClock;
     this.#send = options.send;
     this.#listener = options.listener;
+    this.#recent = options.recent;
     this.#reads = new LinearizableReads((id) => this.#step({ type: "read", now: this.#clock.now(), id }));
   }
 
@@ -190,8 +197,16 @@ export class GroupDriver {
   /** The journal has flushed up to `flushed`. */
   flushed(flushed: Mark): void {
     let ticket = 0;
-    while (this.#tickets.length > 0 && this.#tickets[0]!.mark <= flushed) ticket = this.#tickets.shift()!.ticket;
-    if (ticket > 0) this.#step({ type: "durable", now: this.#clock.now(), ticket });
+    let through = 0;
+    while (this.#tickets.length > 0 && this.#tickets[0]!.mark <= flushed) {
+      const settled = this.#tickets.shift()!;
+      ticket = settled.ticket;
+      if (settled.through > 0) through = settled.through;
+    }
+    if (ticket === 0) return;
+    const now = this.#clock.now();
+    if (through > 0) this.#recent.flushed(through, now);
+    this.#step({ type: "durable", now, ticket });
   }
 
   received(from: NodeName, bytes: Uint8Array): void {
@@ -265,7 +280,7 @@ export class GroupDriver {
     switch (effect.type) {
       case "persist-vote": {
         const { term, votedFor } = effect;
-        this.#wrote(this.#journal.appendVote(this.#group, { term, votedFor: votedFor ?? "" }), effect.ticket);
+        this.#wrote(this.#journal.appendVote(this.#group, { term, votedFor: votedFor ?? "" }), effect.ticket, 0);
         return;
       }
       case "append":
@@ -308,24 +323,28 @@ export class GroupDriver {
     }
   }
 
-  #wrote(mark: Mark, ticket: number): void {
-    this.#tickets.push({ mark, ticket, since: this.#clock.now() });
+  #wrote(mark: Mark, ticket: number, through: number): void {
+    this.#tickets.push({ mark, ticket, since: this.#clock.now(), through });
   }
 
   #append(entries: readonly Entry[], ticket: number, asker: Asker | null): void {
     let mark = this.#journal.appended;
+    const now = this.#clock.now();
     for (const entry of entries) {
       mark = this.#journal.appendEntry(entry);
+      this.#recent.appended(entry.index, now);
       this.#logClock.observe(entry.ts);
       this.applier.hold(entry, asker?.batch ?? null);
       if (this.#change !== null && entry.index <= this.#change.index) this.#changeReplaced();
       asker?.appended(entry.index, entry.term);
     }
-    this.#wrote(mark, ticket);
+    this.#wrote(mark, ticket, entries.at(-1)?.index ?? 0);
   }
 
   #commit(through: LogIndex): void {
+    const before = this.applier.state.appliedIndex;
     if (!this.applier.applyThrough(through)) return;
+    this.#recent.committed(before, this.applier.state.appliedIndex, this.#clock.now());
     if (this.#change !== null && this.#change.index <= through) {
       this.#change.done();
       this.#change = null;

@@ -147,6 +147,11 @@ export class MemoryLog {
     return parts;
   }
 
+  /** All parts of the tail; whoever goes through them step by step may meet one that was let go meanwhile. */
+  partsNewestFirst(): TailPart[] {
+    return this.#spans.map(({ part }) => part).reverse();
+  }
+
   /** Lets go of the parts up to `to`: their chunk is durable. Rings take copies of what is newest of them. In small steps. */
   *release(to: number): Generator<void, void> {
     while (this.#spans.length > 1 && this.#spans[0]!.to !== null && this.#spans[0]!.to <= to) {

@@ -217,6 +217,11 @@ export class Proposals {
     return true;
   }
 
+  /** Batches that are in no log yet, as far as is known here; the newest last. */
+  unplaced(): readonly Batch[] {
+    return [...this.#forwarded.batches(), ...this.#waiting, this.#batch];
+  }
+
   // Other servers
 
   /** The commands of another server, which takes this one for the leader. They are copied. */

@@ -24,6 +24,7 @@ import type { Difference } from "./catch-up/checkpoints.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
 import { DamagedReads } from "./damaged-reads.ts";
 import { Digests } from "./digest.ts";
+import { RecentEntries } from "./entry-times.ts";
 import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
 import { GroupDriver } from "./group-driver.ts";
@@ -66,6 +67,8 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly memory: MemoryLog;
   readonly driver: GroupDriver;
   readonly proposals: Proposals;
+  /** When the newest entries went which step of their way. */
+  readonly recent: RecentEntries;
   /** Null: there are no other servers. */
   readonly cluster: Cluster | null;
   readonly orderer: Orderer;
@@ -138,7 +141,15 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     this.online = new Online(state);
     const peers = this.cluster?.peers ?? null;
     const { memory } = this;
-    const applier = new Applier({ state, memory, listener: this, letGo: (batch) => this.proposals.letGo(batch) });
+    this.recent = new RecentEntries(clock.now());
+    const { recent } = this;
+    const applier = new Applier({
+      state,
+      memory,
+      listener: this,
+      recent,
+      letGo: (batch) => this.proposals.letGo(batch),
+    });
     this.driver = new GroupDriver({
       group: state.group,
       engine,
@@ -148,6 +159,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       logClock,
       send: (to, lane, bytes) => peers?.send(to, lane, bytes),
       listener: this.#duties,
+      recent,
     });
     this.proposals = new Proposals({
       driver: this.driver,
@@ -167,6 +179,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       history: this.history,
       online: this.online,
       push: settings.push,
+      announced: () => recent.delivered(state.appliedIndex, this.fanOut.delivered, clock.now()),
     });
     this.presence = new Presence({ clock, state, memory: this.memory, gossip: this.cluster?.presence ?? null });
     const readMarks = new ReadMarks({ clock, orderer: this.orderer });

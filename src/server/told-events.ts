@@ -32,10 +32,13 @@ export class ToldEvents implements Log {
   readonly #events: ToldEvent[] = [];
   readonly #listeners = new Set<(event: ToldEvent) => void>();
   #last = 0;
+  /** When it began, by the wall clock: tells the numbers of one process from those of the next. */
+  readonly began: Timestamp;
 
   constructor(options: { log: Log; clock: Clock }) {
     this.#log = options.log;
     this.#clock = options.clock;
+    this.began = options.clock.wall();
   }
 
   /** The number of the newest event; 0 before the first. */

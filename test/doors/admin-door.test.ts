@@ -26,6 +26,7 @@ class FakeOperator implements OperatorPort {
       return to ?? ("n2" as NodeName);
     },
     told: this.events,
+    trace: async (wanted) => ({ traced: wanted }),
   };
   readonly limits: number[] = [];
   failure: Fault | null = null;
@@ -183,7 +184,7 @@ test("[ADMIN8] what happened is told by number, as a list and as it happens", as
   await until("event: status");
   events.error("journal.failed");
   await until("journal.failed");
-  expect(text).toMatch(/^id: 2\nevent: told\ndata: .*peer\.lost/);
+  expect(text).toMatch(/^event: status\ndata: .*"node":"n1".*\n\nid: 2\nevent: told\ndata: .*peer\.lost/);
   expect(text).not.toContain("standing.changed");
   // Its end ends whoever still watches.
   await door.close();
