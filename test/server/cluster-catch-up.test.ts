@@ -176,6 +176,8 @@ test("a server that was wiped votes again when it has all that was sealed, and n
   await everythingIsEverywhere(town);
   const wiped = town.of("n3");
   town.wipe(wiped);
+  // It has the log long before it has what was sealed.
+  for (const from of ["n1", "n2"]) town.network.shape({ bytesPerSecond: 60_000 }, { from, to: "n3" });
   town.restart(wiped);
   const life = (): string | undefined => {
     const members = town.leader?.now.driver.engine.members ?? [];
