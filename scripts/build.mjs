@@ -13,6 +13,9 @@ import { filesUnder, hashFiles, root } from "./repository.mjs";
 /** Written after a build that went well; inside dist/, so that it disappears together with what it vouches for. */
 const stamp = join(root, "dist", ".built-from");
 
+/** What Vite builds: for people who chat, and for whoever looks after a cluster. */
+const pages = ["web", "web-cluster"];
+
 /**
  * The TypeScript projects that have something to build or check.
  *
@@ -46,10 +49,11 @@ export function build() {
   const command = join(root, "dist/apps/cli/synod.cjs");
   if (existsSync(command)) chmodSync(command, 0o755);
 
-  if (existsSync(join(root, "src/apps/web/index.html"))) {
-    const target = ["--outDir", join(root, "dist/web"), "--emptyOutDir"];
-    const page = runTool("vite/bin/vite.js", ["build", "src/apps/web", ...target, "--logLevel", "warn"]);
-    if (page.status !== 0) return `The page does not build:\n${page.output}`;
+  for (const name of pages) {
+    if (!existsSync(join(root, "src/apps", name, "index.html"))) continue;
+    const target = ["--outDir", join(root, "dist", name), "--emptyOutDir"];
+    const page = runTool("vite/bin/vite.js", ["build", `src/apps/${name}`, ...target, "--logLevel", "warn"]);
+    if (page.status !== 0) return `The page ${name} does not build:\n${page.output}`;
   }
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, hash);
@@ -72,7 +76,7 @@ function removeOrphans() {
   const sources = new Set(filesUnder("src").map((file) => file.replace(/^src\//, "").replace(/\.tsx?$/, "")));
   let orphans = 0;
   for (const file of filesUnder("dist")) {
-    if (file.startsWith("dist/web/")) continue;
+    if (pages.some((name) => file.startsWith(`dist/${name}/`))) continue;
     const made = /^dist\/(.+?)(?:\.js|\.d\.ts)(?:\.map)?$/.exec(file);
     if (made?.[1] === undefined || sources.has(made[1])) continue;
     rmSync(join(root, file));

@@ -1,7 +1,7 @@
 /**
- * `npm start -- [flags]`: makes the clone ready, then becomes `synod serve [flags]` as far as anyone can tell:
- * same terminal, same signals, same exit code. package.json says `exec`, because a shell between npm and us would take
- * a SIGTERM for itself and leave the server behind.
+ * `npm start -- [flags]`, `npm run demo -- [flags]`: makes the clone ready, then becomes `synod serve [flags]`, or
+ * `synod demo [flags]`, as far as anyone can tell: same terminal, same signals, same exit code. package.json says
+ * `exec`, because a shell between npm and us would take a SIGTERM for itself and leave the server behind.
  */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
@@ -11,9 +11,9 @@ import { root } from "./repository.mjs";
 
 bootstrapOrExit();
 
-const child = spawn(process.execPath, [join(root, "dist/apps/cli/synod.cjs"), "serve", ...process.argv.slice(2)], {
-  stdio: "inherit",
-});
+const given = process.argv.slice(2);
+const words = given[0] === "demo" ? given : ["serve", ...given];
+const child = spawn(process.execPath, [join(root, "dist/apps/cli/synod.cjs"), ...words], { stdio: "inherit" });
 
 for (const signal of /** @type {const} */ (["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"])) {
   process.on(signal, () => {

@@ -16,6 +16,7 @@ import { clusterRoutes } from "./cluster-routes.ts";
 import { defaultHttpTimes, HttpListener } from "./http-listener.ts";
 import { json, problemResponse } from "./json-response.ts";
 import { methodRefusal } from "./method-refusal.ts";
+import { type Page, pageResponse } from "./page.ts";
 import { unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
 import type { OperatorPort } from "./server-port.ts";
@@ -35,15 +36,18 @@ export interface AdminDoorOptions {
   readonly log: Log;
   /** What an operator must show (`Authorization: Bearer`). null: nothing; then it listens on loopback only. */
   readonly token: string | null;
+  /** What operators look at; null: nothing. @defaultValue null */
+  readonly page?: Page | null;
 }
 
 /**
  * How operators get in: a port of its own, on loopback unless it was given a token. Shows what the server does, and has
  * operations put in order.
  *
- * 1. nobody is answered without the token, where there is one
+ * 1. nobody is answered without the token, where there is one; but for the files of the page, which hold no secret and ask for it
  * 2. a page in the operator's browser is not the operator: no request with an `Origin` is answered, and without a token
- *    none that calls the server by a name other than loopback's
+ *    none that calls the server by a name other than loopback's. The door's own page only reads, for which browsers name
+ *    no origin
  */
 export class AdminDoor {
   readonly listener: HttpListener;
@@ -78,6 +82,15 @@ const isLoopback = (host: string): boolean =>
 
 type AdminContext = Context<{ Bindings: HttpBindings }>;
 
+function pageFileOf({ req }: AdminContext, page: Page | null): Response | null {
+  if (page === null || (req.method !== "GET" && req.method !== "HEAD")) return null;
+  return pageResponse(page, req.path, {
+    acceptEncoding: req.header("accept-encoding") ?? "",
+    ifNoneMatch: req.header("if-none-match") ?? null,
+    isHead: req.method === "HEAD",
+  });
+}
+
 function adminListener(options: AdminDoorOptions): RequestListener {
   const { server, limits, token } = options;
   const bodies = new RequestBodies(connectionsMax * bodyBytesMax);
@@ -92,11 +105,15 @@ function adminListener(options: AdminDoorOptions): RequestListener {
       hasCookie: headers.cookie !== undefined,
     });
     if (why !== null) throw new Fault("forbidden", why);
+    const file = pageFileOf(context, options.page ?? null);
+    // Browsers name the origin when a page loads its own parts, and not when it reads from where it came.
+    const source = { host: headers.host ?? null, origin: headers.origin ?? null, hasCookie: false };
+    if (file !== null && distrustOf(trust, source) === null) return file;
     if (headers.origin !== undefined) throw new Fault("forbidden", "pages may not use this port");
     if (token !== null && !isSame(headers.authorization ?? "", `Bearer ${token}`)) {
       throw new Fault("unauthorized", "this port asks for the admin token");
     }
-    await next();
+    return next();
   });
 
   app.get("/metrics", async () => {

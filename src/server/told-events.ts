@@ -17,7 +17,7 @@ const eventsMax = 1_000;
 
 /** What the fate of a server and its cluster shows in; the rest of the log is about single clients. */
 const told =
-  /^(?:server|standing|members|member|not|peer|peers|founding|snapshot|catch-up|setting|journal|seal|chunk|data|loop|state|operation)\./;
+  /^(?:server|standing|members|member|life|not|peer|peers|founding|snapshot|catch-up|setting|journal|seal|chunk|data|disk|scrub|loop|state|operation)\./;
 
 /**
  * A log that remembers: passes everything on, and keeps the last events about the server and its cluster, with numbers, for

@@ -80,6 +80,11 @@ export const importTable: Readonly<Record<string, Rule>> = {
   "apps/cli": { may: [...library, "sim", "apps/terminal", "apps/bench"], packages: "any", outside: true },
   "apps/terminal": { may: library, packages: "any", outside: true },
   "apps/web": { may: library, packages: "any", outside: true },
+  "apps/web-cluster": {
+    may: [...library, { folder: "apps/web", files: /^vite\.config\.ts$/ }],
+    packages: "any",
+    outside: true,
+  },
   "apps/bench": { may: library, packages: "any", outside: true },
   "apps/embed": { may: library, packages: "any", outside: true },
 };

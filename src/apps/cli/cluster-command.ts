@@ -50,9 +50,16 @@ export async function clusterEvents(command: ClusterCommand, after: number): Pro
   else for (const event of list) line(eventLine(event));
 }
 
-/** `synod cluster watch`: what happens, as it happens, and how the cluster stands whenever that changes. Ends with the server. */
+/** How often `watch` says how fast the server is, while anything is stored. */
+const paceEveryMs = 10_000;
+
+/**
+ * `synod cluster watch`: what happens, as it happens, how the cluster stands whenever that changes, and now and then how
+ * fast it is. Ends with the server.
+ */
 export async function clusterWatch(command: ClusterCommand, after: number): Promise<ExitCode> {
   let last = "";
+  let pacedAt = 0;
   for await (const { name, data } of operatorEvents(command, `${root}/watch?after=${after}`)) {
     if (process.stdout.errored !== null) break;
     if (command.json) line(JSON.stringify({ type: name, ...(data as object) }));
@@ -61,6 +68,10 @@ export async function clusterWatch(command: ClusterCommand, after: number): Prom
       const summary = summaryOf(data);
       if (summary !== last) line(picocolors.bold(summary));
       last = summary;
+      const now = Number(at(data, "at"));
+      if (at(data, "pace", "messagesPerSecond") === 0 || Math.abs(now - pacedAt) < paceEveryMs) continue;
+      pacedAt = now;
+      line(picocolors.dim(`── ${shown(at(data, "node"))} ${paceOf(data)}`));
     }
   }
   return exitCodes.unreachable;
@@ -96,8 +107,20 @@ function clusterLines(answer: unknown): string[] {
     `  cluster   ${shown(at(answer, "cluster"))}, ${shown(at(answer, "topology"))}`,
     `  leader    ${leaderOf(answer)}`,
     `  log       applied to entry ${shown(at(answer, "appliedIndex"))}`,
+    `  pace      ${paceOf(answer)}`,
     ...table([["SERVER", "ROLE", "STATE", "LOG", "ADDRESS"], ...rows]).map((row) => `  ${row}`),
   ];
+}
+
+/** How fast the server that was asked is, over the last seconds, and its disk. */
+function paceOf(answer: unknown): string {
+  const perSecond = (name: string): string => shown(at(answer, "pace", name));
+  const flush = at(answer, "pace", "flushMs");
+  const disk =
+    flush === null
+      ? "nothing flushed of late"
+      : `flush ${shown(at(flush, "p50"))} ms, p99 ${shown(at(flush, "p99"))} ms`;
+  return `${perSecond("messagesPerSecond")} messages/s, ${perSecond("deliveriesPerSecond")} delivered/s, ${disk}`;
 }
 
 function leaderOf(answer: unknown): string {

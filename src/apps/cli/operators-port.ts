@@ -32,12 +32,13 @@ export async function askOperators(
   throw refusalOf(response, answer);
 }
 
-/** The events of a stream, as they come, until it ends. Throws `CommandFailed`. */
+/** The events of a stream, as they come, until it ends, or `signal` ends it. Throws `CommandFailed`. */
 export async function* operatorEvents(
   port: OperatorsPort,
   path: string,
+  signal: AbortSignal | null = null,
 ): AsyncGenerator<{ readonly name: string; readonly data: unknown }> {
-  const response = await responseOf(port, path, { headers: { accept: "text/event-stream" } });
+  const response = await responseOf(port, path, { headers: { accept: "text/event-stream" }, signal });
   if (!response.ok || response.body === null) throw refusalOf(response, parsed(await response.text()));
   let text = "";
   const decoder = new TextDecoder();

@@ -21,7 +21,9 @@ export function makeProgram(ended: (code: ExitCode) => void): Command {
   program.addCommand(tailCommand());
   program.addCommand(statusCommand(ended));
   program.addCommand(clusterCommand(ended));
+  program.addCommand(traceCommand(ended));
   program.addCommand(verifyCommand(ended));
+  program.addCommand(demoCommand(ended));
   program.addCommand(benchCommand(ended));
   program.addCommand(simCommand(ended));
   for (const command of program.commands) {
@@ -307,6 +309,61 @@ interface ClusterFlags {
 function clusterOptions(flags: ClusterFlags) {
   const { url = null, data = null, tokenFile = null, output } = flags;
   return { url, data, tokenFile, json: output === "json" };
+}
+
+function traceCommand(ended: (code: ExitCode) => void): Command {
+  return new Command("trace")
+    .helpGroup("Servers:")
+    .description("where a message is, and when it went which step of its way")
+    .argument("<cid>", "the id that its sender gave it")
+    .option("--url <url>", "operators' port, such as http://127.0.0.1:7402; several with commas")
+    .addOption(dataOption())
+    .option("--token-file <file>", "what the servers ask operators for, where they do")
+    .option("--room <room>", "where it was said, for a message that memory does not hold any more")
+    .option("--from <user>", "who said it; with --room")
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Examples:
+  synod trace 3f6c9a02
+  synod trace 3f6c9a02 --url http://10.0.0.1:7402,http://10.0.0.2:7402,http://10.0.0.3:7402
+  synod trace build-1234 --room ops --from robot
+
+Times are kept for the last 4,096 entries of the log, each a batch of messages. Ends with 1 when no server knows the message.`,
+    )
+    .action(async (cid: string, flags: TraceFlags) => {
+      const { trace } = await import("./trace.ts");
+      const { url = null, data = null, tokenFile = null, room = null, from = null, output } = flags;
+      ended(await trace({ cid, url, data, tokenFile, room, from, json: output === "json" }));
+    });
+}
+
+interface TraceFlags {
+  readonly url?: string;
+  readonly data?: string;
+  readonly tokenFile?: string;
+  readonly room?: string;
+  readonly from?: string;
+  readonly output: string;
+}
+
+function demoCommand(ended: (code: ExitCode) => void): Command {
+  return new Command("demo")
+    .helpGroup("Servers:")
+    .description("three servers on this machine, two people who talk, and a page to break them with")
+    .addOption(new Option("--port <n>", "of the page; 0 = a free one").argParser(whole).default(0))
+    .option("--keep <dir>", "write everything there, and leave it (default: a temporary folder that goes with it)")
+    .option("--no-open", "do not show the page in this machine's browser")
+    .addHelpText(
+      "after",
+      `
+Runs until Ctrl-C. Ends with 1 when a message was lost, came twice or out of order.`,
+    )
+    .action(async (flags: { readonly port: number; readonly keep?: string; readonly open: boolean }) => {
+      const { demo } = await import("./demo/demo.ts");
+      ended(await demo({ port: flags.port, keep: flags.keep ?? null, open: flags.open }));
+    });
 }
 
 function verifyCommand(ended: (code: ExitCode) => void): Command {

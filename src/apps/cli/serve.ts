@@ -23,7 +23,7 @@ import {
   openDataDirectory,
 } from "../../storage/data-directory.ts";
 import { type Disk, openDisk } from "../../storage/disk.ts";
-import { systemCodeOf } from "../../storage/file-system.ts";
+import { type FileSystem, systemCodeOf } from "../../storage/file-system.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner } from "./banner.ts";
 import { ClusterGround, clusterSecretOf } from "./cluster-ground.ts";
@@ -31,7 +31,7 @@ import type { Configuration } from "./configuration.ts";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { type Ports, portsFile, removePorts, writePorts } from "./ports-file.ts";
 import { watchProcess } from "./process-facts.ts";
-import { builtPage, ServerDoors } from "./server-doors.ts";
+import { builtClusterPage, builtPage, ServerDoors } from "./server-doors.ts";
 import { serverLog } from "./server-log.ts";
 import { version } from "./version.ts";
 
@@ -101,6 +101,8 @@ interface ServeOptions {
   /** Names of the options that somebody gave. */
   readonly given: ReadonlySet<string>;
   readonly warnings: readonly string[];
+  /** The files of a data directory, where they are not simply those of this machine. */
+  readonly fileSystem?: (data: string) => FileSystem;
 }
 
 interface ServeParts {
@@ -121,7 +123,7 @@ async function serveOnce(
   { clock, random, log, end, cluster, authenticate, adminToken, format }: ServeParts,
 ): Promise<ExitCode | ServerPorts> {
   const { data, node } = configuration;
-  const disk = openDisk(nodeFileSystem(data));
+  const disk = openDisk((options.fileSystem ?? nodeFileSystem)(data));
   const again = withResolvers<End>();
   const directory = await openDirectory(configuration, disk, { cluster, end: end.reached });
   if (directory === null) {
@@ -167,7 +169,7 @@ async function serveOnce(
     const page = await builtPage();
     if (page === null) log.warn("page.missing", { advice: "the package was built without the page" });
     const facts = watchProcess();
-    const access = { host, adminHost, adminToken, trust, page };
+    const access = { host, adminHost, adminToken, trust, page, clusterPage: await builtClusterPage() };
     const doors = new ServerDoors({ server, clock, random, limits, log, facts, events: log, insecure, ...access });
     const ports = await doors.open(configuration);
     ends.push(() => doors.close());

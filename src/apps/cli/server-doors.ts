@@ -33,6 +33,8 @@ export interface DoorOptions {
   readonly log: Log;
   readonly trust: Trust;
   readonly page: Page | null;
+  /** What operators look at. */
+  readonly clusterPage: Page | null;
   readonly facts: () => ProcessFacts;
   /** What happened of late, for operators. */
   readonly events: ToldEvents;
@@ -144,7 +146,7 @@ function adminDoor(options: DoorOptions): Door {
   };
   const operator = operatorPortOf(server, { facts, metrics: readMetrics, events });
   const told = { ...operator, status: async () => ({ ...(await operator.status()), insecure }) };
-  const door = new AdminDoor({ server: told, clock, limits, log, token });
+  const door = new AdminDoor({ server: told, clock, limits, log, token, page: options.clusterPage });
   return {
     key: "adminPort",
     host: options.adminHost,
@@ -156,8 +158,25 @@ function adminDoor(options: DoorOptions): Door {
 }
 
 /** The page as it was built beside this program, or null where there is none. */
-export async function builtPage(): Promise<Page | null> {
-  const folder = fileURLToPath(new URL("../../web", import.meta.url));
+export function builtPage(): Promise<Page | null> {
+  return pageIn("../../web");
+}
+
+/** The same for the page about a cluster. The demonstration's own is another one. */
+export async function builtClusterPage(): Promise<Page | null> {
+  const page = await pageIn("../../web-cluster");
+  return page === null ? null : new Map([...page].filter(([path]) => path !== "/demo.html"));
+}
+
+/** The demonstration's page: the one about a cluster, with handles to break it. */
+export async function builtDemoPage(): Promise<Page | null> {
+  const page = await pageIn("../../web-cluster");
+  const index = page?.get("/demo.html");
+  return page === null || index === undefined ? null : new Map([...page, ["/index.html", index]]);
+}
+
+async function pageIn(place: string): Promise<Page | null> {
+  const folder = fileURLToPath(new URL(place, import.meta.url));
   return existsSync(folder) ? readPage(folder) : null;
 }
 

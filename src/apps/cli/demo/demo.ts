@@ -1,0 +1,125 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import picocolors from "picocolors";
+import { listenRefused } from "../listen-refused.ts";
+import { builtDemoPage } from "../server-doors.ts";
+import { CommandFailed, type ExitCode, exitCodes } from "../../terminal/exit-codes.ts";
+import { DemoDoor } from "./demo-door.ts";
+import { Play } from "./play.ts";
+
+export interface DemoCommand {
+  /** Of the page; 0: a free one. */
+  readonly port: number;
+  /** Where everything is written, and stays; null: in a new folder, which goes with it. */
+  readonly keep: string | null;
+  /** Shows the page in this machine's browser. */
+  readonly open: boolean;
+}
+
+/**
+ * `synod demo`: three servers on this machine, two people who talk through them, and a page to break them with. Runs until
+ * it is told to end, and leaves nothing behind but what was to be kept. Code 1 when something was lost, came twice, or out
+ * of order: then it has found what it says can't be.
+ */
+export async function demo(command: DemoCommand): Promise<ExitCode> {
+  const page = await builtDemoPage();
+  if (page === null) throw new CommandFailed(exitCodes.failed, "the page was not built; run npm run build");
+  const folder = folderOf(command.keep);
+  const end = signalled();
+  try {
+    process.stdout.write("starting three servers …\n");
+    const play = await Play.begin(folder);
+    const door = new DemoDoor(play, page);
+    let isGentle = true;
+    try {
+      const url = await door.listen(command.port).catch((cause: unknown) => {
+        throw listenRefused({ host: "127.0.0.1", port: command.port, portFlag: "--port", hostFlag: "--port" }, cause);
+      });
+      process.stdout.write(banner(url, play, folder));
+      if (command.open && process.stdout.isTTY) openInBrowser(url);
+      await end.first;
+      process.stdout.write("ending …\n");
+    } catch (cause) {
+      isGentle = false;
+      throw cause;
+    } finally {
+      end.second(() => {
+        const exit = (): never => process.exit(130);
+        play.stage.end(false).then(exit, exit);
+      });
+      await play.end(isGentle);
+      await door.close();
+    }
+    return summed(play);
+  } finally {
+    if (command.keep === null) rmSync(folder, { recursive: true, force: true });
+    end.forget();
+  }
+}
+
+function folderOf(keep: string | null): string {
+  if (keep === null) return mkdtempSync(join(tmpdir(), "synod-demo-"));
+  const folder = resolve(keep);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (readdirSync(folder).length === 0) return folder;
+  throw new CommandFailed(exitCodes.usage, `${keep} is not empty; name a new folder`);
+}
+
+function banner(url: string, play: Play, folder: string): string {
+  const { bold, cyan, dim } = picocolors;
+  const servers = play.stage.servers.map(({ name, pid, ports }) => `${name} (process ${pid}, port ${ports.port})`);
+  const clients = play.stage.servers.map(({ ports }) => `tcp://127.0.0.1:${ports.tcpPort}`).join(",");
+  const rows = [
+    ["page", cyan(url)],
+    ["servers", servers.join("  ")],
+    ["files", folder],
+    ["join in", `npx synod chat ${clients} --user carol`],
+  ];
+  const lines = rows.map(([what, value]) => `  ${dim(what!.padEnd(8))} ${value}`);
+  const next = dim("alice and bob talk. Kill the leader on the page. Ctrl-C ends all of it.");
+  return `\n${bold("Three servers, one log.")}\n\n${lines.join("\n")}\n\n${next}\n\n`;
+}
+
+function summed({ count }: Play): ExitCode {
+  const { acknowledged, stored, delivered, lost, twice, disordered, differ } = count;
+  const wrong = lost + twice + disordered + differ;
+  const numbers = `acknowledged ${acknowledged}, stored ${stored}, delivered ${delivered}`;
+  process.stdout.write(`${numbers}; lost ${lost}, twice ${twice}, out of order ${disordered}\n`);
+  return wrong === 0 ? exitCodes.ok : exitCodes.failed;
+}
+
+/** Where there is none, the address was printed. */
+function openInBrowser(url: string): void {
+  const opener = process.platform === "darwin" ? "open" : process.platform === "win32" ? "explorer" : "xdg-open";
+  const child = spawn(opener, [url], { stdio: "ignore", detached: true });
+  child.on("error", () => undefined);
+  child.unref();
+}
+
+/** The first signal that ends the demonstration, and what a second one does. */
+function signalled(): { first: Promise<void>; second: (then: () => void) => void; forget: () => void } {
+  let told: () => void = () => undefined;
+  let count = 0;
+  let second: (() => void) | null = null;
+  const first = new Promise<void>((settle) => {
+    told = settle;
+  });
+  const listener = (): void => {
+    count++;
+    told();
+    if (count > 1) second?.();
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, listener);
+  return {
+    first,
+    second: (then) => {
+      second = then;
+    },
+    forget: () => {
+      for (const signal of signals) process.off(signal, listener);
+    },
+  };
+}

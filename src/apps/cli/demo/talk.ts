@@ -1,0 +1,23 @@
+/** What the two people of the demonstration say, in turns, over and over. */
+export const talk: readonly (readonly [who: "alice" | "bob", line: string])[] = [
+  ["alice", "Morning! Is the new kettle here yet?"],
+  ["bob", "It is. Three litres, and a lid that closes."],
+  ["alice", "Then I bring the tea."],
+  ["bob", "Green, please. The black one kept me up."],
+  ["alice", "Noted. Who waters the plants this week?"],
+  ["bob", "Me. The fern looks better already."],
+  ["alice", "Did you hear back about the bicycle?"],
+  ["bob", "They found the bell, and the bicycle was under it."],
+  ["alice", "Ha. So the shed gets a lock after all."],
+  ["bob", "Two locks. One for each of us to lose."],
+  ["alice", "I have moved the meeting to the room with windows."],
+  ["bob", "Good. The other one smells of markers."],
+  ["alice", "Can you check the numbers before lunch?"],
+  ["bob", "Checked. They add up, both ways."],
+  ["alice", "Then lunch. Soup or noodles?"],
+  ["bob", "Noodles. And whoever is late pays."],
+  ["alice", "I am already at the door."],
+  ["bob", "So was I, a minute ago."],
+  ["alice", "Fine, I pay. Did every message arrive?"],
+  ["bob", "Every one, in order, once. I counted."],
+];

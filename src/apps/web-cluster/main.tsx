@@ -1,0 +1,4 @@
+import { ServerFeed } from "./server-feed.ts";
+import { show } from "./show.tsx";
+
+show(new ServerFeed());

@@ -1,0 +1,94 @@
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { run, temporaryFolder } from "./command.ts";
+import { DemoProcess, isThere } from "./support/demo-process.ts";
+
+const folder = temporaryFolder();
+const demos: DemoProcess[] = [];
+
+afterAll(async () => {
+  for (const demo of demos) await demo.dispose();
+  folder.remove();
+});
+
+async function started(words: readonly string[] = []): Promise<DemoProcess> {
+  const demo = await DemoProcess.start(words);
+  demos.push(demo);
+  return demo;
+}
+
+test("whatever is done to the servers, what was acknowledged is stored and delivered; Ctrl-C leaves nothing behind", async () => {
+  const demo = await started();
+  await demo.until(() => demo.isEven(5) && demo.leader !== null);
+  const first = demo.leader!;
+
+  // The leader dies: the people go on with another, who leads in a later term.
+  expect(await demo.act({ do: "kill", server: first })).toBe(200);
+  await demo.until(() => demo.leader !== null && demo.leader !== first);
+  const afterKill = demo.books!.acknowledged;
+  await demo.until(() => demo.isEven(afterKill + 5));
+  expect(demo.processes.get(first)).toMatchObject({ state: "stopped", pid: null });
+  expect(await demo.act({ do: "restart", server: first })).toBe(200);
+  await demo.until(() => demo.processes.get(first)?.state === "running" && demo.leader !== null);
+
+  // The next is frozen, and thawed again by "heal".
+  const second = demo.leader!;
+  expect(await demo.act({ do: "pause", server: second })).toBe(200);
+  await demo.until(() => demo.leader !== null && demo.leader !== second);
+  const afterFreeze = demo.books!.acknowledged;
+  await demo.until(() => demo.isEven(afterFreeze + 5));
+
+  // A link is cut and a disk is slow; a message is found on every server that answers.
+  const third = demo.leader!;
+  expect(await demo.act({ do: "heal" })).toBe(200);
+  await demo.until(() => [...demo.processes.values()].every(({ state }) => state === "running"));
+  const other = ["n1", "n2", "n3"].find((name) => name !== third)!;
+  expect(await demo.act({ do: "cut", server: third, other })).toBe(200);
+  expect(await demo.act({ do: "slow", server: other })).toBe(200);
+  const afterCut = demo.books!.acknowledged;
+  await demo.until(() => demo.isEven(afterCut + 8));
+  const { cid } = demo.said[0]!;
+  const trace = (await (await fetch(`${demo.url}demo/v1/trace/${cid}`)).json()) as {
+    servers: { messages: object[] }[];
+  };
+  expect(trace.servers.map(({ messages }) => messages.length)).toEqual([1, 1, 1]);
+  expect(await demo.act({ do: "heal" })).toBe(200);
+  await demo.until(() => demo.books?.verified?.servers === 3 && demo.isEven(afterCut + 16));
+
+  expect(demo.books).toMatchObject({ lost: 0, twice: 0, disordered: 0, differ: 0 });
+  const { pids, folder: written } = demo;
+  expect(pids.length).toBe(3);
+  expect(readdirSync(written)).toContain("n2");
+  expect(await demo.interrupt()).toBe(0);
+  expect(demo.output).toMatch(/acknowledged (\d+), stored \1, delivered \1; lost 0, twice 0, out of order 0\n$/);
+  expect(demo.errors).toBe("");
+  expect(existsSync(written)).toBe(false);
+  expect(pids.filter(isThere)).toEqual([]);
+});
+
+test("only its own page may use its handles; what is no act is refused; a folder is kept where that is wanted", async () => {
+  const kept = join(folder.path, "kept");
+  const demo = await started(["--keep", kept]);
+  expect(await demo.act({ do: "heal" }, { origin: "https://elsewhere.example" })).toBe(403);
+  expect(await demo.act({ do: "heal" }, { origin: demo.url.slice(0, -1) })).toBe(200);
+  for (const act of [
+    { do: "dance", server: "n1" },
+    { do: "kill", server: "n9" },
+    { do: "cut", server: "n1", other: "n1" },
+  ]) {
+    expect(await demo.act(act)).toBe(400);
+  }
+  const policy = (await fetch(demo.url)).headers.get("content-security-policy");
+  expect(policy).toContain("default-src 'self'");
+  // Whoever started it is gone without a word: so are its servers, soon.
+  const { pids } = demo;
+  expect(pids.filter(isThere).length).toBe(3);
+  await demo.dispose();
+  await expect.poll(() => pids.filter(isThere), { timeout: 20_000 }).toEqual([]);
+  const sound = await run(["verify", join(kept, "n1")]);
+  expect([sound.code, sound.errors]).toEqual([0, ""]);
+  writeFileSync(join(kept, "mine"), "");
+  const refused = await run(["demo", "--no-open", "--keep", kept]);
+  expect([refused.code, refused.errors]).toEqual([2, expect.stringContaining("is not empty")]);
+});
