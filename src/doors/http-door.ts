@@ -18,13 +18,14 @@ import type { Caller } from "../server/caller.ts";
 import type { Log } from "../server/log.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { answerHeaders, json, problemResponse } from "./json-response.ts";
-import { methodRefusal } from "./method-refusal.ts";
+import { methodRefusal, type Route, routesOf } from "./method-refusal.ts";
 import { type Page, pageResponse } from "./page.ts";
 import { problemHeaders, problemOf, unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
 import type { AskFrame, RequestPort } from "./server-port.ts";
 import { addressOf } from "./socket-stream.ts";
 import { distrustOf, isForeignFriend, type Trust } from "./trust.ts";
+import { websocketPath } from "./websocket-door.ts";
 
 /** Longest path with its query: three names, percent-encoded, and a few numbers. */
 const urlCharactersMax = 2_048;
@@ -48,6 +49,13 @@ export interface HttpDoorOptions {
   readonly documents: ReadonlyMap<string, string>;
 }
 
+/** Requests over HTTP, and where they are answered. */
+export interface HttpRequests {
+  readonly listener: RequestListener;
+  /** `:name` stands for one part of a path. */
+  readonly routes: readonly Route[];
+}
+
 type HttpContext = Context<{ Bindings: HttpBindings }>;
 
 /**
@@ -58,7 +66,7 @@ type HttpContext = Context<{ Bindings: HttpBindings }>;
  * 2. errors are problems (RFC 9457) with the words of an `err` frame
  * 3. a page of another origin may ask nothing, unless its origin is listed
  */
-export function httpDoor(options: HttpDoorOptions): RequestListener {
+export function httpDoor(options: HttpDoorOptions): HttpRequests {
   const { server, streams, random, limits, trust, page } = options;
   const bodies = new RequestBodies(heldBodyBytesMax);
   let inFlight = 0;
@@ -76,6 +84,7 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
 
   // The turn lasts until the answer is with the socket, where it is counted as long as the client does not take it.
   const inTurn = async (context: HttpContext, caller: Caller, frame: AskFrame): Promise<ServerFrame> => {
+    await server.requests.prepare(caller, frame);
     await server.turns.next();
     const { outgoing } = context.env;
     let bytes = 0;
@@ -90,7 +99,7 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
       done();
       throw new Fault("unavailable", "the request ended before its turn came");
     }
-    const answer = await server.requests.handle(caller, frame);
+    const answer = await server.requests.answer(caller, frame);
     bytes = answerBytes(answer);
     return answer;
   };
@@ -205,6 +214,9 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
     return RESPONSE_ALREADY_SENT;
   });
 
+  // Whoever asks to upgrade never comes here.
+  app.get(websocketPath, () => upgradeRefusal());
+
   app.get("/v1/rooms", async (context) =>
     json(withoutFrame(await ask(context, "rooms", numbersOf(context.req.query(), ["atLeast"])))),
   );
@@ -217,8 +229,7 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
   });
 
   app.delete("/v1/rooms/:room", async (context) => {
-    await ask(context, "leave", { room: context.req.param("room") });
-    return new Response(null, { status: 204, headers: answerHeaders });
+    return done(await ask(context, "leave", { room: context.req.param("room") }));
   });
 
   app.get("/v1/rooms/:room/members", async (context) => {
@@ -232,20 +243,18 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
   });
 
   app.put("/v1/rooms/:room/members/:user", async (context) => {
-    await ask(context, "invite", context.req.param());
-    return new Response(null, { status: 204, headers: answerHeaders });
+    return done(await ask(context, "invite", context.req.param()));
   });
 
   app.delete("/v1/rooms/:room/members/:user", async (context) => {
-    await ask(context, "remove", context.req.param());
-    return new Response(null, { status: 204, headers: answerHeaders });
+    return done(await ask(context, "remove", context.req.param()));
   });
 
   app.put("/v1/rooms/:room/read", async (context) => {
     const caller = await callerOf(context);
     const fields = await optionalJson(context);
-    await server.requests.handle(caller, checked("read", { ...fields, room: context.req.param("room") }, limits));
-    return new Response(null, { status: 204, headers: answerHeaders });
+    const frame = checked("read", { ...fields, room: context.req.param("room") }, limits);
+    return done(await server.requests.handle(caller, frame));
   });
 
   app.notFound((context) => {
@@ -316,13 +325,14 @@ export function httpDoor(options: HttpDoorOptions): RequestListener {
     overrideGlobalObjects: false,
     autoCleanupIncoming: true,
   });
-  return (incoming, outgoing) => {
+  const handle: RequestListener = (incoming, outgoing) => {
     // It answers every error itself; what is left is a connection that broke meanwhile.
     listener(incoming, outgoing).catch((cause: unknown) => {
       options.log.warn("door.response.failed", { door: "http", cause });
       outgoing.destroy();
     });
   };
+  return { listener: handle, routes: routesOf(app.routes) };
 }
 
 type AskName = Extract<ClientFrameName, AskFrame["t"]>;
@@ -338,6 +348,19 @@ function checked<N extends ClientFrameName>(name: N, fields: JsonObject, limits:
 function withoutFrame(answer: ServerFrame): Record<string, unknown> {
   const { t: _t, of: _of, id: _id, ...fields } = answer as ServerFrame & { of?: string; id?: unknown };
   return fields;
+}
+
+/** To who asks for the address of WebSockets in the way of HTTP (RFC 9110, 15.5.22). */
+function upgradeRefusal(): Response {
+  const fault = new Fault("unsupported", "here is a WebSocket; ask to upgrade to it");
+  return json({ ...problemOf(fault), status: 426 }, 426, { ...problemHeaders(fault), upgrade: "websocket" });
+}
+
+/** There is nothing to tell but that it is done, and where in the log. */
+function done(answer: ServerFrame): Response {
+  const position = "position" in answer && answer.position !== undefined ? String(answer.position) : null;
+  const headers = { ...answerHeaders, ...(position === null ? {} : { "synod-position": position }) };
+  return new Response(null, { status: 204, headers });
 }
 
 function claimOf(context: HttpContext): { user: UserName | null; token: string | null; address: string } {
@@ -402,7 +425,7 @@ function numberOf(text: string, name: string): number {
 const afterOf = (text: string | undefined): number | "latest" =>
   text === undefined || text === "latest" ? "latest" : numberOf(text, "after");
 
-const exposedHeaders = "retry-after, synod-line, synod-head, synod-node";
+const exposedHeaders = "retry-after, synod-line, synod-head, synod-node, synod-position";
 
 const preflightHeaders = {
   "access-control-allow-methods": "GET, POST, PUT, DELETE",

@@ -3,10 +3,14 @@ import { json } from "./json-response.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
 
 /** What a router knows of its addresses: `:name` stands for one part of a path. */
-interface Route {
+export interface Route {
   readonly method: string;
   readonly path: string;
 }
+
+/** Where somebody is answered, without what is looked at before. */
+export const routesOf = (routes: readonly Route[]): readonly Route[] =>
+  routes.flatMap(({ method, path }) => (method === "ALL" ? [] : [{ method, path }]));
 
 /** The refusal of a method where others are answered, with those in `Allow` (RFC 9110, 15.5.6); null: nothing is answered there. */
 export function methodRefusal(routes: readonly Route[], method: string, path: string): Response | null {

@@ -1,5 +1,5 @@
 import { EventStreams } from "./event-stream.ts";
-import { httpDoor, type HttpDoorOptions } from "./http-door.ts";
+import { httpDoor, type HttpDoorOptions, type HttpRequests } from "./http-door.ts";
 import { defaultHttpTimes, HttpListener, type HttpTimes } from "./http-listener.ts";
 import { WebSocketDoor } from "./websocket-door.ts";
 
@@ -11,6 +11,8 @@ export interface PublicDoorOptions extends Omit<HttpDoorOptions, "streams"> {
 /** The one public port: HTTP, event streams, WebSocket and the page. */
 export class PublicDoor {
   readonly listener: HttpListener;
+  /** Where requests are answered. */
+  readonly routes: HttpRequests["routes"];
   readonly #sockets: WebSocketDoor;
   readonly #streams: EventStreams;
   #requests = 0;
@@ -18,7 +20,8 @@ export class PublicDoor {
   constructor(options: PublicDoorOptions) {
     this.#sockets = new WebSocketDoor(options);
     this.#streams = new EventStreams(options);
-    const handle = httpDoor({ ...options, streams: this.#streams });
+    const { listener: handle, routes } = httpDoor({ ...options, streams: this.#streams });
+    this.routes = routes;
     this.listener = new HttpListener({
       handle: (incoming, outgoing) => {
         this.#requests++;

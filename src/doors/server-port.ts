@@ -41,7 +41,12 @@ export interface RequestPort extends ConnectionPort {
   readonly turns: Pick<AnswerTurns, "next" | "done">;
   /** What clients have not taken of their answers. */
   readonly held: Pick<HeldOutput, "seen">;
-  readonly requests: { handle(caller: Caller, frame: AskFrame): Promise<ServerFrame> };
+  readonly requests: {
+    handle(caller: Caller, frame: AskFrame): Promise<ServerFrame>;
+    /** The two halves of `handle`: what may take seconds, and what a turn is taken for. */
+    prepare(caller: Caller, frame: AskFrame): Promise<void>;
+    answer(caller: Caller, frame: AskFrame): Promise<ServerFrame>;
+  };
   /** Puts one message in order; settles with `ok` once it is durable. */
   send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame>;
   /** `upto` null: up to the head. Rejects with `not_found` for a room the caller may not read, `gone`, `behind`. */

@@ -1,19 +1,32 @@
-import { errorCodes } from "../base/error-codes.ts";
 import { fieldSchema, fieldsSchema } from "./json-schema.ts";
 import type { JsonSchema } from "./json-schema.ts";
-import { clientFrames, messageFields, serverFrames, wholeMax } from "./schema.ts";
+import {
+  answer,
+  asJson,
+  failed,
+  inPath,
+  inQuery,
+  itself,
+  license,
+  named,
+  openApiVersion,
+  problemResponse,
+  problemSchema,
+  ref,
+} from "./openapi-parts.ts";
+import { clientFrames, messageFields, serverFrames, subprotocols, wholeMax } from "./schema.ts";
 
 /** The HTTP door as an OpenAPI 3.1 document. Bodies and answers are the fields of the frames that do the same. */
 export function openApiDocument(about: { readonly version: string }): JsonSchema {
   return {
-    openapi: "3.1.0",
+    openapi: openApiVersion,
     info: {
       title: "Synod over HTTP",
       version: about.version,
       description:
         "Send, read and look up messages without a WebSocket. Any server takes any request. Every error carries a code, " +
         "whether it is definite for this attempt, and whether trying again helps.",
-      license: { name: "Apache-2.0", url: "https://www.apache.org/licenses/LICENSE-2.0" },
+      license,
     },
     security: [{ token: [] }, { user: [] }],
     paths: named(paths()),
@@ -35,7 +48,6 @@ export function openApiDocument(about: { readonly version: string }): JsonSchema
 
 const send = clientFrames.send.fields;
 const seq = { type: "integer", minimum: 0, maximum: wholeMax };
-const ref = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
 
 function schemas(): Readonly<Record<string, JsonSchema>> {
   return {
@@ -59,24 +71,7 @@ function schemas(): Readonly<Record<string, JsonSchema>> {
       },
       required: ["room", "line", "upto", "digest", "node"],
     },
-    problem: {
-      type: "object",
-      description: "RFC 9457, with the fields of `err`.",
-      properties: {
-        type: { type: "string" },
-        title: { type: "string" },
-        status: { type: "integer" },
-        detail: { type: "string" },
-        code: { type: "string", enum: Object.keys(errorCodes) },
-        definite: fieldSchema(serverFrames.err.fields.definite),
-        retryable: fieldSchema(serverFrames.err.fields.retryable),
-        retryAfterMs: fieldSchema(serverFrames.err.fields.retryAfterMs),
-        hint: fieldSchema(serverFrames.err.fields.hint),
-        from: fieldSchema(serverFrames.err.fields.from),
-        to: fieldSchema(serverFrames.err.fields.to),
-      },
-      required: ["title", "status", "code", "definite", "retryable"],
-    },
+    problem: problemSchema,
     readMark: fieldsSchema({ seq: clientFrames.read.fields.seq }),
     health: {
       type: "object",
@@ -93,34 +88,6 @@ function sentSchema(): JsonSchema {
   return { ...schema, properties: { ...properties, note: { type: "string", description: "For people." } } };
 }
 
-const problemResponse: JsonSchema = {
-  description: "Refused; `code` says why (docs/reference/errors.md).",
-  content: { "application/problem+json": { schema: ref("problem") } },
-};
-
-const answer = (description: string, schema: JsonSchema): JsonSchema => ({
-  description,
-  content: { "application/json": { schema } },
-});
-
-const failed = { default: { $ref: "#/components/responses/problem" } } as const;
-
-const inPath = (name: string, schema: JsonSchema, description: string): JsonSchema => ({
-  name,
-  in: "path",
-  required: true,
-  description,
-  schema,
-});
-
-const inQuery = (name: string, schema: JsonSchema, description: string): JsonSchema => ({
-  name,
-  in: "query",
-  required: false,
-  description,
-  schema,
-});
-
 const room = inPath("room", fieldSchema(send.room), "The room; a direct room is named @alice,bob.");
 const user = inPath("user", fieldSchema(send.to), "The user.");
 const atLeast = inQuery(
@@ -128,6 +95,17 @@ const atLeast = inQuery(
   seq,
   "A seq the server must have reached; it waits up to 2 s, then answers `behind`.",
 );
+
+/** The answer that has nothing to tell but where in the log it was done. */
+const done = (description: string): JsonSchema => ({
+  description,
+  headers: {
+    "Synod-Position": {
+      description: "`position`: how far the log was, for `atLeast` of the list of rooms.",
+      schema: fieldSchema(serverFrames.okDone.fields.position),
+    },
+  },
+});
 
 const idempotencyKey: JsonSchema = {
   name: "Idempotency-Key",
@@ -162,35 +140,14 @@ const probe = (summary: string): JsonSchema => ({
 
 const history = clientFrames.hist.fields;
 
-const methods = ["get", "put", "post", "delete"];
-
-/** Each operation under a name of its own, from its method and path: what generated clients call it by. */
-function named(all: Readonly<Record<string, JsonSchema>>): Readonly<Record<string, JsonSchema>> {
-  const isOperation = (key: string): boolean => methods.includes(key);
-  return Object.fromEntries(
-    Object.entries(all).map(([path, item]) => [
-      path,
-      Object.fromEntries(
-        Object.entries(item).map(([key, value]) => [
-          key,
-          isOperation(key) ? { operationId: operationId(key, path), ...(value as JsonSchema) } : value,
-        ]),
-      ),
-    ]),
-  );
-}
-
-function operationId(method: string, path: string): string {
-  const words = path.split(/[^A-Za-z]+/).filter((word) => word !== "" && word !== "v");
-  return method + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
-}
-
 function paths(): Readonly<Record<string, JsonSchema>> {
   return {
     "/v1/rooms": {
       get: {
         summary: "The rooms I belong to",
-        parameters: [atLeast],
+        parameters: [
+          inQuery("atLeast", fieldSchema(clientFrames.rooms.fields.atLeast), "How far the server's log must be."),
+        ],
         responses: { "200": answer("They.", ref("rooms")), ...failed },
       },
     },
@@ -198,10 +155,10 @@ function paths(): Readonly<Record<string, JsonSchema>> {
       parameters: [room],
       put: {
         summary: "Join a room; make it if it is new and that is allowed",
-        requestBody: { required: false, content: { "application/json": { schema: ref("room") } } },
+        requestBody: asJson(ref("room"), false),
         responses: { "200": answer("A member now.", ref("joined")), ...failed },
       },
-      delete: { summary: "Leave a room", responses: { "204": { description: "No member any more." }, ...failed } },
+      delete: { summary: "Leave a room", responses: { "204": done("No member any more."), ...failed } },
     },
     "/v1/rooms/{room}/members": {
       get: {
@@ -218,19 +175,19 @@ function paths(): Readonly<Record<string, JsonSchema>> {
       parameters: [room, user],
       put: {
         summary: "Make somebody a member; for the owner and moderators",
-        responses: { "204": { description: "A member now." }, ...failed },
+        responses: { "204": done("A member now."), ...failed },
       },
       delete: {
         summary: "Put a member out; for the owner, and for moderators where it is a plain member",
-        responses: { "204": { description: "No member any more." }, ...failed },
+        responses: { "204": done("No member any more."), ...failed },
       },
     },
     "/v1/rooms/{room}/read": {
       put: {
         summary: "Move my read mark; it never goes back",
         parameters: [room],
-        requestBody: { required: true, content: { "application/json": { schema: ref("readMark") } } },
-        responses: { "204": { description: "Moved." }, ...failed },
+        requestBody: asJson(ref("readMark"), true),
+        responses: { "204": done("Moved."), ...failed },
       },
     },
     "/v1/rooms/{room}/messages": {
@@ -300,6 +257,29 @@ function paths(): Readonly<Record<string, JsonSchema>> {
         responses: { "200": answer("The digest.", ref("digest")), ...failed },
       },
     },
+    "/v1/ws": {
+      get: {
+        summary: "Become a WebSocket: frames instead of requests",
+        description: "The frames are described at /asyncapi.json.",
+        security: [],
+        parameters: [
+          {
+            name: "Sec-WebSocket-Protocol",
+            in: "header",
+            required: false,
+            description: "The encoding; the first one if not given.",
+            schema: { type: "string", enum: Object.values(subprotocols) },
+          },
+        ],
+        responses: {
+          "101": { description: "A WebSocket from now on." },
+          "426": { ...problemResponse, description: "The request did not ask for a WebSocket." },
+          ...failed,
+        },
+      },
+    },
+    "/openapi.json": { get: itself("This document") },
+    "/asyncapi.json": { get: itself("The frames of WebSocket and TCP, as AsyncAPI") },
     "/livez": { get: { ...probe("Does the process run?"), responses: { "200": answer("Yes.", ref("health")) } } },
     "/readyz": { get: probe("Can sends succeed here?") },
     "/healthz": { get: probe("Is this server well?") },

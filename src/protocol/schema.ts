@@ -1,4 +1,4 @@
-import type { Cid, ClusterId, Line, NodeName, RoomName, Seq, Term, UserName } from "../base/ids.ts";
+import type { Cid, ClusterId, Line, LogIndex, NodeName, RoomName, Seq, Term, UserName } from "../base/ids.ts";
 import type { Timestamp } from "../base/units.ts";
 import { cidBytesMax, kindBytesMax, lineBytesMax, roomBytesMax, userBytesMax } from "./names.ts";
 
@@ -16,7 +16,7 @@ export type TextKind = "room" | "user" | "cid" | "kind" | "line" | "node" | "clu
 
 export interface WholeField {
   readonly type: "whole";
-  readonly unit: "seq" | "ts" | "epoch" | "millis" | "count";
+  readonly unit: "seq" | "ts" | "epoch" | "millis" | "count" | "position";
   /** Smallest value; 0 if not given. The largest is 2^48 - 1. */
   readonly min?: number;
   /** `null` may stand instead of a number: none, and we know it. */
@@ -140,6 +140,12 @@ const ts = { type: "whole", unit: "ts" } as const;
 const epoch = { type: "whole", unit: "epoch" } as const;
 const millis = { type: "whole", unit: "millis" } as const;
 const count = { type: "whole", unit: "count" } as const;
+const position = {
+  type: "whole",
+  unit: "position",
+  optional: true,
+  doc: "how far the log was that this answer is made of: `atLeast` of a later `rooms`, on whatever server",
+} as const;
 const flag = { type: "flag" } as const;
 const body = { type: "body" } as const;
 const stamp = { type: "stamp" } as const;
@@ -248,8 +254,13 @@ export const clientFrames = {
     code: 11,
     t: "rooms",
     id: "required",
-    fields: { atLeast: { ...seq, optional: true, doc: "a position the server must have reached" } },
-    doc: "The rooms I belong to.",
+    fields: {
+      atLeast: {
+        ...position,
+        doc: "a `position` of an earlier answer, or a `seq` of one of my rooms, that the server must have reached",
+      },
+    },
+    doc: "The rooms I belong to. A server that is behind `atLeast` waits up to 2 s, then answers `behind`.",
   },
   presence: { code: 12, t: "presence", id: "required", fields: { room }, doc: "Who is there." },
   typing: { code: 13, t: "typing", id: "none", fields: { room }, doc: "I am typing. Not answered." },
@@ -315,7 +326,7 @@ export const serverFrames = {
     t: "ok",
     of: "done",
     id: "required",
-    fields: {},
+    fields: { position },
     doc: "`refresh`, `leave`, `unsub`, `read`, `invite` or `remove` is done.",
   },
   okSend: {
@@ -351,7 +362,7 @@ export const serverFrames = {
     t: "ok",
     of: "join",
     id: "required",
-    fields: { room, line, head: seq, epoch },
+    fields: { room, line, head: seq, epoch, position },
     doc: "A member now.",
   },
   okHist: {
@@ -418,6 +429,7 @@ export const serverFrames = {
         },
         itemsMax: 10_000,
       },
+      position,
     },
     doc: "The rooms I belong to.",
   },
@@ -577,6 +589,7 @@ interface WholeTypes {
   epoch: Term;
   millis: number;
   count: number;
+  position: LogIndex;
 }
 
 type Flat<T> = { [K in keyof T]: T[K] };

@@ -94,8 +94,33 @@ export class Requests {
     return this.#driver.applier.state;
   }
 
-  handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
-    return this.#hasOthers ? this.certain(() => this.#handle(caller, frame)) : this.#handle(caller, frame);
+  async handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
+    await this.prepare(caller, frame);
+    return this.answer(caller, frame);
+  }
+
+  /**
+   * What must be so before this is answered, and may take seconds: everything that was committed before, or what the client
+   * has seen elsewhere, is here. To be awaited before a turn of which others wait for the end.
+   */
+  async prepare(caller: Caller, frame: Asked): Promise<void> {
+    // "Not stored" is only true of everything that was committed before the question.
+    if (frame.t === "lookup" || (frame.t === "hist" && frame.level === "linearizable")) await this.#driver.read();
+    if (frame.t === "hist" && frame.atLeast !== undefined) {
+      const room = await this.certain(() => this.readable(caller, frame.room));
+      if (frame.atLeast > room.head) await this.reached(room, frame.atLeast);
+    } else if (frame.t === "rooms" && frame.atLeast !== undefined) {
+      if (frame.atLeast > this.#state.appliedIndex) await this.#reachedPosition(caller.user, frame.atLeast);
+    }
+  }
+
+  /** The answer to what `prepare` was awaited for. */
+  async answer(caller: Caller, frame: Asked): Promise<ServerFrame> {
+    const answer = await (this.#hasOthers
+      ? this.certain(() => this.#handle(caller, frame))
+      : this.#handle(caller, frame));
+    if (answer.t !== "ok" || (answer.of !== "done" && answer.of !== "join" && answer.of !== "rooms")) return answer;
+    return { ...answer, position: this.#state.appliedIndex };
   }
 
   /**
@@ -159,21 +184,46 @@ export class Requests {
 
   /** Settles once the room has reached `wanted` here; rejects with `behind` when it takes too long. */
   reached(room: Room, wanted: number): Promise<void> {
+    return this.#until(
+      () => room.head >= wanted,
+      () => `this server has the room only up to ${room.head}`,
+    );
+  }
+
+  /** The same for a position of the log, or for a seq of any room of this user. */
+  #reachedPosition(user: UserName, wanted: number): Promise<void> {
+    let isSeq = false;
+    this.#driver.read().then(
+      () => {
+        // Nothing that was committed is missing here, so a seq that is not beyond all rooms was reached.
+        isSeq = this.memberships.roomsOf(user).some(({ head }) => head >= wanted);
+      },
+      () => {
+        // Nobody can tell now: the position alone decides.
+        isSeq = false;
+      },
+    );
+    return this.#until(
+      () => isSeq || this.#state.appliedIndex >= wanted,
+      () => `this server has the log only up to ${this.#state.appliedIndex}`,
+    );
+  }
+
+  /** Settles once it is so; rejects with `behind`, in these words, when it takes too long. */
+  #until(isSo: () => boolean, words: () => string): Promise<void> {
     const deadline = this.#clock.now() + behindWaitMs;
     return new Promise((resolve, reject) => {
       const look = (): void => {
-        if (room.head >= wanted) resolve();
+        if (isSo()) resolve();
         else if (this.#clock.now() < deadline) this.#clock.after(millis(20), look);
-        else reject(new Fault("behind", `this server has the room only up to ${room.head}`, { retryAfterMs: 100 }));
+        else reject(new Fault("behind", words(), { retryAfterMs: 100 }));
       };
       look();
     });
   }
 
   async #hist(caller: Caller, frame: ClientFrameOf<"hist">): Promise<ServerFrame> {
-    if (frame.level === "linearizable") await this.#driver.read();
     const room = this.readable(caller, frame.room);
-    if (frame.atLeast !== undefined && frame.atLeast > room.head) await this.reached(room, frame.atLeast);
     // The head that the page was read under: one of later would call messages missing that came meanwhile.
     const head = room.head;
     const page = await this.historyPage(room, frame);
@@ -237,8 +287,6 @@ export class Requests {
   }
 
   async #lookUp(caller: Caller, frame: ClientFrameOf<"lookup">): Promise<ServerFrame> {
-    // "Not stored" is only true of everything that was committed before the question.
-    await this.#driver.read();
     const room = this.readable(caller, frame.room);
     const head = room.head;
     const from = frame.from ?? caller.user;

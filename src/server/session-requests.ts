@@ -78,11 +78,12 @@ export class SessionRequests {
 
   async #read(frame: Asked): Promise<ServerFrame> {
     const { turns, requests } = this.#host;
+    await requests.prepare(this.#session, frame);
     await turns.next();
     let bytes = 0;
     try {
       if (this.#session.state !== "open") return refusal(frame.id, "unavailable", "the connection has ended");
-      const answer = await requests.handle(this.#session, frame);
+      const answer = await requests.answer(this.#session, frame);
       bytes = answerBytes(answer);
       return answer;
     } finally {

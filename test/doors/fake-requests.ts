@@ -38,7 +38,9 @@ export class FakeRequests extends FakeServer implements RequestPort {
   };
 
   readonly requests = {
-    handle: async (caller: Caller, frame: AskFrame): Promise<ServerFrame> => {
+    handle: (caller: Caller, frame: AskFrame): Promise<ServerFrame> => this.requests.answer(caller, frame),
+    prepare: async (): Promise<void> => undefined,
+    answer: async (caller: Caller, frame: AskFrame): Promise<ServerFrame> => {
       this.asked.push({ user: caller.user, frame });
       if (this.failure !== null) throw this.failure;
       return this.#answer(frame);

@@ -1,115 +1,10 @@
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { seededRandom } from "../../src/base/random.ts";
-import { defaultLimits } from "../../src/base/limits.ts";
-import { requestPortOf } from "../../src/doors/ports-of-server.ts";
-import { PublicDoor } from "../../src/doors/public-door.ts";
-import { TcpDoor } from "../../src/doors/tcp-door.ts";
-import { TcpListener } from "../../src/doors/tcp-listener.ts";
-import { decodeBinary, encodeBinary } from "../../src/protocol/binary-codec.ts";
-import { FrameSplitter } from "../../src/protocol/frame-splitter.ts";
-import { binaryGreeting, type ClientFrame } from "../../src/protocol/schema.ts";
-import { startTestServer, type WorldOptions } from "../server/server-world.ts";
-import { concat, realClock, RememberingLog, until } from "./fake-server.ts";
+import { until } from "./fake-server.ts";
+import { closeTown, endWith, type Json, overBinaryTcp, overTcp, overWebSocket, town } from "./town.ts";
 
-// The doors against the server they are made for, over real sockets, on a simulated disk.
-
-const closers: (() => Promise<void> | void)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close();
-});
-
-type Json = Record<string, unknown>;
-
-async function town(options: WorldOptions = {}) {
-  const { server } = await startTestServer(options);
-  const log = new RememberingLog();
-  const limits = { ...defaultLimits, ...options.limits };
-  const port = requestPortOf(server);
-  const tcp = new TcpListener(new TcpDoor({ server: port, clock: realClock, limits, log }));
-  const door = new PublicDoor({
-    server: port,
-    clock: realClock,
-    random: seededRandom(3),
-    limits,
-    log,
-    trust: { origins: [], hosts: null },
-    page: null,
-    documents: new Map(),
-  });
-  const tcpPort = await tcp.listen({ host: "127.0.0.1", port: 0 });
-  const httpPort = await door.listen({ host: "127.0.0.1", port: 0 });
-  closers.push(async () => {
-    await tcp.close();
-    await door.close();
-    await server.stop(0);
-    expect(log.events).toEqual([]);
-  });
-  const url = `http://127.0.0.1:${httpPort}`;
-  const http = async (method: string, path: string, body?: object, headers: Record<string, string> = {}) => {
-    const response = await fetch(url + path, {
-      method,
-      headers: {
-        "synod-user": "alice",
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, json: text === "" ? {} : (JSON.parse(text) as Json) };
-  };
-  return { server, log, tcpPort, httpPort, url, http };
-}
-
-interface Talker {
-  readonly heard: Json[];
-  say(...frames: object[]): void;
-  answer(id: number): Promise<Json>;
-}
-
-function talker(heard: Json[], say: (...frames: object[]) => void): Talker {
-  const answer = async (id: number): Promise<Json> => {
-    await until(() => heard.some((frame) => frame["id"] === id));
-    return heard.find((frame) => frame["id"] === id)!;
-  };
-  return { heard, say, answer };
-}
-
-async function overTcp(port: number, user: string): Promise<Talker & { socket: Socket }> {
-  const socket = connect(port, "127.0.0.1");
-  closers.unshift(() => void socket.destroy());
-  const heard: Json[] = [];
-  let text = "";
-  socket.on("data", (bytes: Buffer) => {
-    text += bytes.toString();
-    const lines = text.split("\n");
-    text = lines.pop()!;
-    for (const line of lines) heard.push(JSON.parse(line) as Json);
-  });
-  const say = (...frames: object[]): void =>
-    void socket.write(frames.map((frame) => `${JSON.stringify(frame)}\n`).join(""));
-  say({ t: "hello", v: 1, user });
-  await until(() => heard.length > 0);
-  expect(heard[0]).toMatchObject({ t: "welcome", user });
-  return { ...talker(heard, say), socket };
-}
-
-async function overWebSocket(port: number, user: string): Promise<Talker & { socket: WebSocket }> {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/ws`, "synod.v1.json");
-  closers.unshift(() => socket.terminate());
-  const heard: Json[] = [];
-  socket.on("message", (data: Buffer) => heard.push(JSON.parse(data.toString()) as Json));
-  await until(() => socket.readyState === WebSocket.OPEN);
-  const say = (...frames: object[]): void => {
-    for (const frame of frames) socket.send(JSON.stringify(frame));
-  };
-  say({ t: "hello", v: 1, user });
-  await until(() => heard.length > 0);
-  expect(heard[0]).toMatchObject({ t: "welcome", user });
-  return { ...talker(heard, say), socket };
-}
+afterEach(closeTown);
 
 const bodies = (heard: readonly Json[]): unknown[] => heard.filter(({ t }) => t === "msg").map(({ body }) => body);
 
@@ -214,36 +109,17 @@ test("[HTTP1] a direct message reaches the other one without a subscription", as
 
 test("[TCP1] binary frames by thousands in one write are answered in their order", async () => {
   const { tcpPort } = await town();
-  const socket = connect(tcpPort, "127.0.0.1");
-  closers.unshift(() => void socket.destroy());
-  const heard: Json[] = [];
-  const splitter = new FrameSplitter(1 << 20);
-  let greeting: number | undefined;
-  socket.on("data", (bytes: Buffer) => {
-    // The server greets in binary too, once.
-    splitter.add(greeting === undefined ? bytes.subarray(1) : bytes);
-    greeting ??= bytes[0];
-    while (splitter.next())
-      heard.push(
-        decodeBinary("server", splitter.bytes, splitter.start, splitter.end, defaultLimits) as unknown as Json,
-      );
-  });
-  const frames = [{ t: "hello", v: 1, user: "alice" }].concat(
-    Array.from(
-      { length: 1_000 },
-      (_, i) => ({ t: "send", id: i + 1, room: "lobby", cid: `c${i}`, body: `m${i}` }) as never,
-    ),
-  );
-  socket.write(
-    concat([
-      Uint8Array.of(binaryGreeting),
-      ...frames.map((frame) => encodeBinary("client", frame as unknown as ClientFrame)),
-    ]),
-  );
-  await until(() => heard.length === 1_001);
-  expect(greeting).toBe(binaryGreeting);
-  expect(heard[0]).toMatchObject({ t: "welcome" });
-  expect(heard.slice(1).map(({ t, id, seq }) => [t, id, seq])).toEqual(
+  const alice = await overBinaryTcp(tcpPort, "alice");
+  const frames = Array.from({ length: 1_000 }, (_, i) => ({
+    t: "send",
+    id: i + 1,
+    room: "lobby",
+    cid: `c${i}`,
+    body: `m${i}`,
+  }));
+  alice.say(...frames);
+  await until(() => alice.heard.length === 1_001);
+  expect(alice.heard.slice(1).map(({ t, id, seq }) => [t, id, seq])).toEqual(
     Array.from({ length: 1_000 }, (_, i) => ["ok", i + 1, i + 1]),
   );
 });
@@ -275,10 +151,10 @@ test("[DOOR4] a reader that never reads is not read and not buffered for; when i
 test("[DOOR6] beyond the limit of greetings a client is told, by every door", async () => {
   const { tcpPort, httpPort } = await town({ limits: { greetingConnectionsMax: 1 } });
   const silent = connect(tcpPort, "127.0.0.1");
-  closers.unshift(() => void silent.destroy());
+  endWith(() => void silent.destroy());
   await until(() => silent.readyState === "open");
   const second = connect(tcpPort, "127.0.0.1");
-  closers.unshift(() => void second.destroy());
+  endWith(() => void second.destroy());
   let text = "";
   second.on("data", (bytes: Buffer) => (text += bytes.toString()));
   await until(() => text.includes("\n"));
@@ -325,7 +201,7 @@ test("[HTTP4] members over HTTP, and a removal that a reader over WebSocket is t
 function answeredAtEnd(tcpPort: number, said: string): Promise<Json[]> {
   return new Promise<Json[]>((resolve, reject) => {
     const socket = connect({ port: tcpPort, host: "127.0.0.1", allowHalfOpen: true });
-    closers.unshift(() => void socket.destroy());
+    endWith(() => void socket.destroy());
     let text = "";
     socket.on("data", (bytes: Buffer) => (text += bytes.toString()));
     socket.on("error", reject);
@@ -378,7 +254,7 @@ test("[DOOR12] a frame that is never finished ends its connection, though bytes 
       other.socket.send("", { fin: false });
     }
   }, 200);
-  closers.unshift(() => clearInterval(drip));
+  endWith(() => clearInterval(drip));
   await until(() => ended.size === 2);
   expect([...ended].sort()).toEqual(["tcp", "websocket 1001"]);
 });
@@ -386,7 +262,7 @@ test("[DOOR12] a frame that is never finished ends its connection, though bytes 
 test("[SSE7] a stream shows its own room, whatever else its reader is sent meanwhile", async () => {
   const { http, url } = await town();
   const stop = new AbortController();
-  closers.unshift(() => stop.abort());
+  endWith(() => stop.abort());
   const stream = await fetch(`${url}/v1/rooms/lobby/stream?after=0`, {
     headers: { "synod-user": "bob" },
     signal: stop.signal,
