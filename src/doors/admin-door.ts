@@ -14,8 +14,8 @@ import type { Log } from "../server/log.ts";
 import type { Operation } from "../server/operator.ts";
 import { clusterRoutes } from "./cluster-routes.ts";
 import { defaultHttpTimes, HttpListener } from "./http-listener.ts";
-import { json, problemResponse } from "./json-response.ts";
-import { methodRefusal } from "./method-refusal.ts";
+import { answerHeaders, json, problemResponse } from "./json-response.ts";
+import { methodRefusal, type Route, routesOf } from "./method-refusal.ts";
 import { type Page, pageResponse } from "./page.ts";
 import { unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
@@ -36,6 +36,8 @@ export interface AdminDoorOptions {
   readonly log: Log;
   /** What an operator must show (`Authorization: Bearer`). null: nothing; then it listens on loopback only. */
   readonly token: string | null;
+  /** Documents by their path, such as "/openapi.json", as JSON text. */
+  readonly documents: ReadonlyMap<string, string>;
   /** What operators look at; null: nothing. @defaultValue null */
   readonly page?: Page | null;
 }
@@ -51,13 +53,17 @@ export interface AdminDoorOptions {
  */
 export class AdminDoor {
   readonly listener: HttpListener;
+  /** Where operators are answered; `:name` stands for one part of a path. */
+  readonly routes: readonly Route[];
   readonly #token: string | null;
 
   constructor(options: AdminDoorOptions) {
     this.#token = options.token;
     const times = defaultHttpTimes;
+    const { listener: handle, routes } = adminRequests(options);
+    this.routes = routes;
     this.listener = new HttpListener({
-      handle: adminListener(options),
+      handle,
       upgrade: null,
       held: null,
       connectionsMax,
@@ -91,7 +97,7 @@ function pageFileOf({ req }: AdminContext, page: Page | null): Response | null {
   });
 }
 
-function adminListener(options: AdminDoorOptions): RequestListener {
+function adminRequests(options: AdminDoorOptions): { listener: RequestListener; routes: readonly Route[] } {
   const { server, limits, token } = options;
   const bodies = new RequestBodies(connectionsMax * bodyBytesMax);
   const trust = { origins: [], hosts: token === null ? loopbackHosts : null };
@@ -115,6 +121,10 @@ function adminListener(options: AdminDoorOptions): RequestListener {
     }
     return next();
   });
+
+  for (const [path, text] of options.documents) {
+    app.get(path, () => new Response(text, { headers: { ...answerHeaders, "content-type": "application/json" } }));
+  }
 
   app.get("/metrics", async () => {
     const text = await server.metrics();
@@ -171,13 +181,14 @@ function adminListener(options: AdminDoorOptions): RequestListener {
     overrideGlobalObjects: false,
     autoCleanupIncoming: true,
   });
-  return (incoming, outgoing) => {
+  const handle: RequestListener = (incoming, outgoing) => {
     // It answers every error itself; what is left is a connection that broke meanwhile.
     listener(incoming, outgoing).catch((cause: unknown) => {
       options.log.warn("door.response.failed", { door: "admin", cause });
       outgoing.destroy();
     });
   };
+  return { listener: handle, routes: routesOf(app.routes) };
 }
 
 // Hashes have the same length and tell nothing, however far the texts agree.

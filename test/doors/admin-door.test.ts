@@ -3,6 +3,8 @@ import { afterEach, expect, test } from "vitest";
 import { Fault } from "../../src/base/error-codes.ts";
 import type { NodeName } from "../../src/base/ids.ts";
 import { AdminDoor } from "../../src/doors/admin-door.ts";
+import { adminDocuments } from "../../src/protocol/documents.ts";
+import type { Page } from "../../src/doors/page.ts";
 import type { ClusterPort, OperatorPort } from "../../src/doors/server-port.ts";
 import type { Operation } from "../../src/server/operator.ts";
 import { ToldEvents } from "../../src/server/told-events.ts";
@@ -55,10 +57,11 @@ class FakeOperator implements OperatorPort {
   }
 }
 
-async function listening(token: string | null = null) {
+async function listening(token: string | null = null, page: Page | null = null) {
   const server = new FakeOperator();
   const log = new RememberingLog();
-  const door = new AdminDoor({ server, clock: realClock, limits: smallLimits, log, token });
+  const documents = adminDocuments({ version: "1" });
+  const door = new AdminDoor({ server, clock: realClock, limits: smallLimits, log, token, documents, page });
   const port = await door.listen({ host: "127.0.0.1", port: 0 });
   closers.push(() => door.close());
   const ask = (method: string, path: string, body?: string, headers: Record<string, string> = {}) =>
@@ -186,6 +189,11 @@ test("[ADMIN8] what happened is told by number, as a list and as it happens", as
   await until("journal.failed");
   expect(text).toMatch(/^event: status\ndata: .*"node":"n1".*\n\nid: 2\nevent: told\ndata: .*peer\.lost/);
   expect(text).not.toContain("standing.changed");
+  // Numbers of another process are no place among these.
+  const other = (await ask("GET", `/admin/v1/cluster/events?after=2&began=${events.began - 1}`)).json;
+  expect(other).toMatchObject({ began: events.began, events: [{ number: 1 }, { number: 2 }, { number: 3 }] });
+  const same = (await ask("GET", `/admin/v1/cluster/events?after=2&began=${events.began}`)).json;
+  expect(same).toMatchObject({ events: [{ number: 3 }] });
   // Its end ends whoever still watches.
   await door.close();
   await expect(until("more")).rejects.toThrow();
@@ -238,4 +246,25 @@ test("[ADMIN6] with a token nothing is answered without it, metrics included", a
   const answer = await ask("POST", "/admin/v1/rooms/den/delete", "", { authorization: "Bearer secret" });
   expect(answer.status).toBe(200);
   expect(server.operations).toHaveLength(1);
+});
+
+test("[ADMIN10] a message is traced by its id; room and sender go together", async () => {
+  const { ask } = await listening();
+  const found = await ask("GET", "/admin/v1/trace/a.b:c?room=lobby&from=alice");
+  expect(found.json).toEqual({ traced: { cid: "a.b:c", room: "lobby", from: "alice" } });
+  expect((await ask("GET", "/admin/v1/trace/a-1")).json).toEqual({ traced: { cid: "a-1", room: null, from: null } });
+  for (const path of ["a%20b", "a?room=lobby", "a?from=alice", "a?room=lo%20bby&from=a", "a?room=lobby&from=a%20b"]) {
+    expect((await ask("GET", `/admin/v1/trace/${path}`)).status, path).toBe(400);
+  }
+});
+
+test("[ADMIN11] the page's files are shown without the token, and nothing else is; a page of another origin gets neither", async () => {
+  const bytes = new TextEncoder().encode("<!doctype html>");
+  const file = { contentType: "text/html; charset=utf-8", etag: '"1"', isImmutable: false, brotli: null, gzip: null, bytes };
+  const { ask } = await listening("secret", new Map([["/index.html", file]]));
+  expect(await ask("GET", "/")).toMatchObject({ status: 200, text: "<!doctype html>" });
+  expect((await ask("GET", "/admin/v1/cluster")).status).toBe(401);
+  expect((await ask("GET", "/other.html")).status).toBe(401);
+  expect((await ask("POST", "/")).status).toBe(401);
+  expect((await ask("GET", "/", undefined, { origin: "https://elsewhere.example" })).status).toBe(403);
 });

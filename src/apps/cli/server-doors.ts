@@ -12,8 +12,7 @@ import { TcpDoor } from "../../doors/tcp-door.ts";
 import { TcpListener } from "../../doors/tcp-listener.ts";
 import type { Trust } from "../../doors/trust.ts";
 import { readPage } from "../../platform/node/page-files.ts";
-import { asyncApiDocument } from "../../protocol/asyncapi.ts";
-import { openApiDocument } from "../../protocol/openapi.ts";
+import { adminDocuments, publicDocuments } from "../../protocol/documents.ts";
 import type { Log } from "../../server/log.ts";
 import type { Server } from "../../server/server.ts";
 import type { ProcessFacts } from "../../server/status.ts";
@@ -108,10 +107,7 @@ export class ServerDoors {
 }
 
 function publicDoor(options: DoorOptions): Door {
-  const documents = new Map([
-    ["/openapi.json", JSON.stringify(openApiDocument({ version }))],
-    ["/asyncapi.json", JSON.stringify(asyncApiDocument({ version }))],
-  ]);
+  const documents = publicDocuments({ version });
   const door = new PublicDoor({ ...options, server: requestPortOf(options.server), documents });
   return {
     key: "port",
@@ -146,7 +142,8 @@ function adminDoor(options: DoorOptions): Door {
   };
   const operator = operatorPortOf(server, { facts, metrics: readMetrics, events });
   const told = { ...operator, status: async () => ({ ...(await operator.status()), insecure }) };
-  const door = new AdminDoor({ server: told, clock, limits, log, token, page: options.clusterPage });
+  const documents = adminDocuments({ version });
+  const door = new AdminDoor({ server: told, clock, limits, log, token, documents, page: options.clusterPage });
   return {
     key: "adminPort",
     host: options.adminHost,
