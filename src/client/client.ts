@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { RoomName, Seq, UserName } from "../base/ids.ts";
+import type { LogIndex, RoomName, Seq, UserName } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import type { Millis } from "../base/units.ts";
@@ -95,6 +95,8 @@ export class Chat {
   #directListeners = 0;
   #closing: Promise<void> | null = null;
   #closed = false;
+  /** How far the log was that this client has seen something of: lists of rooms are of no earlier one. */
+  #position: LogIndex | null = null;
 
   /** Use `connect`. */
   constructor(servers: readonly string[], options: ChatOptions) {
@@ -145,6 +147,10 @@ export class Chat {
       on: (name, listener) => this.on(name, listener),
       server: () => this.server,
     };
+    // Another log, or one that lost its end.
+    this.#events.on("reset", () => {
+      this.#position = null;
+    });
     this.#stopHints = hints?.listen(() => this.#driver.step({ type: "hint", now: clock.now() }));
     this.#sender.load((positions) => {
       this.#direct.restore(positions);
@@ -196,9 +202,16 @@ export class Chat {
     return this.#follow(this.#direct.open(), options.signal);
   }
 
-  /** The rooms one belongs to. */
+  /** The rooms one belongs to, with every change that this client was told of, on whatever server. */
   async rooms(options: RequestOptions = {}): Promise<readonly Membership[]> {
-    const { rooms } = await this.#request<"okRooms">((id) => ({ t: "rooms", id }), options);
+    const { rooms } = await this.#request<"okRooms">(
+      (id) => ({ t: "rooms", id, ...(this.#position === null ? {} : { atLeast: this.#position }) }),
+      options,
+    ).catch((error: unknown) => {
+      // No server has a log as long as that: it was of one that lost its end.
+      if (error instanceof ChatError && error.code === "behind") this.#position = null;
+      throw error;
+    });
     for (const { room, line, head } of rooms) this.#driver.timelines.known(room)?.learn(line, head);
     return rooms;
   }
@@ -220,7 +233,15 @@ export class Chat {
 
   /** With an outbox store: messages that were refused and not dismissed, those of an earlier life included. */
   refused(): readonly SentMessage[] {
-    return this.#sender.refused();
+    return this.#sender.kept("refused");
+  }
+
+  /**
+   * With an outbox store: messages of which no server could tell whether they are stored, and that were not dismissed, those
+   * of an earlier life included. They are not sent again; `room.lookup(cid)` asks once more.
+   */
+  unknown(): readonly SentMessage[] {
+    return this.#sender.kept("unknown");
   }
 
   /** Messages without an outcome, in their order within each room; those of an earlier life included. */
@@ -290,6 +311,10 @@ export class Chat {
     return stream;
   }
 
+  #reached(position: LogIndex | undefined): void {
+    if (position !== undefined && position > (this.#position ?? 0)) this.#position = position;
+  }
+
   #startDirectEvents(): void {
     const stream = this.directMessages();
     this.#stopDirectEvents = () => {
@@ -321,7 +346,10 @@ export class Chat {
       const settle = (answer: ServerFrame | ChatError): void => {
         off();
         if (answer instanceof ChatError) reject(answer);
-        else resolve(answer as ServerFrameOf<Name>);
+        else {
+          if ("position" in answer) this.#reached(answer.position);
+          resolve(answer as ServerFrameOf<Name>);
+        }
       };
       const deadline = (this.#options.clock.now() + (this.#options.requestWithinMs ?? 10_000)) as Millis;
       const off = onAbort(signal, () => this.#requests.cancel(request, givenUp));

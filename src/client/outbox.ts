@@ -20,7 +20,9 @@ interface Lane {
   inFlight: number;
   rewinding: boolean;
   blockedUntil: number;
+  /** In a row, counted once for all that was out together. */
   failures: number;
+  hasFailed: boolean;
   /** How many of its first entries are of an earlier life. Means nothing after the start. */
   restored: number;
   /** What the next new message follows. */
@@ -150,6 +152,7 @@ export class Outbox {
         rewinding: false,
         blockedUntil: 0,
         failures: 0,
+        hasFailed: false,
         restored: 0,
         last: null,
       };
@@ -387,15 +390,19 @@ export class Outbox {
       this.#active.delete(lane);
       lane.blockedUntil = 0;
       lane.failures = 0;
+      lane.hasFailed = false;
       lane.rewinding = false;
     }
   }
 
   #wait(lane: Lane, error: AttemptError, now: Millis): void {
-    const asked = backoffMs(error.retryAfterMs, retryMs, lane.failures);
-    lane.failures++;
+    // What one burst is told again and again is told once: a leader that dies with a thousand sends is one failure.
+    const isFirst = !lane.hasFailed;
+    lane.hasFailed = true;
+    if (isFirst) lane.failures++;
+    const asked = backoffMs(error.retryAfterMs, retryMs, Math.max(lane.failures - 1, 0));
     // Never sooner than the server asks, and not all clients at the same moment.
-    const delay = asked + fraction(this.#random) * Math.max(asked / 2, 1);
+    const delay = asked + (isFirst ? fraction(this.#random) * Math.max(asked / 2, 1) : 0);
     lane.blockedUntil = Math.max(lane.blockedUntil, now + delay);
   }
 
@@ -403,6 +410,7 @@ export class Outbox {
   #rewound(lane: Lane, rewind: boolean = lane.rewinding): void {
     if (!rewind || lane.inFlight > 0) return;
     lane.rewinding = false;
+    lane.hasFailed = false;
     lane.next = 0;
   }
 }

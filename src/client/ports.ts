@@ -54,7 +54,7 @@ export class ProtocolViolation extends Error {
   override readonly name = "ProtocolViolation";
 }
 
-/** A message that was accepted by `send` and has no definite outcome yet, or was refused. Plain data. */
+/** A message that was accepted by `send` and has no definite outcome yet, or ended without being stored. Plain data. */
 export interface SavedSend {
   /** Rises with every send of one page or process; entries of one room are restored in this order. */
   readonly number: number;
@@ -75,6 +75,8 @@ export interface SavedSend {
   readonly isGivenUp?: boolean | undefined;
   /** It is not stored and will not be; kept for its sender to look at. */
   readonly refusal?: { readonly code: string; readonly message: string } | undefined;
+  /** Nobody can tell whether it is stored; kept for its sender to look at, and never sent again. */
+  readonly unknown?: { readonly message: string } | undefined;
 }
 
 /** How far direct messages of a room were handed out. */

@@ -8,7 +8,8 @@ import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
 /**
  * Questions, and changes that may be made twice: everything with an id except sends and subscriptions.
  *
- * 1. Every one ends: by `ok`, by an error that does not pass, or by its deadline, whichever comes first.
+ * 1. Every one ends: by `ok`, by an error that does not pass, or by its deadline, whichever comes first; then with what was
+ *    said last.
  * 2. What a lost link leaves unanswered is asked again on the next.
  */
 export interface PendingRequest {
@@ -20,6 +21,8 @@ export interface PendingRequest {
   sentAt: Millis;
   notBefore: number;
   failures: number;
+  /** What the last attempt was answered, if that may pass. */
+  fault: ChatError | null;
 }
 
 const inFlightMax = 32;
@@ -48,6 +51,7 @@ export class Requests {
       sentAt: 0 as Millis,
       notBefore: 0,
       failures: 0,
+      fault: null,
     };
     this.#pending.add(request);
     if (this.#pending.size > waitingMax) {
@@ -87,6 +91,7 @@ export class Requests {
     request.id = 0;
     request.notBefore = notBefore;
     request.failures++;
+    request.fault = fault;
     return request.failures;
   }
 
@@ -107,7 +112,8 @@ export class Requests {
     let stuck = false;
     for (const request of this.#pending) {
       if (request.id !== 0 && now >= request.sentAt + withinMs) stuck = true;
-      if (now >= request.deadline) this.#end(request, new ChatError("unavailable", "no server answered in time"));
+      if (now < request.deadline) continue;
+      this.#end(request, request.fault ?? new ChatError("unavailable", "no server answered in time", true));
     }
     return stuck;
   }

@@ -6,6 +6,7 @@ import { utf8Length } from "../protocol/utf8.ts";
 import type { Driver } from "./driver.ts";
 import type { Emitter } from "./emitter.ts";
 import type { ChatEvents } from "./events.ts";
+import { KeptMessages } from "./kept-messages.ts";
 import { onAbort } from "./on-abort.ts";
 import type { Outbox } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox-entry.ts";
@@ -15,8 +16,6 @@ import type { SendOptions } from "./room.ts";
 import { SentMessage } from "./sent-message.ts";
 import type { SentContent, SentMessageOwner } from "./sent-message.ts";
 
-/** Refused messages that are kept for their sender to look at. */
-const refusedMax = 200;
 /** Longer than this, in UTF-16 units, a text that cannot be queued is not kept. */
 const refusedUnitsMax = 1024 * 1024;
 
@@ -33,7 +32,8 @@ export interface SenderParts {
  *
  * 1. With a store, a message is saved before the outbox may send it; what is known of its outcome is saved after.
  * 2. Every change of a message's state is told once. After `end` nothing is.
- * 3. Refused messages are kept, where there is a store, until they are dismissed: `refusedMax` at most.
+ * 3. Where there is a store, messages that were refused, and those of which nobody can tell, are kept until they are
+ *    dismissed (kept-messages.ts), and never sent again.
  */
 export class Sender implements SentMessageOwner {
   readonly #outbox: Outbox;
@@ -41,7 +41,10 @@ export class Sender implements SentMessageOwner {
   readonly #driver: Driver;
   readonly #events: Emitter<ChatEvents>;
   readonly #cidPrefix: string;
-  readonly #refused = new Set<SentMessage>();
+  /** null: there is no store. */
+  readonly #kept: KeptMessages | null;
+  /** Unknown ones that nobody wants to see, and that are still being asked about. */
+  readonly #dismissed = new WeakSet<SentMessage>();
   /** What an earlier life left has been read, or cannot be. */
   #loaded: Promise<void> = Promise.resolve();
   /** Numbers of saved sends go on above those of earlier lives. */
@@ -55,6 +58,7 @@ export class Sender implements SentMessageOwner {
     this.#store = parts.store;
     this.#driver = parts.driver;
     this.#events = parts.events;
+    this.#kept = parts.store === null ? null : new KeptMessages(parts.store, (done) => this.#note(done));
     // 64 bits of chance tell this page's messages from those of every other; the number keeps them apart among themselves.
     this.#cidPrefix = randomHex(parts.random, 8);
   }
@@ -66,8 +70,9 @@ export class Sender implements SentMessageOwner {
     return pending;
   }
 
-  refused(): readonly SentMessage[] {
-    return [...this.#refused];
+  /** What is kept of those that ended so. */
+  kept(state: "refused" | "unknown"): readonly SentMessage[] {
+    return this.#kept?.list(state) ?? [];
   }
 
   send(room: RoomName, to: UserName | null, body: string, options: SendOptions): SentMessage {
@@ -96,15 +101,14 @@ export class Sender implements SentMessageOwner {
       if (pending.send.body === body && kind === send.kind && ref === send.ref) return pending.waiter;
       return this.#refuseNow(send, "id_conflict", "another message with this id is on its way");
     }
-    // Its place in the store is this one's now.
-    for (const sent of this.#refused) if (sent.cid === cid && sent.room === room) this.#refused.delete(sent);
+    this.#kept?.replaced(room, cid);
     const bytes = utf8Length(body);
     const refusal = this.#refusalOf(send, bytes, signal);
     if (refusal !== null) {
       const sent = this.#refuseNow(send, ...refusal);
       // Kept for its sender too: under an id of our own, which nothing else can have.
-      if (this.#store !== null && refusal[0] !== "aborted" && options.cid === undefined) {
-        if (body.length <= refusedUnitsMax) this.#keep(sent, send);
+      if (refusal[0] !== "aborted" && options.cid === undefined && body.length <= refusedUnitsMax) {
+        this.#kept?.keep(sent, send);
       }
       return sent;
     }
@@ -138,8 +142,10 @@ export class Sender implements SentMessageOwner {
   }
 
   dismiss(sent: SentMessage): void {
-    if (!this.#refused.delete(sent)) return;
+    if (this.#kept === null || this.#kept.drop(sent) || sent.state !== "unknown") return;
+    // It still keeps its place, and need not be remembered for it.
     const { room, cid } = sent;
+    this.#dismissed.add(sent);
     void this.#store?.remove({ room, cid }).catch(() => undefined);
   }
 
@@ -196,17 +202,29 @@ export class Sender implements SentMessageOwner {
 
   #restore(send: SavedSend): void {
     this.#numberBase = Math.max(this.#numberBase, send.number);
-    let sent: SentMessage;
-    if (send.refusal === undefined) {
-      const entry = this.#outbox.restore(send, Math.max(utf8Length(send.body), 0));
-      if (send.isGivenUp === true) this.#outbox.abandon(entry);
-      sent = new SentMessage(this, send, { entry, outcome: entry.outcome });
-      entry.waiter = sent;
-    } else {
-      sent = this.#refuseNow(send, send.refusal.code, send.refusal.message);
-      this.#refused.add(sent);
-    }
+    const sent = this.#ended(send) ?? this.#goesOn(send);
     this.#events.emit("send", sent);
+  }
+
+  /** What ended in an earlier life is shown, and has no place in the outbox. */
+  #ended(send: SavedSend): SentMessage | null {
+    const { cid, refusal, unknown } = send;
+    let sent: SentMessage;
+    if (refusal !== undefined) sent = this.#refuseNow(send, refusal.code, refusal.message);
+    else if (unknown !== undefined) {
+      const error = new SendUnknown(cid, unknown.message);
+      sent = new SentMessage(this, send, { entry: null, outcome: { state: "unknown", error } });
+    } else return null;
+    this.#kept?.restored(sent);
+    return sent;
+  }
+
+  #goesOn(send: SavedSend): SentMessage {
+    const entry = this.#outbox.restore(send, Math.max(utf8Length(send.body), 0));
+    if (send.isGivenUp === true) this.#outbox.abandon(entry);
+    const sent = new SentMessage(this, send, { entry, outcome: entry.outcome });
+    entry.waiter = sent;
+    return sent;
   }
 
   #refuseNow(content: SentContent, code: string, message: string): SentMessage {
@@ -257,19 +275,11 @@ export class Sender implements SentMessageOwner {
   #saveOutcome({ gone, outcome, saving, send, waiter }: OutboxEntry): void {
     // While it is being saved for the first time, the end of that comes back here.
     if (this.#store === null || outcome === null || saving) return;
-    if (outcome.state === "refused") this.#keep(waiter as SentMessage, send);
-    else this.#note(gone ? this.#store.remove(send) : this.#store.save({ ...send, isGivenUp: true }));
-  }
-
-  /** Keeps a refused message, and lets go of the oldest beyond the bound. */
-  #keep(sent: SentMessage, send: SavedSend): void {
-    const { outcome } = sent;
-    if (this.#store === null || outcome?.state !== "refused") return;
-    const { code, message } = outcome.error;
-    this.#refused.add(sent);
-    this.#note(this.#store.save({ ...send, refusal: { code, message } }));
-    const [oldest] = this.#refused;
-    if (this.#refused.size > refusedMax && oldest !== undefined) this.dismiss(oldest);
+    const sent = waiter as SentMessage;
+    if (this.#dismissed.has(sent)) return;
+    if (!gone) this.#note(this.#store.save({ ...send, isGivenUp: true }));
+    else if (outcome.state === "stored") this.#note(this.#store.remove(send));
+    else this.#kept?.keep(sent, send);
   }
 
   /** What the store failed to note harms nobody but those who look for it after a reload. */

@@ -76,9 +76,9 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
     if (this.#entry !== null) this.#owner.giveUp(this.#entry);
   }
 
-  /** A refused message need not be kept any longer: with an outbox store, it would come back with the next page. */
+  /** What was refused, or is unknown, need not be kept any longer: with an outbox store, it would come back with the next page. */
   dismiss(): void {
-    if (this.state === "refused") this.#owner.dismiss(this);
+    if (this.state === "refused" || this.state === "unknown") this.#owner.dismiss(this);
   }
 
   // A promise would have to be made for every message, and would report an unhandled rejection for those that nobody

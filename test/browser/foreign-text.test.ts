@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Browser } from "playwright-core";
+import type { Browser, WebSocketRoute } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { filesUnder, root } from "../../scripts/repository.mjs";
 import { connect } from "../../src/platform/node/connect.ts";
 import { ChatServer } from "./chat-server.ts";
 import { hasChromium, launchChromium, Person } from "./chromium.ts";
-import { payloads } from "./payloads.ts";
+import { isSeenAsItIs, payloads } from "./payloads.ts";
 
 test("no source of the page makes markup or code of text", () => {
   const forbidden =
@@ -86,7 +86,7 @@ describe.skipIf(!hasChromium)("texts of strangers stay text [needs chromium]", (
     );
     const shown = bodies.map((body) => body.shown);
     // Text is there to the letter wherever nothing in it is invisible.
-    for (const payload of payloads.filter((one) => !/[\p{Cc}\p{Cf}]/u.test(one))) expect(shown).toContain(payload);
+    for (const payload of payloads.filter(isSeenAsItIs)) expect(shown).toContain(payload);
     for (const { elements, handlers } of bodies) {
       expect(elements.filter((name) => !bodyElements.has(name))).toEqual([]);
       expect(handlers).toEqual([]);
@@ -141,6 +141,210 @@ describe.skipIf(!hasChromium)("texts of strangers stay text [needs chromium]", (
   });
 
   test("no dialog was opened, and the policy had nothing to stop [needs chromium]", () => {
+    expect(reader.complaints).toEqual([]);
+  });
+});
+
+describe.skipIf(!hasChromium)("a server that gives out texts it should not [needs chromium]", () => {
+  let server: ChatServer;
+  let browser: Browser;
+  let reader: Person;
+  const asked: string[] = [];
+
+  beforeAll(async () => {
+    [server, browser] = await Promise.all([ChatServer.start(), launchChromium()]);
+    reader = await Person.enter(browser, { url: server.url, name: "reader" });
+    reader.page.on("request", (request) => asked.push(request.url()));
+    await reader.page.routeWebSocket(/\/v1\/ws$/, hostileServer);
+    await reader.page.reload();
+    await reader.online();
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  /** In what follows, message `n` of the lobby says the n-th payload, and its sender, its kind and whoever reacts are called so. */
+  const count = payloads.length;
+  const text = (at: number): string => payloads[at % count]!;
+
+  let say: ((...frames: object[]) => void) | null = null;
+
+  function hostileServer(page: WebSocketRoute): void {
+    say = (...frames) => page.send(JSON.stringify(frames));
+    page.onMessage((heard) => {
+      for (const frame of [JSON.parse(String(heard))].flat() as { t: string; id: number; room: string }[]) {
+        const answer = answerTo(frame);
+        if (answer !== null) page.send(JSON.stringify({ id: frame.id, ...answer }));
+      }
+    });
+  }
+
+  const place = { line: "l1", first: 1, epoch: 1 };
+
+  function answerTo({ t, room }: { t: string; room: string }): object | null {
+    switch (t) {
+      case "hello": {
+        const limits = {
+          bodyBytesMax: 65_536,
+          frameBytesMax: 458_752,
+          histItemsMax: 500,
+          subsMax: 1_000,
+          roomsMax: 1_000,
+        };
+        const node = text(0);
+        const more = { session: "s", cluster: "c", topology: "solo", heartbeatMs: 25_000, servers: [] };
+        return { t: "welcome", v: 1, user: "reader", node, ...more, limits: { ...limits, sendsInFlightMax: 1_024 } };
+      }
+      case "rooms": {
+        const list = ["lobby", ...payloads, ...payloads.map((payload) => `@reader,${payload}`)];
+        const head = 4 * count;
+        const rooms = list.map((name) => {
+          const read = name === "lobby" ? head : head - 5;
+          return { room: name, line: "l1", first: 1, head, read, unread: head - read };
+        });
+        return { t: "ok", of: "rooms", rooms };
+      }
+      case "sub":
+        return { t: "ok", of: "sub", room, ...place, head: 4 * count, node: text(1) };
+      case "presence":
+        return { t: "ok", of: "presence", room, users: payloads };
+      case "hist": {
+        const items = Array.from({ length: 4 * count }, (_, at) => {
+          const [kind, ref] = [
+            [text(at), undefined],
+            ["react", at - count + 1],
+            ["edit", at - 2 * count + 1],
+            ["sys.text", undefined],
+          ][Math.floor(at / count)] as [string, number | undefined];
+          const message = {
+            seq: at + 1,
+            from: text(at),
+            cid: `c${at}`,
+            ts: 1_700_000_000_000,
+            epoch: 1,
+            body: text(at + 1),
+          };
+          return { ...message, kind, ...(ref === undefined ? {} : { ref }) };
+        });
+        return {
+          t: "ok",
+          of: "hist",
+          room,
+          line: "l1",
+          first: 1,
+          head: items.length,
+          node: text(2),
+          more: false,
+          items,
+        };
+      }
+      case "ping":
+        return { t: "pong" };
+      default:
+        return null;
+    }
+  }
+
+  /** What is on the page: elements and attributes of each row, without what a text may hold; and whatever should not be. */
+  const seen = () =>
+    reader.page.evaluate(() => {
+      const outline = (element: Element): string => {
+        const names = element.getAttributeNames().toSorted().join(" ");
+        const within = element.classList.contains("body") ? [] : [...element.children].map(outline);
+        return `${element.localName}[${names}](${within.join("")})`;
+      };
+      const handlers: string[] = [];
+      const strange: string[] = [];
+      for (const element of document.querySelectorAll("*")) {
+        for (const { name, value } of element.attributes) {
+          if (/^on|^style$|^src$|^srcdoc$|^action$|^formaction$|:/.test(name) && element.localName !== "script")
+            handlers.push(`${element.localName} ${name}`);
+          if (name === "href" && element.localName === "a" && !/^(https?:\/\/|#)/.test(value)) handlers.push(value);
+        }
+        for (const name in element) {
+          if (name.startsWith("on") && (element as unknown as Record<string, unknown>)[name] !== null)
+            handlers.push(name);
+        }
+        const isOurs =
+          element.closest("head") !== null ||
+          /^(html|body|noscript|div|main|nav|section|header|footer|article|p|h1|h2|ul|li|a|span|bdi|strong|small|time|button|form|input|textarea|details|summary)$/.test(
+            element.localName,
+          );
+        if (!isOurs) strange.push(element.localName);
+      }
+      const rows = [...document.querySelectorAll(".log .row")];
+      return {
+        outlines: [...new Set(rows.map(outline))],
+        inBodies: [
+          ...new Set(
+            rows.flatMap((row) =>
+              [...row.querySelectorAll(".body *")].map(
+                (one) => `${one.localName}[${one.getAttributeNames().join(" ")}]`,
+              ),
+            ),
+          ),
+        ].toSorted(),
+        bodies: rows.map((row) => row.querySelector(".body")?.textContent ?? ""),
+        count: document.querySelectorAll("*").length,
+        handlers,
+        strange,
+        stolen: "stolen" in globalThis,
+      };
+    });
+
+  test("two hundred of them as bodies, edits, reactions, names, kinds, reasons and readers make no element and no handler [needs chromium]", async () => {
+    expect(count).toBeGreaterThanOrEqual(200);
+    await reader.page.waitForFunction((rows) => document.querySelectorAll(".log .row").length === rows, 2 * count);
+    const quiet = await seen();
+    say!(
+      ...payloads.flatMap((payload, at) => [
+        { t: "read", room: "lobby", user: payload, seq: at + 1 },
+        { t: "typing", room: "lobby", user: payload },
+      ]),
+    );
+    await reader.page.waitForFunction(() => document.querySelectorAll(".readers").length > 100);
+    const { outlines, inBodies, bodies, handlers, strange, stolen } = await seen();
+    expect({ handlers, strange, stolen }).toEqual({ handlers: [], strange: [], stolen: false });
+    // Names, kinds and texts are all that differs from row to row: with a reader or without, edited and answered, or plain.
+    expect(outlines.length).toBeLessThanOrEqual(2 * quiet.outlines.length);
+    expect(quiet.outlines.length).toBeLessThanOrEqual(2);
+    expect(inBodies).toEqual(["a[href target rel]", "span[class dir]"]);
+    // Text is there to the letter wherever nothing in it is invisible.
+    const plain = payloads.filter(isSeenAsItIs);
+    expect(plain.length).toBeGreaterThan(170);
+    expect(plain.filter((one) => !bodies.includes(one))).toEqual([]);
+  });
+
+  test("as reasons of holes, words of errors, and rooms in the address [needs chromium]", async () => {
+    const from = 4 * count + 1;
+    say!(...payloads.map((reason, at) => ({ t: "gap", room: "lobby", from: from + at, to: from + at, reason })));
+    await reader.page.waitForFunction((gaps) => document.querySelectorAll(".gap.line").length === gaps, count);
+    for (let at = 0; at < count; at += 3) {
+      const words = [at, at + 1, at + 2].map((one) => ({ code: text(one), message: `${one} ${text(one)}` }));
+      say!(...words.map((one) => ({ t: "err", ...one, definite: true, retryable: false })));
+      await reader.page.waitForFunction(
+        (number) => document.querySelector(".banner.notice:last-of-type bdi")?.textContent?.startsWith(`${number} `),
+        at + 2,
+      );
+      expect(await reader.page.locator(".banner.notice *:not(span,bdi,button)").count()).toBe(0);
+    }
+    await reader.page.evaluate(async (all) => {
+      for (const payload of all) {
+        const changed = new Promise((resolve) => {
+          addEventListener("hashchange", resolve, { once: true });
+        });
+        location.hash = `#${encodeURIComponent(payload)}`;
+        await changed;
+      }
+    }, payloads);
+    const { handlers, strange, stolen } = await seen();
+    expect({ handlers, strange, stolen }).toEqual({ handlers: [], strange: [], stolen: false });
+  });
+
+  test("nothing was asked of anybody else, no dialog was opened, and the policy had nothing to stop [needs chromium]", () => {
+    expect(asked.filter((url) => !url.startsWith(server.url) && !url.startsWith("ws://127.0.0.1"))).toEqual([]);
     expect(reader.complaints).toEqual([]);
   });
 });

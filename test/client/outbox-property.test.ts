@@ -184,3 +184,58 @@ test("[SDK28] over reloads: nothing that was accepted is lost, doubled or moved"
     { numRuns: 200 },
   );
 });
+
+test("[SDK29] over reloads, and whatever is given up: nothing twice, and what was not given up in its order", async () => {
+  const step = fc.oneof(
+    { weight: 12, arbitrary: life },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("giveUp" as const), which: fc.nat(5) }) },
+    { weight: 1, arbitrary: fc.constant({ do: "dismiss" as const }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), fc.nat(1_000_000), async (script, seed) => {
+      const { clock, server, chat } = world(seed);
+      server.sendsInFlightMax = 4;
+      const outbox = new MemoryStore();
+      let client = chat({ outbox });
+      const sent: { room: string; body: string }[] = [];
+      const givenUp = new Set<string>();
+      const dismissed = new Set<string>();
+      for (const now of script) {
+        if (now.do === "send") {
+          const one = { room: `r${now.room}`, body: `m${sent.length}` };
+          client.room(one.room).send(one.body);
+          sent.push(one);
+        } else if (now.do === "fate") server.fates.push(now.fate);
+        else if (now.do === "wait") await clock.advance(now.ms);
+        else if (now.do === "cut") server.cutAll();
+        else if (now.do === "giveUp") {
+          const one = client.pending()[now.which];
+          if (one !== undefined) givenUp.add(one.content.body);
+          one?.giveUp();
+        } else if (now.do === "dismiss") {
+          const [one] = client.unknown();
+          if (one !== undefined) dismissed.add(one.content.body);
+          one?.dismiss();
+        } else {
+          await clock.settle();
+          await client.close();
+          client = chat({ outbox });
+        }
+      }
+      server.fates = [];
+      await clock.advance(60_000);
+      for (const room of ["r0", "r1"]) {
+        const stored = server.bodies(room);
+        expect(new Set(stored).size).toBe(stored.length);
+        const wanted = sent.filter((one) => one.room === room && !givenUp.has(one.body)).map(({ body }) => body);
+        expect(stored.filter((body) => !givenUp.has(body))).toEqual(wanted);
+      }
+      // Whatever is still in the store is something to look at, and was given up.
+      const kept = [...client.unknown(), ...client.refused()].map(({ content }) => content.body);
+      expect(kept.filter((body) => !givenUp.has(body) || dismissed.has(body))).toEqual([]);
+      expect([...outbox.sends.values()].map(({ body }) => body).toSorted()).toEqual(kept.toSorted());
+      await client.close();
+    }),
+    { numRuns: 150 },
+  );
+});

@@ -258,6 +258,53 @@ describe("reading a room", () => {
     await clock.advance(20);
     expect(server.frames("sub").at(-1)).toMatchObject({ after: 0, atLeast: 6 });
   });
+
+  test("[SDK48] a list of rooms is of no earlier log than any answer was, until there is another log", async () => {
+    const { server, clock, chat } = world();
+    const client = chat();
+    const positions = { join: 7, read: 9, leave: 8 };
+    let lastOfLog = 9;
+    server.intercept = (frame) => {
+      if (frame.t === "rooms" && (frame.atLeast ?? 0) > lastOfLog)
+        return [error(frame.id, "behind", true, true, 10)];
+      const place = { room: "den", line: "l1", head: 3, epoch: 1 };
+      if (frame.t === "join")
+        return [{ t: "ok", of: "join", id: frame.id, ...place, position: positions.join } as never];
+      if (frame.t !== "read" && frame.t !== "leave") return null;
+      return [{ t: "ok", of: "done", id: frame.id, position: positions[frame.t] } as never];
+    };
+    const asked = async (): Promise<unknown> => {
+      const list = client.rooms();
+      await clock.advance(50);
+      await list;
+      return server.frames("rooms").at(-1)!.atLeast;
+    };
+    const done = async (change: Promise<unknown>): Promise<void> => {
+      await clock.advance(50);
+      await change;
+    };
+    expect(await asked()).toBe(undefined);
+    const room = client.room("den");
+    await done(room.join());
+    expect(await asked()).toBe(7);
+    await done(room.markRead(3));
+    await done(room.leave());
+    expect(await asked()).toBe(9);
+    // A log that lost its end: it is asked for once more, until the request ends, and not again.
+    lastOfLog = 5;
+    const refused = client.rooms().catch((cause: unknown) => cause);
+    await clock.advance(20_000);
+    expect(await refused).toMatchObject({ code: "behind", retryable: true });
+    expect(await asked()).toBe(undefined);
+    // Another cluster has another log.
+    lastOfLog = 9;
+    await done(room.join());
+    expect(await asked()).toBe(7);
+    server.cluster = "c2" as never;
+    server.cutAll();
+    await clock.advance(5_000);
+    expect(await asked()).toBe(undefined);
+  });
 });
 
 describe("requests", () => {

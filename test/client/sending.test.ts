@@ -93,6 +93,18 @@ describe("sending", () => {
     expect(server.bodies("lobby")).toEqual(["a", "b"]);
   });
 
+  test("[SDK15] what all of a burst is told counts as one failure: the wait does not grow with the burst", async () => {
+    const { clock, server, chat } = world();
+    server.intercept = (frame) =>
+      frame.t === "send" && server.frames("send").length <= 100 ? [error(frame.id, "unavailable", false, true)] : null;
+    const room = chat().room("lobby");
+    const bodies = Array.from({ length: 100 }, (_, n) => `message ${n}`);
+    const sent = bodies.map((body) => room.send(body));
+    await clock.advance(200);
+    expect(server.bodies("lobby")).toEqual(bodies);
+    expect(sent.map(tell)).toEqual(bodies.map((_, n) => `stored ${n + 1}`));
+  });
+
   test("[SDK15] another room does not wait for one that has to", async () => {
     const { clock, server, chat } = world();
     server.intercept = (frame) =>

@@ -89,7 +89,7 @@ export class ChatModel {
       user: this.chat.user,
       events: {
         changed: () => this.#tell(),
-        shown: (name, cid) => this.sends.remove(name, cid),
+        shown: (name, cid) => this.#standsInOrder(name, cid),
         reset: (name) => this.sends.removeStored(name),
       },
     });
@@ -153,7 +153,7 @@ export class ChatModel {
     try {
       const { seq, head } = await room.lookup(sent.cid);
       // Found: the room's order shows it, now or when the reader comes to its place.
-      if (seq !== null) this.sends.remove(sent.room, sent.cid);
+      if (seq !== null) this.#standsInOrder(sent.room, sent.cid);
       own.asked = { answer: "absent", head };
     } catch (error) {
       if (!(error instanceof ChatError)) throw error;
@@ -216,6 +216,13 @@ export class ChatModel {
   dismissNotice(number: number): void {
     this.notices = this.notices.filter((notice) => notice.number !== number);
     this.#tell();
+  }
+
+  /** Its room has it: nothing of it is left to say, also not with the next page. */
+  #standsInOrder(room: RoomName, cid: string): void {
+    const own = this.sends.of(room).find(({ sent }) => sent.cid === cid);
+    if (own?.sent.state === "unknown") own.sent.dismiss();
+    this.sends.remove(room, cid);
   }
 
   #direct(place: string): Room {

@@ -11,16 +11,25 @@ export interface JoinedRoom {
   readonly first: number;
   readonly head: number;
   readonly read: number;
+  /** How many messages behind the read mark are this user's own, as far as they were seen: sent from elsewhere. */
+  readonly own: number;
 }
 
-/** Rooms whose messages are followed as they come; the others are asked about now and then. */
+type Known = Omit<JoinedRoom, "with" | "own">;
+
+/** Rooms whose messages are followed as they come; the others are asked about now and then, own messages included. */
 const followedMax = 100;
+/** So far back behind the read mark one's own messages are looked for when the page begins to follow a room. */
+const lookedBackMax = 100;
+/** Own messages of one room that are told apart; more of them than that count as unread. */
+const ownMax = 1_000;
 const askEveryMs = 30_000;
 const askAgainMs = 100;
 const askAgainMax = 8;
 
-/** As the server counts: everything after the read mark that is still kept. */
-export const unreadOf = (room: JoinedRoom): number => Math.max(0, room.head - Math.max(room.read, room.first - 1));
+/** Everything after the read mark that is still kept, but for what one wrote oneself. */
+export const unreadOf = (room: JoinedRoom): number =>
+  Math.max(0, room.head - Math.max(room.read, room.first - 1) - room.own);
 
 /**
  * The rooms this user belongs to, direct ones included, and how much is unread in each.
@@ -28,11 +37,15 @@ export const unreadOf = (room: JoinedRoom): number => Math.max(0, room.head - Ma
  * 1. The list is the server's, asked for with every link and every half minute; between, the rooms' own streams and
  *    the news of direct rooms move it on.
  * 2. `head` and `read` of a room never go back while it stays in the list, unless its history was replaced.
+ * 3. What the user wrote, here or elsewhere, is not unread: the newest `lookedBackMax` messages before the page came, and all
+ *    that come after, are told apart.
  */
 export class JoinedRooms {
   readonly #chat: Chat;
   readonly #changed: () => void;
   readonly #rooms = new Map<RoomName, JoinedRoom>();
+  /** Own messages behind the read mark, ascending. */
+  readonly #own = new Map<RoomName, number[]>();
   readonly #followed = new Map<RoomName, AbortController>();
   readonly #ending = new AbortController();
   /** The list has come at least once. */
@@ -47,8 +60,13 @@ export class JoinedRooms {
         if (user === this.#chat.user) this.marked(room, seq);
       }),
       this.#chat.on("reset", ({ room }) => {
-        if (room === null) this.#rooms.clear();
-        else this.#rooms.delete(room);
+        if (room === null) {
+          this.#rooms.clear();
+          this.#own.clear();
+        } else {
+          this.#rooms.delete(room);
+          this.#own.delete(room);
+        }
         this.refresh().catch(reportError);
       }),
     ];
@@ -109,29 +127,42 @@ export class JoinedRooms {
   marked(name: RoomName, seq: number): void {
     const room = this.#rooms.get(name);
     if (room === undefined || room.read >= seq) return;
-    this.#rooms.set(name, { ...room, read: seq });
-    this.#changed();
+    this.#put({ ...room, read: seq });
   }
 
   close(): void {
     this.#ending.abort();
   }
 
-  #learn(news: { name: RoomName; first: number; head: number; read: number }): void {
+  #learn(news: Known): void {
     const known = this.#rooms.get(news.name);
-    this.#rooms.set(news.name, {
+    this.#put({
       name: news.name,
-      with: partnerOf(news.name, this.#chat.user),
       first: Math.max(news.first, known?.first ?? 0),
       head: Math.max(news.head, known?.head ?? 0),
       read: Math.max(news.read, known?.read ?? 0),
     });
-    this.#follow(news.name, news.head);
+    this.#follow(news.name, Math.max(news.read, news.head - lookedBackMax));
+  }
+
+  #put({ name, first, head, read }: Known): void {
+    const own = (this.#own.get(name) ?? []).filter((seq) => seq > read && seq >= first);
+    if (own.length === 0) this.#own.delete(name);
+    else this.#own.set(name, own);
+    this.#rooms.set(name, { name, with: partnerOf(name, this.#chat.user), first, head, read, own: own.length });
     this.#changed();
+  }
+
+  /** This message is the user's own. */
+  #mine(room: JoinedRoom, seq: number): void {
+    const own = this.#own.get(room.name) ?? [];
+    if (seq <= Math.max(room.read, own.at(-1) ?? 0)) return;
+    this.#own.set(room.name, [...own, seq].slice(-ownMax));
   }
 
   #forget(name: RoomName): void {
     this.#rooms.delete(name);
+    this.#own.delete(name);
     this.#followed.get(name)?.abort();
     this.#followed.delete(name);
   }
@@ -145,14 +176,16 @@ export class JoinedRooms {
         const room = this.#rooms.get(name);
         if (room === undefined || item.gap?.reason === "reset") continue;
         const head = item.gap === undefined ? item.seq : item.gap.to;
-        if (head <= room.head) continue;
-        this.#rooms.set(name, { ...room, head });
-        this.#changed();
+        const isOwn = item.gap === undefined && item.from === this.#chat.user;
+        if (isOwn) this.#mine(room, head);
+        if (isOwn || head > room.head) this.#put({ ...room, head: Math.max(head, room.head) });
       }
     };
     pump().catch((error: unknown) => {
       if (following.signal.aborted) return;
       if (!(error instanceof ChatError)) throw error;
+      // No room can be called that: whoever lists it is no server of ours, and would list it again.
+      if (error.code === "bad_request") return;
       // Not readable any more: the list says what became of it.
       this.#followed.delete(name);
       this.refreshUntil(name, false).catch(reportError);

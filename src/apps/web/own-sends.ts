@@ -15,12 +15,12 @@ export type Asked =
   | { readonly answer: "absent"; readonly head: number }
   | { readonly answer: "failed" };
 
-/** Failed messages of one room that are kept for their sender to look at. */
+/** Failed messages, and unknown ones, of one room that are kept for their sender to look at. */
 const endedMax = 200;
 
 /**
  * What this page sends, and what earlier ones left, by room and in the order of sending. A message leaves when the
- * room's order shows it, and a failed one when its sender takes it away.
+ * room's order shows it, and a failed or unknown one when its sender takes it away.
  */
 export class OwnSends {
   readonly #rooms = new Map<RoomName, OwnSend[]>();
@@ -29,7 +29,7 @@ export class OwnSends {
   add(own: OwnSend): void {
     this.#known.add(own.sent);
     const list = this.of(own.sent.room);
-    const ended = list.filter(({ sent }) => sent.state === "refused");
+    const ended = list.filter(({ sent }) => sent.state === "refused" || sent.state === "unknown");
     const surplus = ended.length >= endedMax ? ended[0] : undefined;
     this.#rooms.set(own.sent.room, [...list.filter((other) => other !== surplus), own]);
   }

@@ -1,3 +1,5 @@
+import { visibleLine } from "./message-text.ts";
+
 /**
  * Every sentence of the page, in each language it speaks. A language that lacks a sentence does not compile.
  */
@@ -226,6 +228,13 @@ const chinese: Texts = {
 };
 
 export type Language = "en" | "zh";
+
+/**
+ * Why something failed, by the code that a server gave. One that is not known here is shown as it is: a server may be newer
+ * than its page, and codes are its words, `constructor` too.
+ */
+export const failureOf = (texts: Texts, code: string): string =>
+  Object.hasOwn(texts.failed, code) ? texts.failed[code]! : visibleLine(code);
 
 export const textsOf = (language: Language): Texts => (language === "zh" ? chinese : english);
 

@@ -3,7 +3,7 @@ import { useEffect, useReducer, useState } from "preact/hooks";
 import { type ChatModel, firstRoom } from "../chat-model.ts";
 import { visibleLine } from "../message-text.ts";
 import type { SignIn } from "../sign-in-memory.ts";
-import type { Language, Texts } from "../texts.ts";
+import { failureOf, type Language, type Texts } from "../texts.ts";
 import { ConnectionBanner, ConnectionLamp } from "./connection-banner.tsx";
 import { Foreign } from "./message-text.tsx";
 import { RoomPane } from "./room-pane.tsx";
@@ -99,7 +99,7 @@ export function App(props: {
       {model.notices.map(({ number, code, message }) => (
         <p key={number} class="banner notice" role="alert">
           <span>
-            {texts.failed[code] ?? code}: <Foreign text={message} />
+            {failureOf(texts, code)}: <Foreign text={message} />
           </span>
           <button type="button" class="link" onClick={() => model.dismissNotice(number)}>
             {texts.dismiss}

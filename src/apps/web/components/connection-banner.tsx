@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import type { ChatModel } from "../chat-model.ts";
-import type { Texts } from "../texts.ts";
+import { failureOf, type Texts } from "../texts.ts";
 import { TokenForm } from "./token-form.tsx";
 
 /** The link to the server, as it is: nothing while it stands. */
@@ -29,7 +29,7 @@ export function ConnectionBanner(props: {
       return (
         <div class="banner closed" role="alert" data-connection="closed">
           <span>
-            {texts.ended}: {texts.failed[state.reason] ?? state.reason}
+            {texts.ended}: {failureOf(texts, state.reason)}
           </span>
           <button type="button" onClick={() => location.reload()}>
             {texts.again}

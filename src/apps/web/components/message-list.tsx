@@ -3,7 +3,7 @@ import type { ChatModel } from "../chat-model.ts";
 import type { OpenRoom } from "../open-room.ts";
 import { reportError } from "../open-room.ts";
 import type { OwnSend } from "../own-sends.ts";
-import type { Language, Texts } from "../texts.ts";
+import { failureOf, type Language, type Texts } from "../texts.ts";
 import { dayName, isSameDay } from "../times.ts";
 import type { Row } from "../timeline-window.ts";
 import { visibleLine } from "../message-text.ts";
@@ -216,12 +216,14 @@ export class MessageList extends Component<ListProps> {
     return elements;
   }
 
-  /** By row: those whose mark stands at it, or at something unseen after it. */
+  /** By row: those whose mark stands at it, or after it with nothing between but what they wrote themselves or what is not shown. */
   #readers(): Map<number, string> {
     const { open } = this.props;
     const at = new Map<number, string>();
     for (const [user, upTo] of open.readUpTo) {
-      const row = open.window.rows.findLast((one) => one.type === "message" && one.seq <= upTo);
+      const row = open.window.rows.findLast(
+        (one) => one.type === "message" && one.seq <= upTo && one.message.from !== user,
+      );
       if (row?.type !== "message") continue;
       const others = at.get(row.seq);
       at.set(row.seq, others === undefined ? user : `${others}, ${user}`);
@@ -269,6 +271,6 @@ function gapWords(count: number, reason: string, texts: Texts): string {
     case "removed":
       return texts.gapRemoved(count);
     default:
-      return texts.gapOther(count, texts.failed[reason] ?? visibleLine(reason));
+      return texts.gapOther(count, failureOf(texts, reason));
   }
 }

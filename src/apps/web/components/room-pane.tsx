@@ -2,7 +2,7 @@ import type { JSX } from "preact";
 import type { ChatModel } from "../chat-model.ts";
 import { partnerOf } from "../joined-rooms.ts";
 import { type OpenRoom, reportError } from "../open-room.ts";
-import type { Language, Texts } from "../texts.ts";
+import { failureOf, type Language, type Texts } from "../texts.ts";
 import { Composer } from "./composer.tsx";
 import { MessageList } from "./message-list.tsx";
 import { Foreign } from "./message-text.tsx";
@@ -42,7 +42,7 @@ export function RoomPane(props: {
       {open.phase.name === "failed" && (
         <p class="banner closed" role="alert">
           <span>
-            {texts.loadFailed}: {texts.failed[open.phase.code] ?? open.phase.code}
+            {texts.loadFailed}: {failureOf(texts, open.phase.code)}
           </span>
           <button
             type="button"

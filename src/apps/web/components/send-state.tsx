@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import type { ChatModel } from "../chat-model.ts";
 import type { OwnSend } from "../own-sends.ts";
-import type { Texts } from "../texts.ts";
+import { failureOf, type Texts } from "../texts.ts";
 import { Foreign } from "./message-text.tsx";
 
 /** What is known of a message on its way, and what its sender can do about it. */
@@ -32,7 +32,7 @@ export function SendState({ own, model, texts }: { own: OwnSend; model: ChatMode
       return (
         <span class="state refused" data-state="refused">
           <span>
-            ✗ {texts.stateRefused}: {error !== null && (texts.failed[error.code] ?? error.code)}{" "}
+            ✗ {texts.stateRefused}: {error !== null && failureOf(texts, error.code)}{" "}
             {error !== null && error.code !== "aborted" && (
               <small>
                 <Foreign text={error.message} />
@@ -64,6 +64,9 @@ export function SendState({ own, model, texts }: { own: OwnSend; model: ChatMode
             }}
           >
             {texts.askAgain}
+          </button>
+          <button type="button" class="link" onClick={() => model.dismiss(own)}>
+            {texts.dismiss}
           </button>
         </span>
       );

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { SignIn } from "../sign-in-memory.ts";
-import type { Language, Texts } from "../texts.ts";
+import { failureOf, type Language, type Texts } from "../texts.ts";
 
 /** Asks who speaks and, where the server has refused them without, for their token. */
 export function SignInForm(props: {
@@ -62,7 +62,7 @@ export function SignInForm(props: {
         )}
         {refusal !== null && (
           <p class="refusal" role="alert">
-            {refusal === "bad_request" ? texts.nameRefused : (texts.failed[refusal] ?? refusal)}
+            {refusal === "bad_request" ? texts.nameRefused : failureOf(texts, refusal)}
           </p>
         )}
         <button type="submit" class="primary">
