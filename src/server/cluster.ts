@@ -11,6 +11,7 @@ import { nextChanges } from "../topology/membership-plan.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
 import { CatchUp, defaultCatchUpSettings } from "./catch-up/catch-up.ts";
 import type { Difference } from "./catch-up/checkpoints.ts";
+import type { ClientAddresses } from "./client-addresses.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { BatchNumber, Vouch } from "./peer-frames.ts";
@@ -23,6 +24,7 @@ import type { Recovered } from "./recovery.ts";
 export interface ClusterHost {
   readonly driver: GroupDriver;
   readonly proposals: Proposals;
+  readonly clientAddresses: ClientAddresses | null;
   /** Why commands of another server can't be taken now; null when they can. */
   refusalForOthers(): ErrorCode | null;
   /** A snapshot of another server is durable here: only a start from the disk can go on with it. */
@@ -114,6 +116,7 @@ export class Cluster implements PeerListener {
       this.#reconcileSoon();
       this.#readAddresses();
       this.catchUp.tellLacked();
+      this.#host.clientAddresses?.look();
       this.#reconcile();
     });
   }
@@ -150,6 +153,16 @@ export class Cluster implements PeerListener {
     this.#journal.keepReleased(isScarce ? 0 : journalKeptBytes);
     this.#log.warn(isScarce ? "journal.kept.no.more" : "journal.kept.again", { freeBytes });
     if (isScarce) this.#host.driver.compacted(this.#journal.baseOf(this.#group));
+  }
+
+  /** Whether those who vote besides this server, and are heard now, are enough without it. */
+  areOthersQuorum(): boolean {
+    const voters = this.#host.driver.engine.members.filter(({ role }) => role === "voter");
+    const alive = new Set(
+      this.peers.transport.health().flatMap(({ peer, state }) => (state === "alive" ? [peer] : [])),
+    );
+    const others = voters.filter(({ replica }) => replica !== this.#self && alive.has(nodeOf(replica)));
+    return others.length > voters.length / 2;
   }
 
   /** The servers that are to belong to the cluster besides this one, and where they are dialled. */
@@ -199,6 +212,10 @@ export class Cluster implements PeerListener {
 
   gossip(from: NodeName, bytes: Uint8Array): void {
     this.presence.take(from, bytes);
+  }
+
+  clients(from: NodeName, bytes: Uint8Array): void {
+    this.#host.clientAddresses?.told(from, bytes);
   }
 
   wayOpened(): void {

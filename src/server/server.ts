@@ -19,6 +19,7 @@ import { Applier, type CommitListener } from "./applier.ts";
 import { emptySource, type PostSource } from "./batch.ts";
 import { AnswerTurns } from "./answer-turns.ts";
 import { calendar } from "./calendar.ts";
+import { ClientAddresses } from "./client-addresses.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
 import type { Difference } from "./catch-up/checkpoints.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
@@ -33,6 +34,7 @@ import { HeldOutput } from "./held-output.ts";
 import { History } from "./history.ts";
 import { InputShares } from "./input-shares.ts";
 import { Jitter } from "./jitter.ts";
+import { JournalScrub } from "./journal-scrub.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
 import type { LogClock } from "./log-clock.ts";
@@ -71,6 +73,8 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly recent: RecentEntries;
   /** Null: there are no other servers. */
   readonly cluster: Cluster | null;
+  /** The same. */
+  readonly clientAddresses: ClientAddresses | null;
   readonly orderer: Orderer;
   readonly fanOut: FanOut;
   readonly presence: Presence;
@@ -172,6 +176,12 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       forwarding: peers,
       flushNow: () => journal.flushNow(),
     });
+    const { cluster, driver, proposals } = this;
+    const tell = (leader: NodeName, setting: Uint8Array): void => cluster?.peers.clients(leader, setting);
+    this.clientAddresses =
+      cluster === null
+        ? null
+        : new ClientAddresses({ node, own: settings.advertise, state, driver, proposals, clock, tell });
     this.orderer = new Orderer({ proposals: this.proposals, state, memory, history: this.history, limits });
     this.fanOut = new FanOut({
       clock,
@@ -253,7 +263,9 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       waitsForSpace: () => journal.stats().waitsForSpace,
       giveBack: (room) => this.#news.giveBackNow(room),
       scrub: new Scrub(chunks),
+      journalScrub: new JournalScrub(journal, state.group),
       onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
+      onJournalDamaged: () => this.#journalDamaged(),
       onSpace: (freeBytes) => this.cluster?.spaceIs(freeBytes),
     });
   }
@@ -347,7 +359,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       cluster: this.state.cluster,
       topology: this.topology,
       heartbeatMs: this.limits.heartbeatMs,
-      servers: this.#settings.advertise,
+      servers: this.clientAddresses?.all ?? this.#settings.advertise,
       limits: { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, roomsMax, sendsInFlightMax },
     };
   }
@@ -504,7 +516,13 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
 
   snapshotTaken(index: LogIndex): void {
     this.log.warn("snapshot.taken", { index, applied: this.state.appliedIndex });
-    this.#settings.onOvertaken?.();
+    this.#settings.onOvertaken?.("a snapshot of another server was taken");
+  }
+
+  /** What a start would need can't be read. All of it is in memory here, and the next start gets it from the others. */
+  #journalDamaged(): void {
+    if (!this.isRunning || this.cluster?.areOthersQuorum() !== true) return;
+    this.#settings.onOvertaken?.("its journal is damaged, and the others are a quorum");
   }
 
   /** What this server has made of the log is not what others have: if it is the one that is wrong, it must not go on. */

@@ -9,6 +9,7 @@ import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
 import type { Damage } from "../storage/damage.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { AnswerTurns } from "./answer-turns.ts";
+import type { JournalScrub } from "./journal-scrub.ts";
 import type { Log } from "./log.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Proposals } from "./proposals.ts";
@@ -50,7 +51,9 @@ export class Upkeep {
   readonly #waitsForSpace: () => boolean;
   readonly #giveBack: (room: Room) => void;
   readonly #scrub: Scrub;
+  readonly #journalScrub: JournalScrub;
   readonly #onDamaged: (chunk: number) => void;
+  readonly #onJournalDamaged: () => void;
   readonly #onSpace: (freeBytes: number) => void;
   #scrubbing: Promise<void> | null = null;
   #looking: Promise<void> | null = null;
@@ -84,8 +87,11 @@ export class Upkeep {
     waitsForSpace: () => boolean;
     giveBack: (room: Room) => void;
     scrub: Scrub;
+    journalScrub: JournalScrub;
     /** The scrub has found a chunk to be damaged. */
     onDamaged: (chunk: number) => void;
+    /** The scrub has found the journal to be damaged; told again whenever it is found. */
+    onJournalDamaged: () => void;
     /** So much of the disk is free. */
     onSpace: (freeBytes: number) => void;
   }) {
@@ -104,7 +110,9 @@ export class Upkeep {
     this.#waitsForSpace = options.waitsForSpace;
     this.#giveBack = options.giveBack;
     this.#scrub = options.scrub;
+    this.#journalScrub = options.journalScrub;
     this.#onDamaged = options.onDamaged;
+    this.#onJournalDamaged = options.onJournalDamaged;
     this.#onSpace = options.onSpace;
   }
 
@@ -163,6 +171,12 @@ export class Upkeep {
   // A few pieces a second: the whole history once in a while, without being in anybody's way.
   async #scrubABit(): Promise<void> {
     for (let piece = 0; piece < scrubPieces && !this.#isStopped; piece++) {
+      const damage = await this.#journalScrub.step();
+      if (damage === null) continue;
+      this.#noteDamage(damage, "journal.damaged");
+      this.#onJournalDamaged();
+    }
+    for (let piece = 0; piece < scrubPieces && !this.#isStopped; piece++) {
       const step = await this.#scrub.step();
       if (step.state === "idle") return;
       if (step.state === "newer") this.#noteNewer(step.newer);
@@ -180,13 +194,13 @@ export class Upkeep {
   }
 
   /** Every pass finds again what nobody has mended: it is told and counted once. */
-  #noteDamage(damage: Damage): void {
+  #noteDamage(damage: Damage, event = "chunk.damaged"): void {
     const place = `${damage.file} ${damage.offset} ${damage.length}`;
     if (this.#damaged.has(place)) return;
     if (this.#damaged.size < damagedPlacesMax) this.#damaged.add(place);
     else if (this.scrubbed.damaged >= damagedPlacesMax) return;
     this.scrubbed.damaged++;
-    this.#log.error("chunk.damaged", { ...damage });
+    this.#log.error(event, { ...damage });
   }
 
   async #lookAtDisk(): Promise<void> {

@@ -154,6 +154,37 @@ test("an older copy of a member's directory does not go on as who it was, when i
   expect(await heard(town)).toEqual([...names("before", 20), ...names("gone", 30)]);
 });
 
+test.each(["n1", "n2"])(
+  "a journal that rots under a server that runs is found, and mended while the others are a quorum: %s",
+  async (who) => {
+    const lines: string[] = [];
+    const town = await Town.founded({ limits: small, heard: (line) => lines.push(line) });
+    await talk(town, "before", 60);
+    const damaged = town.of(who);
+    const { incarnation } = damaged.now;
+    const away = town.of("n3");
+    town.kill(away);
+    spoil(damaged);
+    const found = (): boolean => lines.some((line) => line.includes(`${who} journal.damaged`));
+    await town.until("it is found", found, 60_000);
+    // Nobody but it and one other is there: it goes on with what it has in memory.
+    await talk(town, "meanwhile", 5, [who]);
+    await town.rest(30_000);
+    expect([damaged.now.incarnation, lines.filter((line) => line.includes(`${who} journal.damaged`)).length]).toEqual([
+      incarnation,
+      1,
+    ]);
+    town.restart(away);
+    await town.until(
+      "another life votes",
+      () => damaged.reborn !== null && damaged.runs && town.voters.length === 3,
+      60_000,
+    );
+    await town.until("its former life is gone", () => town.leader?.now.driver.engine.members.length === 3);
+    expect(await heard(town)).toEqual([...names("before", 60), ...names("meanwhile", 5)]);
+  },
+);
+
 test("who accepts the loss of a member's journal is refused: others rely on it", async () => {
   const town = await Town.founded({ limits: small });
   await talk(town, "before", 20);

@@ -49,7 +49,7 @@ type End =
   | { type: "signal"; signal: NodeJS.Signals }
   | { type: "failed"; cause: Error }
   /** What is on the disk is another state than the one that is served. */
-  | { type: "overtaken" };
+  | { type: "overtaken"; because: string };
 
 type ServerPorts = Awaited<ReturnType<ServerDoors["open"]>>;
 
@@ -78,9 +78,8 @@ export async function serve(configuration: Configuration, options: ServeOptions)
   const parts = { ...outside, end, cluster, authenticate, adminToken, format };
   try {
     let ended = await serveOnce(configuration, options, parts);
-    // Another server's snapshot was taken: what goes on from it is started as after a crash, on the same ports.
+    // Another server's snapshot was taken, or its journal is damaged: it is started as after a crash, on the same ports.
     while (typeof ended === "object") {
-      log.info("server.again", { because: "a snapshot of another server was taken" });
       ended = await serveOnce(
         { ...configuration, ...ended },
         { ...options, acceptLoss: false, restored: false },
@@ -153,7 +152,7 @@ async function serveOnce(
       given: options.given,
       authenticate,
       onFailed: end.failed,
-      onOvertaken: () => again.resolve({ type: "overtaken" }),
+      onOvertaken: (because) => again.resolve({ type: "overtaken", because }),
       cluster,
       end: end.reached,
     });
@@ -200,7 +199,9 @@ async function serveOnce(
     process.off("exit", forget);
     const code = await stop(reason, { server, doors, log });
     ends.length = 0;
-    return reason.type === "overtaken" ? ports : code;
+    if (reason.type !== "overtaken") return code;
+    log.info("server.again", { because: reason.because });
+    return ports;
   } catch (cause) {
     if (!(cause instanceof Interrupted)) throw cause;
     log.info("server.stopped", { because: "it was told to while it waited for the others of its cluster" });
