@@ -12,8 +12,13 @@ export type Way = (typeof ways)[number];
 
 /** The shipped SDK on real sockets; only more impatient than a person's, because its server dies all the time. */
 export function sdkClient(server: ServerProcess, user: string, way: Way): Chat {
+  return chatVia([way.startsWith("TCP") ? server.tcpUrl : server.webSocketUrl], user, way);
+}
+
+/** The same, that knows several ways to its server, or to several servers. */
+export function chatVia(urls: readonly string[], user: string, way: Way): Chat {
   const binary = way.endsWith("binary");
-  return connect(way.startsWith("TCP") ? server.tcpUrl : server.webSocketUrl, {
+  return connect(urls, {
     user,
     dial: nodeDial({ binary }),
     clock: nodeClock(),

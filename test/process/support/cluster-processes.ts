@@ -26,29 +26,53 @@ export async function freePort(): Promise<number> {
   return (await freePorts(1))[0]!;
 }
 
+interface ClusterOptions {
+  readonly limits?: Partial<Limits>;
+  /** Where one server is told to dial another. @defaultValue its peer port */
+  readonly dialled?: (from: string, to: string) => string;
+  /** What a server's process is given besides the machine's environment. */
+  readonly environment?: (name: string) => Readonly<Record<string, string>>;
+  /** Where the directories are, or were left by an earlier cluster; whoever names it removes it. @defaultValue a new one */
+  readonly folder?: string;
+}
+
 /** The shipped command several times on this machine: one cluster, with one secret. */
 export class ClusterProcesses {
   readonly servers = new Map<string, ServerProcess>();
-  readonly #folder = mkdtempSync(join(tmpdir(), "synod-cluster-"));
+  readonly folder: string;
   readonly #peerPorts = new Map<string, number>();
-  readonly #limits: Partial<Limits>;
+  readonly #options: ClusterOptions;
   readonly #chats: Chat[] = [];
 
-  private constructor(limits: Partial<Limits>) {
-    this.#limits = limits;
+  private constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.folder = options.folder ?? mkdtempSync(join(tmpdir(), "synod-cluster-"));
     writeFileSync(this.secretFile, "0123456789abcdef0123456789abcdef", { mode: 0o600 });
   }
 
   /** Names with peer ports; nothing runs yet. */
-  static async of(names: readonly string[], limits: Partial<Limits> = {}): Promise<ClusterProcesses> {
-    const cluster = new ClusterProcesses(limits);
+  static of(names: readonly string[], limits: Partial<Limits> = {}): Promise<ClusterProcesses> {
+    return ClusterProcesses.with(names, { limits });
+  }
+
+  static async with(names: readonly string[], options: ClusterOptions): Promise<ClusterProcesses> {
+    const cluster = new ClusterProcesses(options);
     const ports = await freePorts(names.length);
     for (const [at, name] of names.entries()) cluster.#peerPorts.set(name, ports[at]!);
     return cluster;
   }
 
   get secretFile(): string {
-    return join(this.#folder, "secret");
+    return join(this.folder, "secret");
+  }
+
+  /** The data directory of a server. */
+  dataOf(name: string): string {
+    return join(this.folder, name);
+  }
+
+  peerPortOf(name: string): number {
+    return this.#peerPorts.get(name)!;
   }
 
   addressOf(name: string): string {
@@ -66,7 +90,7 @@ export class ClusterProcesses {
 
   /** The same, with a secret of its own. */
   prepareStranger(name: string, listed: readonly string[]): ServerProcess {
-    const secretFile = join(this.#folder, "other-secret");
+    const secretFile = join(this.folder, "other-secret");
     writeFileSync(secretFile, "another0another0another0another0", { mode: 0o600 });
     return this.#prepared(name, this.#configuration(name, listed, secretFile));
   }
@@ -77,12 +101,15 @@ export class ClusterProcesses {
   }
 
   #configuration(name: string, listed: readonly string[], secretFile: string): Record<string, unknown> {
-    const peers = listed.map((other) => `${other}=${this.addressOf(other)}`);
+    const dialled = this.#options.dialled ?? ((_from: string, to: string) => this.addressOf(to));
+    const peers = listed.map((other) => `${other}=${other === name ? this.addressOf(name) : dialled(name, other)}`);
     return { node: name, topology: "leader", secretFile, peerPort: this.#peerPorts.get(name)!, peers };
   }
 
   #prepared(name: string, configuration: Readonly<Record<string, unknown>>): ServerProcess {
-    const server = new ServerProcess({ limits: this.#limits, configuration, data: join(this.#folder, name) });
+    const { limits = {}, environment } = this.#options;
+    const data = this.dataOf(name);
+    const server = new ServerProcess({ limits, configuration, data, environment: environment?.(name) ?? {} });
     this.servers.set(name, server);
     return server;
   }
@@ -154,6 +181,6 @@ export class ClusterProcesses {
   async dispose(): Promise<void> {
     await Promise.all(this.#chats.map((chat) => chat.close()));
     await Promise.all([...this.servers.values()].map((server) => server.dispose()));
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#options.folder === undefined) rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -6,11 +6,26 @@ import type { SentMessage } from "../../../src/client/sent-message.ts";
 import { Oracle } from "../../../src/sim/oracle.ts";
 import type { SubscriptionId } from "../../../src/sim/subscriptions.ts";
 
-const rooms = ["lobby", "north", "south"];
-/** Sends of one client without an answer. */
-const windowMax = 48;
-/** What clients have waited for so long, though there is a server, will not come. */
-const stuckAfterMs = 30_000;
+/** How busy people are, and where. */
+export interface Habits {
+  readonly rooms: readonly string[];
+  /** Sends of one client without an answer. */
+  readonly windowMax: number;
+  /** Sends of one burst. */
+  readonly burstMax: number;
+  /** Between two bursts, at most. */
+  readonly restMs: number;
+  /** What clients have waited for so long, though there is a server, will not come. */
+  readonly stuckAfterMs: number;
+}
+
+const defaultHabits: Habits = {
+  rooms: ["lobby", "north", "south"],
+  windowMax: 48,
+  burstMax: 24,
+  restMs: 40,
+  stuckAfterMs: 30_000,
+};
 const repeatsPerHundred = 4;
 const conflictsPerHundred = 1;
 
@@ -24,14 +39,16 @@ export class Witness {
   readonly refusedCodes: string[] = [];
 
   readonly people: Person[] = [];
+  readonly habits: Habits;
 
-  constructor(random: Random) {
+  constructor(random: Random, habits: Partial<Habits> = {}) {
     this.random = random;
+    this.habits = { ...defaultHabits, ...habits };
   }
 
   /** Waits for what must come while there is a server that listens; says who waits for what when it does not. */
   async reached(what: () => boolean): Promise<void> {
-    const stuckAt = performance.now() + stuckAfterMs;
+    const stuckAt = performance.now() + this.habits.stuckAfterMs;
     while (!what()) {
       if (performance.now() > stuckAt) {
         throw new Error(`nothing comes: ${this.people.map((person) => person.state()).join("; ")}`);
@@ -80,13 +97,13 @@ export class Person {
   }
 
   async enter(): Promise<void> {
-    for (const room of rooms) await this.#chat.room(room).join();
+    for (const room of this.#witness.habits.rooms) await this.#ask(() => this.#chat.room(room).join());
     this.read();
   }
 
   /** Reads every room from the first message on. */
   read(): void {
-    for (const room of rooms) {
+    for (const room of this.#witness.habits.rooms) {
       const id = this.#witness.oracle.subscribed({ client: this.#name, room, after: 0 });
       const reading = { room, id, position: 0, stop: new AbortController() };
       this.#readings.push(reading);
@@ -111,18 +128,19 @@ export class Person {
 
   /** Sends bursts, one behind the other, until `finish`. */
   talk(): void {
-    const { random } = this.#witness;
+    const { random, habits } = this.#witness;
     this.#talking = (async () => {
       while (!this.#isOver) {
-        const burst = 1 + random.whole(24);
-        for (let n = 0; n < burst && this.#open < windowMax; n++) this.#sendOne();
-        await pause(random.whole(40));
+        const burst = 1 + random.whole(habits.burstMax);
+        for (let n = 0; n < burst && this.#open < habits.windowMax; n++) this.#sendOne();
+        await pause(random.whole(habits.restMs));
       }
     })();
   }
 
   #sendOne(): void {
-    const { random } = this.#witness;
+    const { random, habits } = this.#witness;
+    const { rooms } = habits;
     const die = random.whole(100);
     const said = die < repeatsPerHundred + conflictsPerHundred ? this.#recall(random) : undefined;
     if (said === undefined) {
@@ -188,7 +206,9 @@ export class Person {
       try {
         return await question();
       } catch (error) {
-        if (!(error instanceof Error && "retryable" in error && error.retryable === true)) throw error;
+        const isWorthwhile = error instanceof Error && "retryable" in error && error.retryable === true;
+        if (!isWorthwhile || this.#chat.state.name === "closed") throw error;
+        await pause(20);
       }
     }
   }

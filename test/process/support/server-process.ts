@@ -151,6 +151,15 @@ export class ServerProcess {
     return this.#ended;
   }
 
+  /** As if it had no processor: it does nothing until `thaw`, and its connections stay. */
+  freeze(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
   /** Asks it to stop in good order; settles when it is gone. */
   stop(): Promise<Ending> {
     this.#child?.kill("SIGTERM");
