@@ -54,9 +54,27 @@ export async function removeServer(server: Server, node: NodeName): Promise<void
       { definite: true, retryAfterMs: 5_000 },
     );
   }
+  refuseLossOfQuorum(server, cluster, node);
   // The group first: it may need the link with the one that goes.
   if (isMember) await cluster.remove(node);
   await setAddress(server, node, null);
+}
+
+/**
+ * Those who stay decide about it from the moment it is in the log. Were too few of them there, nothing could be decided any
+ * more, also not that somebody comes back in their place.
+ */
+function refuseLossOfQuorum(server: Server, cluster: Cluster, node: NodeName): void {
+  const { members } = server.driver.engine;
+  if (!members.some(({ role, replica }) => role === "voter" && nodeOf(replica) === node)) return;
+  const staying = members.filter(({ role, replica }) => role === "voter" && nodeOf(replica) !== node);
+  const away = staying.filter(({ replica }) => !cluster.isThere(replica)).map(({ replica }) => nodeOf(replica));
+  if (away.length * 2 < staying.length) return;
+  throw new Fault(
+    "no_quorum",
+    `without ${node} the others are no quorum while ${away.join(", ")} can't be reached; bring back or remove ${away.length === 1 ? "that one" : "those"} first`,
+    { definite: true, retryAfterMs: 1_000 },
+  );
 }
 
 /** Hands the leadership over, to `to` or to whoever is fittest. Settles with who leads then; rejects with a Fault. */

@@ -170,6 +170,16 @@ export class Cluster implements PeerListener {
     return this.#listed;
   }
 
+  /** Whether this very life of a server is known to be there: this one, or one whose heartbeats come. */
+  isThere(replica: ReplicaId): boolean {
+    if (replica === this.#self) return true;
+    const { transport } = this.peers;
+    const linked = this.peers.known().find((peer) => peer.replica === replica && peer.isLinked);
+    return (
+      linked !== undefined && transport.health().some(({ peer, state }) => peer === linked.node && state === "alive")
+    );
+  }
+
   /** Takes a server out of the group. Settles when that is committed. */
   async remove(node: NodeName): Promise<void> {
     const { driver, proposals } = this.#host;
