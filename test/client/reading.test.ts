@@ -265,8 +265,7 @@ describe("reading a room", () => {
     const positions = { join: 7, read: 9, leave: 8 };
     let lastOfLog = 9;
     server.intercept = (frame) => {
-      if (frame.t === "rooms" && (frame.atLeast ?? 0) > lastOfLog)
-        return [error(frame.id, "behind", true, true, 10)];
+      if (frame.t === "rooms" && (frame.atLeast ?? 0) > lastOfLog) return [error(frame.id, "behind", true, true, 10)];
       const place = { room: "den", line: "l1", head: 3, epoch: 1 };
       if (frame.t === "join")
         return [{ t: "ok", of: "join", id: frame.id, ...place, position: positions.join } as never];

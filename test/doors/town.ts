@@ -29,8 +29,9 @@ export const endWith = (close: () => void): void => void closers.unshift(close);
 export type Json = Record<string, unknown>;
 
 export async function town(options: WorldOptions = {}) {
-  const { server } = await startTestServer(options);
-  const log = new RememberingLog();
+  const { server, fileSystem } = await startTestServer(options);
+  const remembered = new RememberingLog();
+  const log = options.log ?? remembered;
   const limits = { ...defaultLimits, ...options.limits };
   const port = requestPortOf(server);
   const tcp = new TcpListener(new TcpDoor({ server: port, clock: realClock, limits, log }));
@@ -50,7 +51,7 @@ export async function town(options: WorldOptions = {}) {
     await tcp.close();
     await door.close();
     await server.stop(0);
-    expect(log.events).toEqual([]);
+    expect(remembered.events).toEqual([]);
   });
   const url = `http://127.0.0.1:${httpPort}`;
   const http = async (method: string, path: string, body?: object, headers: Record<string, string> = {}) => {
@@ -66,7 +67,7 @@ export async function town(options: WorldOptions = {}) {
     const text = await response.text();
     return { status: response.status, json: text === "" ? {} : (JSON.parse(text) as Json), headers: response.headers };
   };
-  return { server, log, door, tcpPort, httpPort, url, http };
+  return { server, fileSystem, door, tcpPort, httpPort, url, http };
 }
 
 export type Town = Awaited<ReturnType<typeof town>>;
