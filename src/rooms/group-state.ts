@@ -115,6 +115,10 @@ export class GroupState {
   get addresses(): ReadonlyMap<string, ServerAddress | null> {
     return this.#parts.addresses;
   }
+  /** Where clients reach servers, as these said. */
+  get clientAddresses(): ReadonlyMap<string, readonly string[]> {
+    return this.#parts.clientAddresses;
+  }
   get openChunk(): OpenChunk {
     const { chunks, lastDay } = this.#parts;
     return { from: chunks.openFrom as LogIndex, day: lastDay, messages: chunks.openMessages, bytes: chunks.openBytes };
@@ -219,8 +223,17 @@ export class GroupState {
         if (setting.bound === "idWindowEntries") posting.window.resize(setting.value);
         break;
       case "address": {
-        const { addresses } = this.#parts;
+        const { addresses, clientAddresses } = this.#parts;
         if (addresses.has(setting.node) || addresses.size < addressesMax) addresses.set(setting.node, setting.address);
+        // Whoever is taken off has no clients either.
+        if (setting.address === null) clientAddresses.delete(setting.node);
+        break;
+      }
+      case "clients": {
+        const { clientAddresses } = this.#parts;
+        const { node, urls } = setting;
+        if (urls.length === 0) clientAddresses.delete(node);
+        else if (clientAddresses.has(node) || clientAddresses.size < addressesMax) clientAddresses.set(node, urls);
         break;
       }
       default:

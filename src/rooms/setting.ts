@@ -6,11 +6,12 @@ import type { Limits } from "../base/limits.ts";
  * The payload of an entry of type 4: settings, back to back.
  *
  * ```
- * 0 u8  kind       1 founding, 2 time zone, 3 retention days, 4 line, 5 bound, 6 address
+ * 0 u8  kind       1 founding, 2 time zone, 3 retention days, 4 line, 5 bound, 6 address, 7 clients
  * 1 u8  detail     bound: its place in `boundNames`; else 0
  * 2 u16 textLength
  * 4 u48 number     retention days (0 = for ever); line: a number never used before; bound: its value; address: its port
- * 10    text       time zone: its IANA name; address: server "=" host, nothing behind it when the server is taken off
+ * 10    text       time zone: its IANA name; address: server "=" host, nothing behind it when the server is taken off;
+ *                  clients: server "=" addresses with spaces between them
  * ```
  */
 export type Setting =
@@ -25,7 +26,9 @@ export type Setting =
   /** A bound that `apply` decides by. */
   | { kind: "bound"; bound: BoundName; value: number }
   /** Where the others reach a server; null: it is not to belong to the cluster any more. `apply` keeps it and asks nothing. */
-  | { kind: "address"; node: string; address: ServerAddress | null };
+  | { kind: "address"; node: string; address: ServerAddress | null }
+  /** Where clients reach a server, as it says itself; none: wherever they reached it. `apply` keeps it and asks nothing. */
+  | { kind: "clients"; node: string; urls: readonly string[] };
 
 export interface ServerAddress {
   readonly host: string;
@@ -87,9 +90,9 @@ const isBound = (name: BoundName, value: number): boolean => value >= (name === 
 const headerBytes = 10;
 /** Longer than any name of a time zone. */
 const zoneBytesMax = 64;
-/** A server with its host: a snapshot has one byte for the length of a text. */
+/** A server with its host, or with where clients reach it: a snapshot has one byte for the length of a text. */
 const textBytesMax = 255;
-const kinds = { founding: 1, timeZone: 2, retentionDays: 3, line: 4, bound: 5, address: 6 } as const;
+const kinds = { founding: 1, timeZone: 2, retentionDays: 3, line: 4, bound: 5, address: 6, clients: 7 } as const;
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
 
@@ -114,10 +117,21 @@ function textOf(setting: Setting): string {
       return setting.timeZone;
     case "address":
       return `${setting.node}=${setting.address?.host ?? ""}`;
+    case "clients":
+      return clientsText(setting.node, setting.urls);
     default:
       return "";
   }
 }
+
+/** As many of the addresses, from the first on, as a setting has room for. */
+export function urlsThatFit(node: string, urls: readonly string[]): readonly string[] {
+  let count = urls.length;
+  while (count > 0 && utf8.encode(clientsText(node, urls.slice(0, count))).length > textBytesMax) count--;
+  return urls.slice(0, count);
+}
+
+const clientsText = (node: string, urls: readonly string[]): string => `${node}=${urls.join(" ")}`;
 
 /** The payload for some settings, applied in this order. */
 export function encodeSettings(settings: readonly Setting[]): Uint8Array {
@@ -144,7 +158,7 @@ export function decodeSettings(b: Uint8Array): Setting[] | null {
   while (o < b.length) {
     if (b.length - o < headerBytes) return null;
     const end = o + headerBytes + getU16(b, o + 2);
-    const bytesMax = b[o] === kinds.address ? textBytesMax : zoneBytesMax;
+    const bytesMax = b[o] === kinds.address || b[o] === kinds.clients ? textBytesMax : zoneBytesMax;
     if (end > b.length || end - o > headerBytes + bytesMax) return null;
     const number = getU48(b, o + 4);
     const bound = boundNames[b[o + 1]!];
@@ -159,11 +173,19 @@ export function decodeSettings(b: Uint8Array): Setting[] | null {
       const address = addressSetting(text.decode(b.subarray(o + headerBytes, end)), number);
       if (address === null) return null;
       settings.push(address);
+    } else if (b[o] === kinds.clients) {
+      const written = text.decode(b.subarray(o + headerBytes, end));
+      const at = written.indexOf("=");
+      if (at < 1) return null;
+      settings.push({ kind: "clients", node: written.slice(0, at), urls: urlsOf(written.slice(at + 1)) });
     } else return null;
     o = end;
   }
   return settings;
 }
+
+/** The addresses of a text with spaces between them. */
+export const urlsOf = (written: string): string[] => (written === "" ? [] : written.split(" "));
 
 function addressSetting(written: string, port: number): Setting | null {
   const at = written.indexOf("=");

@@ -10,7 +10,7 @@ import { linkBytes } from "./digest-link.ts";
 import { setTold, sharedName } from "./notices.ts";
 import type { Room } from "./room.ts";
 import type { SealReason } from "./seal.ts";
-import { type BoundName, type Bounds, boundNames, initialBounds } from "./setting.ts";
+import { type BoundName, type Bounds, boundNames, initialBounds, urlsOf } from "./setting.ts";
 import { badSnapshot } from "./snapshot-bytes.ts";
 import type { GroupConfiguration, StateParts } from "./state-parts.ts";
 
@@ -20,10 +20,11 @@ import type { GroupConfiguration, StateParts } from "./state-parts.ts";
  * index are part of it, so that no two of them can be from different moments. Written by `StateCut` (state-cut.ts).
  *
  * ```
- * "SYNR", u32 format = 4, u32 group, text cluster, u8 number of bounds, u48 each
+ * "SYNR", u32 format = 5, u32 group, text cluster, u8 number of bounds, u48 each
  * u48 appliedIndex, appliedTerm, lastTs, u32 lastDay, u48 line number, u48 forgotten notices (format 3), text time zone, u48 retention days
  * u48 index of the last configuration entry, 0 = none, u32 length and its payload (not in format 1, which had none)
  * u32 addresses, each: text server, text host, u48 port; no host and 0 = taken off (from format 4 on)
+ * u32 servers that clients reach elsewhere than they came, each: text server, text addresses with spaces between them (from format 5 on)
  * u48 last chunk, open from, open messages, open bytes
  * u32 live chunks, each: u48 chunk, from, to, u32 day, u8 format, reason, u48 messages, bytes, sealedAt, generation
  * u32 rooms, each:       text name (empty: a free place, and no more of it), u8 exists | private << 1 | closed << 2,
@@ -39,7 +40,9 @@ import type { GroupConfiguration, StateParts } from "./state-parts.ts";
  * A text is one byte of length and UTF-8 bytes.
  */
 export const snapshotMagic = 0x524e_5953;
-export const snapshotFormat = 4;
+export const snapshotFormat = 5;
+/** Before it was kept where clients reach servers. It is read, and written no more. */
+const formatWithoutClients = 4;
 /** Before addresses were kept. It is read, and written no more. */
 const formatWithoutAddresses = 3;
 /** Before rooms were given back, had makers, and invitations were told from joins. It is read, and written no more. */
@@ -95,6 +98,12 @@ export function readSnapshot(
       const host = userName(from.text());
       const port = from.u48();
       parts.addresses.set(node, port === 0 ? null : { host, port });
+    }
+  }
+  if (itsFormat > formatWithoutClients) {
+    for (let count = from.u32(); count > 0; count--) {
+      const node = userName(from.text());
+      parts.clientAddresses.set(node, urlsOf(userName(from.text())));
     }
   }
   chunks.last = from.u48();

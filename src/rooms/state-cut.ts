@@ -247,6 +247,11 @@ function writeHead(out: SnapshotWriter, parts: StateParts): void {
     out.text(utf8.encode(address?.host ?? ""));
     out.u48(address?.port ?? 0);
   }
+  out.u32(parts.clientAddresses.size);
+  for (const [node, urls] of parts.clientAddresses) {
+    out.text(utf8.encode(node));
+    out.text(utf8.encode(urls.join(" ")));
+  }
   out.u48(chunks.last);
   out.u48(chunks.openFrom);
   out.u48(chunks.openMessages);

@@ -23,6 +23,8 @@ export interface StateParts {
   configuration: GroupConfiguration | null;
   /** Where servers were said to be reached, in the order in which they were named first. */
   readonly addresses: Map<string, ServerAddress | null>;
+  /** Where clients reach servers, as these said; one that said nothing is not there. In the order in which they said so. */
+  readonly clientAddresses: Map<string, readonly string[]>;
 }
 
 /** Who belongs to the group, in bytes, and the entry that said so. */
@@ -50,5 +52,6 @@ export function emptyParts(group: GroupId, cluster: ClusterId, bounds: Bounds, h
     retentionDays: 0,
     configuration: null,
     addresses: new Map(),
+    clientAddresses: new Map(),
   };
 }

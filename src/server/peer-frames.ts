@@ -12,10 +12,11 @@ import type { GroupId, Incarnation, LogIndex, Term } from "../base/ids.ts";
  * 4 refused     u16 group, u32 stream, u32 number, code (ASCII): neither they nor any behind them in the stream are in the log
  * ```
  * 5 gossip      what is not logged (presence-gossip.ts)
+ * 6 clients     a setting (rooms/setting.ts): where clients reach the server that says so; for whoever leads
  *
  * 2, 3 and 4 go on the lane of appends: an answer comes before the entry that it speaks of.
  */
-export const peerFrameKinds = { engine: 1, forward: 2, accepted: 3, refused: 4, gossip: 5 } as const;
+export const peerFrameKinds = { engine: 1, forward: 2, accepted: 3, refused: 4, gossip: 5, clients: 6 } as const;
 
 /** Which batch of those that one server sends another: the numbers of each stream begin with 1, and have no hole. */
 export interface BatchNumber {

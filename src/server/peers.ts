@@ -62,6 +62,8 @@ export interface PeerListener {
   linkedWith(peers: readonly NodeName[]): void;
   /** What is not logged; a view. */
   gossip(from: NodeName, bytes: Uint8Array): void;
+  /** Where clients reach that server, as it says; a view. */
+  clients(from: NodeName, bytes: Uint8Array): void;
   /** Something may be sent again that could not be. */
   wayOpened(peer: NodeName): void;
   /** What was on its way to this server, or from it, may be lost. */
@@ -204,6 +206,12 @@ export class Peers implements TransportOwner, Forwarding {
     this.#transport.send(to, { lane: "control", kind: peerFrameKinds.gossip, payload, tag: 0, subject: null });
   }
 
+  /** Where clients reach this server. May be lost. */
+  clients(to: NodeName, payload: Uint8Array): void {
+    if (this.#isStopped) return;
+    this.#transport.send(to, { lane: "control", kind: peerFrameKinds.clients, payload, tag: 0, subject: null });
+  }
+
   #frame(to: NodeName, kind: number, payload: Uint8Array): boolean {
     if (this.#isStopped) return false;
     const outcome = this.#transport.send(to, { lane: "append", kind, payload, tag: 0, subject: null });
@@ -341,6 +349,9 @@ export class Peers implements TransportOwner, Forwarding {
       }
       case peerFrameKinds.gossip:
         this.#listener.gossip(from, payload);
+        return;
+      case peerFrameKinds.clients:
+        this.#listener.clients(from, payload);
         return;
       default:
         // Of a later version, which has to do without it.

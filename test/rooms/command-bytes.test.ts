@@ -10,7 +10,7 @@ import {
   roles,
 } from "../../src/rooms/commands.ts";
 import { kindOf, messageKinds } from "../../src/rooms/message-kind.ts";
-import { decodeSettings, encodeSettings, type Setting } from "../../src/rooms/setting.ts";
+import { decodeSettings, encodeSettings, type Setting, urlsThatFit } from "../../src/rooms/setting.ts";
 import { bytesOf, command, record } from "./group-log.ts";
 
 const one: readonly Command[] = [
@@ -97,6 +97,8 @@ describe("bytes of commands", () => {
       { kind: "bound", bound: "roomsMax", value: 8 },
       { kind: "address", node: "n2", address: { host: "10.0.0.2", port: 7401 } },
       { kind: "address", node: "n3", address: null },
+      { kind: "clients", node: "n2", urls: ["wss://n2.example.org", "tcp://n2.example.org:7403"] },
+      { kind: "clients", node: "n3", urls: [] },
     ];
     const bytes = encodeSettings(settings);
     expect(decodeSettings(bytes)).toEqual(settings);
@@ -109,6 +111,11 @@ describe("bytes of commands", () => {
     expect(decodeSettings(named.with(10, 0x3d))).toBeNull();
     expect(decodeSettings(named.with(4, 0))).toBeNull();
     expect(decodeSettings(encodeSettings([{ kind: "address", node: "n", address: { host: "", port: 1 } }]))).toBeNull();
+    expect(decodeSettings(encodeSettings([{ kind: "clients", node: "", urls: ["wss://n"] }]))).toBeNull();
+    // As many as there is room for.
+    const urls = Array.from({ length: 20 }, (_, at) => `wss://server-${at}.example.org`);
+    expect(urlsThatFit("n1", urls)).toEqual(urls.slice(0, 8));
+    expect(decodeSettings(encodeSettings([{ kind: "clients", node: "n1", urls: urls.slice(0, 8) }]))).not.toBeNull();
     // A window of nothing would let everything through twice.
     expect(decodeSettings(encodeSettings([{ kind: "bound", bound: "idWindowEntries", value: 7 }]))).toBeNull();
     expect(decodeSettings(encodeSettings([{ kind: "bound", bound: "roomsMax", value: 0 }]))).toBeNull();

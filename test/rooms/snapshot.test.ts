@@ -60,6 +60,17 @@ describe("snapshots", () => {
     ]);
   });
 
+  test("[SNAP1] where clients reach servers is there again, but not of those that were taken off, or said so no more", () => {
+    const log = full();
+    const without = log.state.hash();
+    for (const node of ["n1", "n2", "n3"])
+      log.set({ kind: "clients", node, urls: [`wss://${node}`, `tcp://${node}:1`] });
+    log.set({ kind: "address", node: "n2", address: null }, { kind: "clients", node: "n3", urls: [] });
+    log.restart();
+    expect([...log.state.clientAddresses]).toEqual([["n1", ["wss://n1", "tcp://n1:1"]]]);
+    expect(log.state.hash()).not.toBe(without);
+  });
+
   test("[SNAP1] everything is there again", () => {
     const log = full();
     log.restart();
@@ -147,7 +158,7 @@ describe("snapshots", () => {
     ]);
 
   test("[SNAP6] a state of format 1 is read: no configuration, no makers, and no bound of what one user makes", () => {
-    expect([format1[4], full().state.snapshot()[4]]).toEqual([1, 4]);
+    expect([format1[4], full().state.snapshot()[4]]).toEqual([1, 5]);
     const state = GroupState.restore(format1, { hashSeed: 1 });
     expect(state.configuration).toBeNull();
     expect(common(state)).toEqual(common(full().state));
@@ -169,5 +180,19 @@ describe("snapshots", () => {
     expect(state.configuration).toEqual({ index: 5, bytes: Uint8Array.of(1, 2, 3) });
     expect(common(state)).toEqual(common(full().state));
     expect(GroupState.restore(state.snapshot(), { hashSeed: 2 }).configuration).toEqual(state.configuration);
+  });
+
+  test("[SNAP6] a state of format 4 is read: no server has said where clients reach it", () => {
+    const log = full();
+    log.set({ kind: "address", node: "n2", address: { host: "the-last-host", port: 7401 } });
+    const bytes = Buffer.from(log.state.snapshot());
+    // Behind the last address and its port stands how many have said so.
+    const at = bytes.indexOf("the-last-host") + "the-last-host".length + 6;
+    const content = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 4, -32)]);
+    content[4] = 4;
+    const format4 = Buffer.concat([content, createHash("sha256").update(content).digest()]);
+    const state = GroupState.restore(Uint8Array.from(format4), { hashSeed: 1 });
+    expect([...state.clientAddresses]).toEqual([]);
+    expect(Buffer.compare(state.snapshot(), bytes)).toBe(0);
   });
 });

@@ -7,6 +7,7 @@ import { type Chat, connect } from "../../src/client/client.ts";
 import { TcpDoor } from "../../src/doors/tcp-door.ts";
 import { utf8 } from "../../src/protocol/utf8.ts";
 import type { Caller } from "../../src/server/caller.ts";
+import type { PushSettings } from "../../src/server/fan-out.ts";
 import type { Log } from "../../src/server/log.ts";
 import { anotherLife } from "../../src/server/another-life.ts";
 import { PromisesLost } from "../../src/server/recovery.ts";
@@ -33,6 +34,12 @@ export interface TownOptions {
   readonly seed?: number;
   readonly servers?: number;
   readonly limits?: Partial<Limits>;
+  /** When servers tell readers of what is stored. @defaultValue at once */
+  readonly push?: PushSettings;
+  /** Where clients are told to reach a server. @defaultValue nowhere else than they came by */
+  readonly advertise?: (name: string) => readonly string[];
+  /** Servers that belong to nobody yet, and do not run until they are started. @defaultValue none */
+  readonly absent?: readonly string[];
   /** Tells what servers log, with their names. */
   readonly heard?: (line: string) => void;
 }
@@ -93,8 +100,10 @@ export class Town {
   /** All servers run, vote, and have applied the same. */
   static async founded(options: TownOptions = {}): Promise<Town> {
     const town = new Town(options);
-    for (const resident of town.residents) town.boot(resident);
-    await town.until("everybody votes", () => town.leader !== null && town.voters.length === town.residents.length);
+    const { absent = [] } = options;
+    const present = town.residents.filter(({ name }) => !absent.includes(name));
+    for (const resident of present) town.boot(resident);
+    await town.until("everybody votes", () => town.leader !== null && town.voters.length === present.length);
     await town.settled();
     return town;
   }
@@ -172,10 +181,10 @@ export class Town {
         {
           timeZone: "UTC",
           retentionDays: 0,
-          push: { afterMs: 0, afterCount: 0 },
+          push: this.#options.push ?? { afterMs: 0, afterCount: 0 },
           flushAfterMs: 0,
           flushAfterBytes: 0,
-          advertise: [],
+          advertise: this.#options.advertise?.(name) ?? [],
           openNames: true,
           authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
           onFailed: () => this.kill(resident),

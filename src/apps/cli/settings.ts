@@ -83,7 +83,11 @@ const basic: readonly Setting[] = [
   text("auth.audience", "--auth-audience <text>", "synod", "what a token's aud must hold"),
   text("auth.issuer", "--auth-issuer <text>", null, "what a token's iss must be; not given: it is not looked at"),
   number("auth.clockToleranceSeconds", null, 0, "how far the clocks of issuer and server may differ"),
-  list("advertise", "--advertise <urls>", "addresses told to clients, if they are not those they came by"),
+  list(
+    "advertise",
+    "--advertise <urls>",
+    "addresses of this server that clients are told, by every server of its cluster; none: those they came by",
+  ),
   list("origins", "--origins <urls>", "origins of other sites whose pages may use this server"),
 ];
 
