@@ -12,6 +12,7 @@ import type { PeerAddress } from "../transport/peer-stream.ts";
 import { CatchUp, defaultCatchUpSettings } from "./catch-up/catch-up.ts";
 import type { Difference } from "./catch-up/checkpoints.ts";
 import type { ClientAddresses } from "./client-addresses.ts";
+import { type CountedPlace, countedPlaceKind, decodeCountedPlace, encodeCountedPlace } from "./counted-place.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { Log } from "./log.ts";
 import type { BatchNumber, Vouch } from "./peer-frames.ts";
@@ -29,12 +30,16 @@ export interface ClusterHost {
   refusalForOthers(): ErrorCode | null;
   /** A snapshot of another server is durable here: only a start from the disk can go on with it. */
   snapshotTaken(index: LogIndex): void;
+  /** The leader counts on this server for more than it has. */
+  forgot(counted: CountedPlace): void;
   /** Others have made something else of the same log. */
   stateDiffers(difference: Difference): void;
 }
 
 /** How often a leader looks whether somebody is to be added or made a voter. */
 const reconcileEveryMs = 250;
+/** Looks after which members are told again what they are counted on for: every five seconds. */
+const countEveryLooks = 20;
 
 /**
  * This server among others: passes what they say to the group and back, says in heartbeats what is led here, and, while it
@@ -66,6 +71,7 @@ export class Cluster implements PeerListener {
   readonly #journal: Journal;
   readonly #limits: Limits;
   #isSpaceScarce = false;
+  #looks = 0;
 
   constructor(host: ClusterHost, recovered: Recovered, ground: PeerGround) {
     const { clock, random, log, limits, node, owner, state, self, disk, chunks } = recovered;
@@ -118,6 +124,7 @@ export class Cluster implements PeerListener {
       this.catchUp.tellLacked();
       this.#host.clientAddresses?.look();
       this.#reconcile();
+      if (++this.#looks % countEveryLooks === 0) this.#tellCounted();
     });
   }
 
@@ -239,7 +246,29 @@ export class Cluster implements PeerListener {
   }
 
   bulk(from: NodeName, kind: number, payload: Uint8Array): boolean {
-    return this.catchUp.take(from, kind, payload);
+    if (kind !== countedPlaceKind) return this.catchUp.take(from, kind, payload);
+    const counted = decodeCountedPlace(payload);
+    if (counted !== null) this.#counted(counted);
+    return counted !== null;
+  }
+
+  #counted(counted: CountedPlace): void {
+    const { driver } = this.#host;
+    const isMeant = counted.group === this.#group && counted.replica === this.#self;
+    // A leader of another term may count on what has been replaced since.
+    if (!isMeant || counted.term !== driver.engine.standing.term || driver.lastIndex >= counted.index) return;
+    this.#host.forgot(counted);
+  }
+
+  /** Tells members what they have acknowledged to this server while it led. */
+  #tellCounted(): void {
+    const { standing, members } = this.#host.driver.engine;
+    if (standing.role !== "leader") return;
+    for (const { replica, matched } of members) {
+      if (replica === this.#self || matched === null || matched === 0) continue;
+      const counted = { group: this.#group, term: standing.term, index: matched, replica };
+      this.peers.bulk(nodeOf(replica), countedPlaceKind, encodeCountedPlace(counted));
+    }
   }
 
   bulkWayOpened(peer: NodeName): void {

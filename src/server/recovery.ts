@@ -32,7 +32,7 @@ import {
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { Damage } from "../storage/damage.ts";
-import { newbornFile, startedFile } from "../storage/data-directory.ts";
+import { newbornFile, olderCopyFile, startedFile } from "../storage/data-directory.ts";
 import { type Disk, type FileName, fileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { NewerFormat } from "../storage/newer-format.ts";
@@ -225,7 +225,8 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
   if (opened.damage.length > 0 && back < from) opened = await open(from, false);
   const isLossy = opened.damage.length > 0 && ground.acceptLoss;
   const isMember = hasOthers(ground, state.configuration, behind(opened.groups, group, from));
-  if (ground.restored === true && isMember) throw new PromisesLost([]);
+  const isOlderCopy = ground.restored === true || (await disk.sizeOf(olderCopyFile)) !== null;
+  if (isOlderCopy && isMember) throw new PromisesLost([]);
   // What is damaged may be the very entry that says who else belongs to the group.
   if (opened.damage.length > 0 && (isMember || listsOthers(ground))) {
     if (!isLossy) throw new PromisesLost([...found.damage, ...opened.damage]);

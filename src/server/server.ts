@@ -11,6 +11,7 @@ import type { ServerFrame } from "../protocol/schema.ts";
 import type { RoomEvent } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { sealReasons } from "../rooms/seal.ts";
+import { olderCopyFile } from "../storage/data-directory.ts";
 import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import type { PeerStream } from "../transport/peer-stream.ts";
@@ -23,6 +24,7 @@ import { ClientAddresses } from "./client-addresses.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
 import type { Difference } from "./catch-up/checkpoints.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
+import type { CountedPlace } from "./counted-place.ts";
 import { DamagedReads } from "./damaged-reads.ts";
 import { Digests } from "./digest.ts";
 import { RecentEntries } from "./entry-times.ts";
@@ -109,6 +111,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly #freed = new Set<LiveRoom>();
   #stopping: { reason: string } | null = null;
   #failed: Error | null = null;
+  #isForgetful = false;
   /** Counts for status and metrics. */
   readonly counts = { slowDropped: 0, movedAside: 0 };
   readonly damagedReads: DamagedReads;
@@ -517,6 +520,21 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   snapshotTaken(index: LogIndex): void {
     this.log.warn("snapshot.taken", { index, applied: this.state.appliedIndex });
     this.#settings.onOvertaken?.("a snapshot of another server was taken");
+  }
+
+  /** From here on it must promise nothing more under its name. A start finds the mark, whoever starts it. */
+  forgot({ index, term }: CountedPlace): void {
+    if (!this.isRunning || this.#isForgetful) return;
+    this.#isForgetful = true;
+    this.log.error("member.forgot", { counted: index, term, has: this.driver.lastIndex });
+    this.#recovered.disk.publish(olderCopyFile, []).then(
+      () => {
+        const because = "it has less than it has acknowledged: it is an older copy of itself";
+        if (this.#settings.onOvertaken === undefined) this.failed(new Error(because));
+        else this.#settings.onOvertaken(because);
+      },
+      (cause: unknown) => this.failed(cause instanceof Error ? cause : new Error(String(cause))),
+    );
   }
 
   /** What a start would need can't be read. All of it is in memory here, and the next start gets it from the others. */

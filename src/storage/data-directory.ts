@@ -34,6 +34,8 @@ export const startedFile = fileName("started");
 const newLifeFile = fileName("new-life");
 /** An empty file that says: this life of the directory has no journal yet, though there are chunks. Removed by its first start. */
 export const newbornFile = fileName("newborn");
+/** An empty file that says: this directory has less than its server has acknowledged to others, so it is an older copy. */
+export const olderCopyFile = fileName("older-copy");
 export const identityMagic = "SYNODDIR";
 /** The format of the whole directory. Raised when an older version must not touch it. */
 export const directoryFormat = 1;
@@ -186,6 +188,7 @@ export async function beginNewLife(
   await disk.remove(startedFile);
   const next = { ...identity, incarnation: randomHex(random, 16) as Incarnation, joined: true, created: now };
   await disk.publish(identityFile, encodeIdentity(next));
+  await disk.remove(olderCopyFile);
   await disk.remove(newLifeFile);
   return { identity: next, moved };
 }
@@ -223,7 +226,7 @@ async function holdsFiles(disk: Disk, folder: string): Promise<boolean> {
 }
 
 async function unknownAtTop(disk: Disk, isLock: (file: FileName) => boolean): Promise<string[]> {
-  const own = [identityFile, startedFile, newLifeFile, newbornFile];
+  const own = [identityFile, startedFile, newLifeFile, newbornFile, olderCopyFile];
   const files = (await disk.list("")).filter((file) => !own.includes(file) && !isLock(file));
   const folders = (await disk.folders("")).filter((folder) => !ownFolders.includes(folder));
   return [...files, ...folders.map((folder) => `${folder}/`)];

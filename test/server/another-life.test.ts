@@ -132,11 +132,11 @@ test("[LIF1] whoever waits to begin another life is no part of any quorum", asyn
   expect(await heard(town)).toEqual([...names("before", 20), "later 0"]);
 });
 
-test("an older copy of a member's directory does not go on as who it was, when it is said to be one", async () => {
-  const town = await Town.founded({ limits: small });
+/** A directory as it was, and what became of it meanwhile: the copy is put in its place. */
+async function olderCopy(town: Town, who: string): Promise<Resident> {
   await talk(town, "before", 20);
   await town.rest(500);
-  const restored = town.of("n3");
+  const restored = town.of(who);
   town.kill(restored);
   const copy = new Map([...restored.disk.fileSystem.files()].map(([file, bytes]) => [file, bytes.slice()]));
   town.restart(restored);
@@ -148,10 +148,43 @@ test("an older copy of a member's directory does not go on as who it was, when i
   restored.host.start();
   const disk = restored.disk.attach();
   for (const [file, bytes] of copy) await town.after("copied", disk.publish(fileName(file), [bytes]));
+  return restored;
+}
+
+test("an older copy of a member's directory does not go on as who it was, when it is said to be one", async () => {
+  const town = await Town.founded({ limits: small });
+  const restored = await olderCopy(town, "n3");
   await town.after("it serves", town.startedWith(restored, { restored: true }));
   expect(restored.reborn).not.toBe(null);
   await town.until("it votes", () => town.voters.length === 3 && town.leader!.now.driver.engine.members.length === 3);
   expect(await heard(town)).toEqual([...names("before", 20), ...names("gone", 30)]);
+});
+
+test("[LIF5] an older copy that nobody spoke of is known by what it has acknowledged, and goes the same way", async () => {
+  const lines: string[] = [];
+  const town = await Town.founded({ limits: small, heard: (line) => lines.push(line) });
+  const restored = await olderCopy(town, "n3");
+  await town.after("it serves", town.startedWith(restored, {}));
+  await town.until("it is another life", () => restored.reborn !== null && restored.runs);
+  expect(lines.filter((line) => line.includes("n3 member.forgot"))).toHaveLength(1);
+  expect(lines.filter((line) => line.includes("n3 member.silent") && line.includes("restored"))).toHaveLength(1);
+  await town.until("it votes", () => town.voters.length === 3 && town.leader!.now.driver.engine.members.length === 3);
+  expect(await heard(town)).toEqual([...names("before", 20), ...names("gone", 30)]);
+  expect([...restored.disk.fileSystem.files().keys()]).not.toContain("older-copy");
+});
+
+test("[LIF5] who is only behind, or comes back after others have led, is taken for no older copy", async () => {
+  const lines: string[] = [];
+  const town = await Town.founded({ limits: small, heard: (line) => lines.push(line) });
+  for (const who of ["n1", "n2", "n3", "n1"]) {
+    town.powerLoss(town.of(who));
+    await talk(town, "without one", 10);
+    town.restart(town.of(who));
+    await town.rest(7_000);
+  }
+  await town.settled();
+  expect(lines.filter((line) => line.includes("member.forgot"))).toEqual([]);
+  expect(town.residents.map(({ reborn }) => reborn)).toEqual([null, null, null]);
 });
 
 test.each(["n1", "n2"])(
