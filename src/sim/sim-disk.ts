@@ -5,7 +5,8 @@ import type { PowerLossMode } from "./crash-modes.ts";
 import type { DiskControl } from "./fault-injector.ts";
 import type { DiskOperation } from "./faults.ts";
 import type { SimHost } from "./host.ts";
-import { type CallName, SimFileSystem } from "./sim-file-system.ts";
+import type { CallName } from "./process-files.ts";
+import { SimFileSystem } from "./sim-file-system.ts";
 
 /** Which calls of the file system an operation of a fault speaks of. */
 const callsOf: Readonly<Record<DiskOperation, readonly CallName[]>> = {
@@ -23,7 +24,8 @@ export class SimDisk implements DiskControl {
   #stuckUntilMs = 0;
   #errors: { operation: DiskOperation; persistent: boolean }[] = [];
 
-  constructor(host: SimHost, random: Random) {
+  /** `onCall` is told of each call before it is made. */
+  constructor(host: SimHost, random: Random, onCall: (call: CallName, path: string) => void = () => undefined) {
     this.#random = random;
     this.#host = host;
     this.fileSystem = new SimFileSystem({
@@ -40,7 +42,8 @@ export class SimDisk implements DiskControl {
             Math.max(0, this.#stuckUntilMs - host.trueNow),
         ),
     });
-    this.fileSystem.onCall = ({ number, name }) => {
+    this.fileSystem.onCall = ({ number, name, path }) => {
+      onCall(name, path);
       const at = this.#errors.findIndex(({ operation }) => callsOf[operation].includes(name));
       if (at < 0) return;
       const { persistent } = this.#errors[at]!;

@@ -6,7 +6,7 @@ import type { Millis } from "../base/units.ts";
 import type { FileSystem, FolderItem, OpenFile, OpenMode } from "../storage/file-system.ts";
 import { CachedDisk } from "./cached-disk.ts";
 import { type CrashMode, isPowerLoss } from "./crash-modes.ts";
-import { folderOf, type Inode, nameOf } from "./disk-image.ts";
+import { type CallGround, type CallName, type CallParts, ProcessFiles, systemError } from "./process-files.ts";
 
 /**
  * The file system of one simulated server, on a disk with a page cache that power loss takes away: the calls of the port,
@@ -38,6 +38,7 @@ export class SimFileSystem implements FileSystem {
   #crashPoint: CrashPoint | null = null;
   /** Grows with every crash; what an older process still holds never answers again. */
   #life = 0;
+  #present: ProcessFiles;
   #running = true;
   #tellStopped: (() => void)[] = [];
 
@@ -47,6 +48,7 @@ export class SimFileSystem implements FileSystem {
     this.#clock = options.clock ?? null;
     this.#latency = options.latency ?? (() => 0 as Millis);
     this.quotaBytes = options.quotaBytes ?? Infinity;
+    this.#present = this.#processFiles();
   }
 
   // The port
@@ -56,216 +58,39 @@ export class SimFileSystem implements FileSystem {
    * given one; who uses the port of this object itself is always the process of the moment.
    */
   attach(): FileSystem {
-    const life = this.#life;
-    return {
-      list: (folder) => this.#list(folder, life),
-      makeFolder: (folder) => this.#makeFolder(folder, life),
-      removeFolder: (folder) => this.#removeFolder(folder, life),
-      syncFolder: (folder) => this.#syncFolder(folder, life),
-      open: (file, mode) => this.#open(file, mode, life),
-      rename: (from, to) => this.#rename(from, to, life),
-      unlink: (file) => this.#unlink(file, life),
-      space: () => this.#space(life),
-    };
+    return this.#present;
   }
 
   list(folder: string): Promise<FolderItem[]> {
-    return this.#list(folder, this.#life);
+    return this.#present.list(folder);
   }
 
   makeFolder(folder: string): Promise<void> {
-    return this.#makeFolder(folder, this.#life);
+    return this.#present.makeFolder(folder);
   }
 
   removeFolder(folder: string): Promise<void> {
-    return this.#removeFolder(folder, this.#life);
+    return this.#present.removeFolder(folder);
   }
 
   syncFolder(folder: string): Promise<void> {
-    return this.#syncFolder(folder, this.#life);
+    return this.#present.syncFolder(folder);
   }
 
   open(file: string, mode: OpenMode): Promise<OpenFile> {
-    return this.#open(file, mode, this.#life);
+    return this.#present.open(file, mode);
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#rename(from, to, this.#life);
+    return this.#present.rename(from, to);
   }
 
   unlink(file: string): Promise<void> {
-    return this.#unlink(file, this.#life);
+    return this.#present.unlink(file);
   }
 
   space(): Promise<{ freeBytes: number; totalBytes: number }> {
-    return this.#space(this.#life);
-  }
-
-  #list(folder: string, life: number): Promise<FolderItem[]> {
-    return this.#call(
-      "list",
-      folder,
-      () => {
-        if (!this.#disk.cache.folders.has(folder)) throw systemError("ENOENT", "list", folder);
-        const items: FolderItem[] = [];
-        for (const path of this.#disk.cache.names.keys()) {
-          if (folderOf(path) === folder) items.push({ name: nameOf(path), folder: false });
-        }
-        for (const path of this.#disk.cache.folders) {
-          if (path !== "" && folderOf(path) === folder) items.push({ name: nameOf(path), folder: true });
-        }
-        return items;
-      },
-      { life },
-    );
-  }
-
-  #makeFolder(folder: string, life: number): Promise<void> {
-    return this.#call(
-      "makeFolder",
-      folder,
-      () => {
-        if (this.#disk.cache.folders.has(folder)) throw systemError("EEXIST", "makeFolder", folder);
-        if (!this.#disk.cache.folders.has(folderOf(folder))) throw systemError("ENOENT", "makeFolder", folder);
-        this.#disk.makeFolder(folder);
-      },
-      { life },
-    );
-  }
-
-  #removeFolder(folder: string, life: number): Promise<void> {
-    return this.#call(
-      "removeFolder",
-      folder,
-      () => {
-        if (!this.#disk.cache.folders.has(folder)) throw systemError("ENOENT", "removeFolder", folder);
-        const isIn = (path: string): boolean => folderOf(path) === folder;
-        const isEmpty = ![...this.#disk.cache.names.keys()].some(isIn) && ![...this.#disk.cache.folders].some(isIn);
-        if (!isEmpty) throw systemError("ENOTEMPTY", "removeFolder", folder);
-        this.#disk.removeFolder(folder);
-      },
-      { life },
-    );
-  }
-
-  #syncFolder(folder: string, life: number): Promise<void> {
-    return this.#call(
-      "syncFolder",
-      folder,
-      () => {
-        if (!this.#disk.cache.folders.has(folder)) throw systemError("ENOENT", "syncFolder", folder);
-        return this.#disk.unsyncedNames(folder);
-      },
-      {
-        life,
-        settle: (operations) => this.#disk.makeDurable(operations),
-        fail: (operations) => {
-          if (!this.#keepsNames) this.#disk.drop(operations, this.#random);
-        },
-      },
-    ).then(nothing);
-  }
-
-  #open(file: string, mode: OpenMode, life: number): Promise<OpenFile> {
-    return this.#call(
-      "open",
-      file,
-      () => {
-        const existing = this.#disk.cache.names.get(file);
-        if (mode === "create") {
-          if (existing !== undefined) throw systemError("EEXIST", "open", file);
-          if (!this.#disk.cache.folders.has(folderOf(file))) throw systemError("ENOENT", "open", file);
-          return this.#openFile(file, this.#disk.create(file), false, life);
-        }
-        if (existing === undefined) throw systemError("ENOENT", "open", file);
-        return this.#openFile(file, existing, mode === "durable", life);
-      },
-      { life },
-    );
-  }
-
-  #rename(from: string, to: string, life: number): Promise<void> {
-    return this.#call(
-      "rename",
-      `${from} -> ${to}`,
-      () => {
-        const { names, folders } = this.#disk.cache;
-        if (!names.has(from) || !folders.has(folderOf(to))) throw systemError("ENOENT", "rename", from);
-        this.#disk.rename(from, to);
-      },
-      { life },
-    );
-  }
-
-  #unlink(file: string, life: number): Promise<void> {
-    return this.#call(
-      "unlink",
-      file,
-      () => {
-        if (!this.#disk.cache.names.has(file)) throw systemError("ENOENT", "unlink", file);
-        this.#disk.unlink(file);
-      },
-      { life },
-    );
-  }
-
-  #space(life: number): Promise<{ freeBytes: number; totalBytes: number }> {
-    return this.#call(
-      "space",
-      "",
-      () => {
-        const totalBytes = Math.min(this.quotaBytes, 2 ** 50);
-        return { freeBytes: Math.max(0, totalBytes - this.#disk.usedBytes), totalBytes };
-      },
-      { life },
-    );
-  }
-
-  #openFile(path: string, inode: Inode, durable: boolean, life: number): OpenFile {
-    return {
-      read: (into, position) =>
-        this.#call(
-          "read",
-          path,
-          (short) => {
-            const count = Math.max(0, Math.min(into.length, inode.cache.size - position));
-            const given = short && count > 1 ? count >>> 1 : count;
-            into.set(inode.cache.bytes.subarray(position, position + given));
-            return given;
-          },
-          { life, byteCount: into.length },
-        ),
-      write: (bytes, position) =>
-        this.#call(
-          durable ? "writeDurable" : "write",
-          path,
-          (short) => {
-            const count = this.#countThatFits(inode, position, short ? Math.max(1, bytes.length >>> 1) : bytes.length);
-            if (count === 0 && bytes.length > 0) throw systemError("ENOSPC", "write", path);
-            return this.#disk.write(inode, position, bytes.subarray(0, count));
-          },
-          {
-            life,
-            byteCount: bytes.length,
-            settle: (operation) => {
-              if (durable) this.#disk.makeDurable([operation]);
-            },
-            fail: (operation) => {
-              if (durable) this.#disk.drop([operation], this.#random);
-            },
-            half: { inode, position, bytes: bytes.subarray(0, bytes.length >>> 1) },
-          },
-        ).then((operation) => operation.bytes.length),
-      sync: () =>
-        this.#call("sync", path, () => this.#disk.unsyncedWrites(inode), {
-          life,
-          settle: (operations) => this.#disk.makeDurable(operations),
-          // What the kernel does: the pages are marked clean, so the next sync finds nothing to do and succeeds.
-          fail: (operations) => this.#disk.drop(operations, this.#random),
-        }).then(nothing),
-      size: () => this.#call("size", path, () => inode.cache.size, { life }),
-      close: () => this.#call("close", path, () => undefined, { life }),
-    };
+    return this.#present.space();
   }
 
   // Faults
@@ -312,6 +137,7 @@ export class SimFileSystem implements FileSystem {
    */
   crash(random: Random, mode: CrashMode): void {
     this.#life++;
+    this.#present = this.#processFiles();
     this.#running = true;
     if (isPowerLoss(mode)) this.#disk.losePower(random, mode);
   }
@@ -379,18 +205,31 @@ export class SimFileSystem implements FileSystem {
     return this.#disk.unsynced;
   }
 
+  #processFiles(): ProcessFiles {
+    const disk = (): CachedDisk => this.#disk;
+    const quotaBytes = (): number => this.quotaBytes;
+    const ground: CallGround = {
+      get disk() {
+        return disk();
+      },
+      get quotaBytes() {
+        return quotaBytes();
+      },
+      random: this.#random,
+      keepsNames: this.#keepsNames,
+      call: (life, name, path, act, parts = {}) => this.#call(life, name, path, act, parts),
+    };
+    return new ProcessFiles(ground, this.#life);
+  }
+
   // One call
 
-  /**
-   * The way of every call: it is counted, it may be the last, it may fail. `act` has the effect the process sees;
-   * `settle` the effect on the platter; `fail` follows `act` when the call is to fail in its second half.
-   */
-  #call<T>(name: CallName, path: string, act: (short: boolean) => T, more: CallParts<T>): Promise<T> {
-    if (!this.#running || more.life !== this.#life) return never();
+  /** `act` has the effect the process sees. */
+  #call<T>(life: number, name: CallName, path: string, act: (short: boolean) => T, more: CallParts<T>): Promise<T> {
+    if (!this.#running || life !== this.#life) return never();
     this.calls++;
     const number = this.calls;
     this.onCall?.({ number, name, path });
-    const life = this.#life;
     if (this.#crashPoint?.at === number) {
       const { mode } = this.#crashPoint;
       this.#crashPoint = null;
@@ -479,12 +318,6 @@ export class SimFileSystem implements FileSystem {
       });
     });
   }
-
-  #countThatFits(inode: Inode, position: number, count: number): number {
-    const grows = Math.max(0, position + count - inode.cache.size);
-    const lacking = Math.max(0, grows - Math.max(0, this.quotaBytes - this.#disk.usedBytes));
-    return Math.max(0, count - lacking);
-  }
 }
 
 export interface SimFileSystemOptions {
@@ -503,22 +336,6 @@ export interface SimFileSystemOptions {
   quotaBytes?: number;
 }
 
-export type CallName =
-  | "list"
-  | "makeFolder"
-  | "removeFolder"
-  | "syncFolder"
-  | "open"
-  | "rename"
-  | "unlink"
-  | "space"
-  | "read"
-  | "write"
-  | "writeDurable"
-  | "sync"
-  | "size"
-  | "close";
-
 export interface CallNote {
   readonly number: number;
   readonly name: CallName;
@@ -529,15 +346,6 @@ export interface CrashPointNote {
   readonly number: number;
   /** A disk on which the process died in this call; what that kind of crash does to it is `crash`'s to do. */
   readonly left: (mode: CrashMode) => SimFileSystem;
-}
-
-interface CallParts<T> {
-  readonly life: number;
-  readonly byteCount?: number;
-  readonly settle?: (result: T) => void;
-  readonly fail?: (result: T) => void;
-  /** What is written when the process dies in the middle of it. */
-  readonly half?: { readonly inode: Inode; readonly position: number; readonly bytes: Uint8Array };
 }
 
 interface CrashPoint {
@@ -557,8 +365,4 @@ function never<T>(): Promise<T> {
 
 function nothing(): void {
   return undefined;
-}
-
-function systemError(code: string, call: string, path: string): Error {
-  return Object.assign(new Error(`${code}: simulated, ${call} ${path}`), { code });
 }

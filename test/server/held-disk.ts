@@ -1,7 +1,8 @@
 import type { Clock, Timer } from "../../src/base/clock.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { type Millis, millis, type Timestamp, timestamp } from "../../src/base/units.ts";
-import { type CallName, SimFileSystem } from "../../src/sim/sim-file-system.ts";
+import type { CallName } from "../../src/sim/process-files.ts";
+import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 
 /** A disk on which some calls do not come back until they are let go: what happens meanwhile can be looked at. */
 export class HeldDisk {
