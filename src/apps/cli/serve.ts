@@ -346,7 +346,7 @@ async function openDirectory(
     if (cause instanceof Interrupted) return null;
     if (cause instanceof DirectoryRefused) throw new CommandFailed(exitCodes.refused, cause.message, { cause });
     // Node answers ENOENT where a folder can't be made because the file system is read-only.
-    const refusals = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT", "ENOSPC", "EDQUOT"];
+    const refusals = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT", "ENOSPC", "EDQUOT", "EIO"];
     if (cause instanceof Fault || refusals.includes(systemCodeOf(cause))) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new CommandFailed(exitCodes.refused, `the data directory ${data} can't be used: ${why}`, { cause });
