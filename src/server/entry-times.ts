@@ -55,7 +55,9 @@ export class RecentEntries {
   #last = 0;
   #lastFlushed = 0;
   #lastDelivered = 0;
-  #startedAt: number;
+  readonly #startedAt: number;
+  /** Messages that were applied since the start. */
+  stored = 0;
 
   constructor(now: Millis) {
     this.#startedAt = now;
@@ -89,6 +91,7 @@ export class RecentEntries {
    * `partFrom`. `sent`: when the first command of its batch came to this server; 0: it came to another one.
    */
   applied(index: number, partFrom: number, first: number, messages: number, sent: number): void {
+    this.stored += messages;
     const at = index & mask;
     if (this.#index[at] !== index) return;
     this.#partFrom[at] = partFrom;

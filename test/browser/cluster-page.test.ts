@@ -1,8 +1,10 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { DemoProcess } from "../process/support/demo-process.ts";
+import { ChatServer } from "./chat-server.ts";
 import { hasChromium, launchChromium } from "./chromium.ts";
 
 const withBrowser = test.skipIf(!hasChromium);
@@ -32,6 +34,17 @@ async function opened(url: string, locale = "en-GB"): Promise<{ page: Page; comp
   return { page, complaints };
 }
 
+/** Clicks, and settles once the page shows what follows. */
+async function clicked(page: Page, button: string): Promise<void> {
+  await page.click(button);
+  await page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        requestAnimationFrame(() => requestAnimationFrame(resolve));
+      }),
+  );
+}
+
 const leaderOn = (page: Page): Promise<string> =>
   page.locator("[data-leader]").getAttribute("data-leader").then(String);
 
@@ -52,14 +65,15 @@ withBrowser(
     await page.waitForSelector("[data-view=stopped]");
     const act = page.locator("[data-event='act.kill'] button");
     await act.click();
+    await page.waitForSelector("li[aria-current=true][data-event='act.kill']");
     expect(await page.locator("li[aria-current=true]").textContent()).toContain(`You: kill -9 ${first}`);
     expect(await leaderOn(page)).toBe(first);
     for (let step = 0; step < 100 && (await leaderOn(page)) !== second; step++) {
-      await page.click('button[aria-label="Step forward"]');
+      await clicked(page, 'button[aria-label="Step forward"]');
     }
     expect(await leaderOn(page)).toBe(second);
     expect(await page.locator("li[aria-current=true]").textContent()).toContain(`${second} is elected`);
-    await page.click('button[aria-label="Step back"]');
+    await clicked(page, 'button[aria-label="Step back"]');
     expect(await leaderOn(page)).not.toBe(second);
     await page.click('button:has-text("Live")');
     await page.waitForSelector("[data-view=live]");
@@ -98,3 +112,30 @@ withBrowser(
     expect(complaints).toEqual([]);
   },
 );
+
+withBrowser("where operators show a token, the page asks for it, and shows nothing without", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "synod-token-"));
+  const token = "a-token-that-is-long-enough-for-an-operator";
+  writeFileSync(join(folder, "token"), token, { mode: 0o600 });
+  const server = await ChatServer.start(["--admin-token-file", join(folder, "token")]);
+  try {
+    const { adminPort } = JSON.parse(readFileSync(join(server.directory, "ports.json"), "utf8")) as {
+      adminPort: number;
+    };
+    const { page } = await opened(`http://127.0.0.1:${adminPort}/`);
+    await page.waitForSelector("input[name=token]");
+    expect(await page.locator(".card").count()).toBe(0);
+    await page.fill("input[name=token]", "another one");
+    await page.click("text=Enter");
+    await page.waitForSelector("input[name=token]");
+    expect(await page.locator(".card").count()).toBe(0);
+    await page.fill("input[name=token]", token);
+    await page.click("text=Enter");
+    // A server that is alone leads itself.
+    await page.waitForSelector("[data-server=n1][data-role=leader]");
+    expect(await page.locator("input[name=token]").count()).toBe(0);
+  } finally {
+    await server.stop();
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -10,8 +10,8 @@ const made: Readonly<Record<string, readonly string[]>> = {
 
 /** Calls of a log with their first argument, as far as the first comma that is not in a string. */
 const call = /\b(?:log|#log|lines)\)?\.(?:info|warn|error)\(\s*((?:"[^"]*"|`[^`]*`|[^,"`)])*)/g;
-/** Names that are handed to whoever logs them. */
-const handed = /\bunexpected\("([a-z.-]+)"\)/g;
+/** Names that are handed to whoever logs them, or stand there for when none is. */
+const handed = /\b(?:unexpected\(|noteDamage\([^;"]*|event = )"([a-z.-]+)"/g;
 
 function loggedNames(): string[] {
   const names = new Set<string>();

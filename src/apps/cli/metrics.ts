@@ -48,6 +48,11 @@ export function serverMetrics(server: Server): () => Promise<string> {
   gauge("synod_ring_head", "newest message in order, added up over these rooms", () => memory.rings().head);
   gauge("synod_ring_save_point", "newest saved message, added up over these rooms", () => memory.rings().savePoint);
   gauge("synod_disk_free_bytes", "free space under the data directory", () => upkeep.freeBytes ?? 0);
+  gauge("synod_flush_p99_seconds", "99 of 100 flushes of the last seconds took at most so long", () => {
+    const { flushMs } = server.recent.pace(server.clock.now());
+    return flushMs === null ? 0 : flushMs.p99 / 1_000;
+  });
+  counter("synod_messages_stored_total", "messages stored here since the start", () => server.recent.stored);
   counter("synod_deliveries_total", "messages handed to readers", () => fanOut.delivered);
   counter("synod_readers_paused_total", "times a slow reader was moved to history", () => fanOut.paused);
   counter("synod_readers_dropped_total", "readers ended because they took nothing", () => counts.slowDropped);

@@ -71,7 +71,9 @@ function placeOf(message: unknown): string {
       const entry = at(message, "entry");
       const where = `${whose}: stored as ${shown(at(message, "seq"))}`;
       if (typeof entry !== "number") return `${where}; when it went its way is not kept any more`;
-      return `${where}, entry ${entry} with ${shown(at(message, "messagesInEntry"))} messages, term ${shown(at(message, "epoch"))}`;
+      const count = at(message, "messagesInEntry");
+      const batch = count === 1 ? "alone" : `with ${shown(count)} messages`;
+      return `${where}, entry ${entry} ${batch}, term ${shown(at(message, "epoch"))}`;
     }
   }
 }

@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { RoomMessage } from "../../../client/reader.ts";
 import { at } from "../answer-text.ts";
 import { operatorEvents } from "../operators-port.ts";
-import { CommandFailed } from "../../terminal/exit-codes.ts";
+import { CommandFailed, exitCodes } from "../../terminal/exit-codes.ts";
 import { MessageLedger, type LedgerCount } from "./message-ledger.ts";
 import { Person, type PersonListener } from "./person.ts";
 import type { ServerChild } from "./server-child.ts";
@@ -124,11 +124,12 @@ export class Play implements PersonListener {
   /** Ends the people, then the servers. */
   async end(isGentle: boolean): Promise<void> {
     this.#ends.abort();
+    // Nobody else asks servers any more: each of them is to show each message once.
+    await Promise.all(this.#tasks);
     if (isGentle) await this.#settled();
     await Promise.all(this.#people.map((person) => person.leave(isGentle ? drainWithinMs : 0)));
     if (isGentle) await this.#ask();
     await this.stage.end(isGentle);
-    await Promise.all(this.#tasks);
   }
 
   processChanged(server: ServerChild): void {
@@ -172,7 +173,9 @@ export class Play implements PersonListener {
     const { servers } = this.stage;
     while (servers.some(({ state }) => state !== "running")) {
       const ended = servers.find(({ state }) => state === "stopped");
-      if (ended !== undefined) throw new Error(`${ended.name} ended before it listened:\n${ended.lastWords()}`);
+      if (ended !== undefined) {
+        throw new CommandFailed(exitCodes.failed, `${ended.name} ended before it listened:\n${ended.lastWords()}`);
+      }
       await pause(20);
     }
     // Everybody knows who leads.
