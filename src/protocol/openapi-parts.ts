@@ -74,7 +74,7 @@ export const itself = (summary: string): JsonSchema => ({
 });
 
 /** The methods of a path item; everything else in it is shared by them. */
-export const methods: readonly string[] = ["get", "put", "post", "delete"];
+const methods: readonly string[] = ["get", "put", "post", "delete"];
 
 /** Each operation under a name of its own, from its method and path: what generated clients call it by. */
 export function named(all: Readonly<Record<string, JsonSchema>>): Readonly<Record<string, JsonSchema>> {
