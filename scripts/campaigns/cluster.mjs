@@ -1,7 +1,7 @@
 /**
  * `npm run campaign -- cluster --messages=1000000 --seed=7`: test/process/cluster-faults.test.ts at length, three real
- * servers under all faults until so many messages are acknowledged, in rounds of `--round=40000`. With `--folder=PATH` the
- * servers' directories are left there, and the next run with the same path goes on with them.
+ * servers under all faults until so many messages are acknowledged, in rounds of `--round=40000`, or until `--minutes=60` are
+ * over. With `--folder=PATH` the servers' directories are left there, and the next run with the same path goes on with them.
  *
  * `npm run campaign -- cluster --part=failover --kills=200 --pauses=100`: test/process/cluster-failover.test.ts at length.
  * With `--into=FILE` what is measured is added to that file, and the counts are those of the whole file: a long run can
@@ -54,7 +54,8 @@ function faults(args, { folder, report, seed }) {
   mkdirSync(data, { recursive: true, mode: 0o700 });
   const messages = wholeNumber(args["messages"] ?? "1000000", "--messages");
   const round = wholeNumber(args["round"] ?? "40000", "--round");
-  return { messages, round, seed, report, folder: data };
+  const minutes = wholeNumber(args["minutes"] ?? "60", "--minutes");
+  return { messages, round, minutes, seed, report, folder: data };
 }
 
 /**

@@ -8,12 +8,16 @@ import { names, UnkindCluster } from "./support/unkind-cluster.ts";
 import { whyNoUnkindMachine } from "./support/unkind-machine.ts";
 import { type RoundReport, unkindRound } from "./support/unkind-round.ts";
 
-/** Set by the campaign: how many must be acknowledged, in rounds of how many, and where the counts and the data go. */
+/**
+ * Set by the campaign: how many must be acknowledged, in rounds of how many, after how many minutes no further round
+ * begins, and where the counts and the data go.
+ */
 const asked = process.env["CLUSTER_CAMPAIGN"];
 const campaign =
   asked === undefined
     ? null
-    : (JSON.parse(asked) as { messages: number; round: number; seed: number; report: string; folder: string });
+    : (JSON.parse(asked) as Record<"messages" | "round" | "minutes" | "seed", number> &
+        Record<"report" | "folder", string>);
 
 const reason = whyNoUnkindMachine();
 const say = (line: string): void => void process.stdout.write(`cluster: ${line}\n`);
@@ -83,14 +87,15 @@ test.skipIf(reason !== null)(
 
 /** Every round has rooms of its own, on the same servers: what the oracle remembers is bounded. */
 async function manyRounds(world: UnkindCluster, random: Random, rounds: RoundReport[]): Promise<void> {
-  const { messages, round, seed } = campaign!;
+  const { messages, round, minutes, seed } = campaign!;
+  const overAt = performance.now() + minutes * 60_000;
   let acknowledged = 0;
-  while (acknowledged < messages) {
+  while (acknowledged < messages && performance.now() < overAt) {
     const number = rounds.length + 1;
     const rooms = ["lobby", "north", "south"].map((room) => `${room}-${seed}-${number}`);
     const habits = { rooms, windowMax: 400, burstMax: 300, restMs: 60, stuckAfterMs: 120_000 };
     const faults = { acknowledged: Math.min(round, messages - acknowledged) };
-    const found = await unkindRound(world, { random, habits, faults, said: say });
+    const found = await unkindRound(world, { random, habits, faults, calmMax: 6_000, said: say });
     rounds.push(found);
     acknowledged += found.verdict.seen.acknowledged;
     say(`round ${number}: ${acknowledged} acknowledged in all, ${found.verdict.anomalies.length} anomalies`);

@@ -32,10 +32,12 @@ export async function unkindRound(
     readonly habits: Partial<Habits>;
     /** What goes wrong, in order; or until how many are acknowledged something or other does. */
     readonly faults: readonly FaultName[] | { readonly acknowledged: number };
+    /** Between one and the next, as many are acknowledged at most. @defaultValue 400 */
+    readonly calmMax?: number;
     readonly said?: (line: string) => void;
   },
 ): Promise<RoundReport> {
-  const { random, said = () => undefined } = options;
+  const { random, calmMax = 400, said = () => undefined } = options;
   const witness = new Witness(random, { stuckAfterMs: 60_000, ...options.habits });
   const counts: Partial<Record<FaultName, number>> = {};
   try {
@@ -44,7 +46,7 @@ export async function unkindRound(
     }
     await Promise.all(witness.people.map((person) => person.enter()));
     for (const person of witness.people) person.talk();
-    await answeredAgain(witness, random);
+    await answeredAgain(witness, calmMax);
 
     const goWrong = async (name: FaultName): Promise<void> => {
       counts[name] = (counts[name] ?? 0) + 1;
@@ -60,12 +62,12 @@ export async function unkindRound(
           goWrong(draw()),
           ...(together ? [pause(random.whole(1_000)).then(() => goWrong(draw()))] : []),
         ]);
-        await answeredAgain(witness, random);
+        await answeredAgain(witness, calmMax);
       }
     } else {
       for (const name of options.faults) {
         await goWrong(name);
-        await answeredAgain(witness, random);
+        await answeredAgain(witness, calmMax);
       }
     }
 
@@ -88,7 +90,7 @@ export async function unkindRound(
 }
 
 /** Somebody is answered, after what went wrong is over or nearly so, and then a while more. */
-async function answeredAgain(witness: Witness, random: Random): Promise<void> {
-  const enough = witness.acknowledged + 1 + random.whole(400);
+async function answeredAgain(witness: Witness, calmMax: number): Promise<void> {
+  const enough = witness.acknowledged + 1 + witness.random.whole(calmMax);
   await witness.reached(() => witness.acknowledged >= enough);
 }
