@@ -1,4 +1,4 @@
-import { assert, AssertionFailure } from "./assert.ts";
+import { assert, broken } from "./assert.ts";
 import { getU16, getU32, getU48, putU16, putU32, putU48 } from "./byte-order.ts";
 
 /** The largest whole number that six bytes hold. */
@@ -53,7 +53,7 @@ export class FieldWriter {
       wrong |= (high | low) & ~0xf;
       this.#bytes[from + at] = (high << 4) | low;
     }
-    if (wrong !== 0) throw new AssertionFailure(`not 32 hex digits: ${hex}`);
+    if (wrong !== 0) broken(`not 32 hex digits: ${hex}`);
   }
 
   /** One byte of length, then a byte for each character: short, and ASCII. */
@@ -151,7 +151,10 @@ export class FieldReader {
   }
 
   ascii(): string {
-    return String.fromCharCode(...this.text());
+    const bytes = this.text();
+    let text = "";
+    for (let at = 0; at < bytes.length; at++) text += String.fromCharCode(bytes[at]!);
+    return text;
   }
 
   /** One byte of length, and a view of so many bytes. */
@@ -196,5 +199,5 @@ function hexDigit(code: number): number {
 }
 
 function tooLarge(value: number, bytes: number): never {
-  throw new AssertionFailure(`${value} is no whole number of ${bytes} bytes`);
+  broken(`${value} is no whole number of ${bytes} bytes`);
 }

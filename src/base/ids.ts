@@ -1,4 +1,4 @@
-import { assert } from "./assert.ts";
+import { broken } from "./assert.ts";
 import type { Brand } from "./brand.ts";
 
 /** The name of a user, checked at the door (protocol/names.ts); behind it, bytes that are compared and never parsed. */
@@ -30,7 +30,7 @@ export type Slot = Brand<number, "Slot">;
 export type Mark = Brand<number, "Mark">;
 
 function wholeNumber(value: number, what: string): number {
-  assert(Number.isSafeInteger(value) && value >= 0, `not ${what}: ${value}`);
+  if (!(Number.isSafeInteger(value) && value >= 0)) broken(`not ${what}: ${value}`);
   return value;
 }
 
@@ -39,12 +39,12 @@ export const term = (value: number): Term => wholeNumber(value, "a term") as Ter
 export const logIndex = (value: number): LogIndex => wholeNumber(value, "a log index") as LogIndex;
 
 export function groupId(value: number): GroupId {
-  assert(wholeNumber(value, "a group") < 65536, `group out of range: ${value}`);
+  if (wholeNumber(value, "a group") >= 65536) broken(`group out of range: ${value}`);
   return value as GroupId;
 }
 
 export function slot(value: number): Slot {
-  assert(wholeNumber(value, "a slot") < 4096, `slot out of range: ${value}`);
+  if (wholeNumber(value, "a slot") >= 4096) broken(`slot out of range: ${value}`);
   return value as Slot;
 }
 

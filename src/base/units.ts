@@ -1,4 +1,4 @@
-import { assert } from "./assert.ts";
+import { broken } from "./assert.ts";
 import type { Brand } from "./brand.ts";
 
 /** A span of time, or a reading of the monotonic clock, in milliseconds. May have a fraction. */
@@ -9,19 +9,19 @@ export type Timestamp = Brand<number, "Timestamp">;
 export type Day = Brand<number, "Day">;
 
 export function millis(value: number): Millis {
-  assert(value >= 0 && value < Infinity, `not a span of milliseconds: ${value}`);
+  if (!(value >= 0 && value < Infinity)) broken(`not a span of milliseconds: ${value}`);
   return value as Millis;
 }
 
 export function timestamp(value: number): Timestamp {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a timestamp: ${value}`);
+  if (!(Number.isSafeInteger(value) && value >= 0)) broken(`not a timestamp: ${value}`);
   return value as Timestamp;
 }
 
 export function day(value: number): Day {
   const month = Math.floor(value / 100) % 100;
   const date = value % 100;
-  assert(Number.isSafeInteger(value) && value >= 10101 && value <= 99991231, `not a day: ${value}`);
-  assert(month >= 1 && month <= 12 && date >= 1 && date <= 31, `not a day: ${value}`);
+  const isInRange = Number.isSafeInteger(value) && value >= 10101 && value <= 99991231;
+  if (!(isInRange && month >= 1 && month <= 12 && date >= 1 && date <= 31)) broken(`not a day: ${value}`);
   return value as Day;
 }

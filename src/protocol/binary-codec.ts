@@ -1,4 +1,4 @@
-import { assert } from "../base/assert.ts";
+import { assert, broken } from "../base/assert.ts";
 import { getU16, getU32, getU48, putU16, putU32, putU48 } from "../base/byte-order.ts";
 import { Fault } from "../base/error-codes.ts";
 import { checkChoice, checkField, checkWords, isRequestId, isWhole, layoutOfFrame, refused } from "./check-frame.ts";
@@ -264,13 +264,15 @@ function bytesOf(layout: Layout, frame: Readonly<Record<string, unknown>>): Uint
   for (const slot of layout.slots) {
     const value = frame[slot.name];
     if (value === undefined || value === null || (slot.field.type === "whole" && value === "latest")) {
-      assert(slot.presence !== 0 || isMessageRoom(layout, slot), `${layout.name} needs ${slot.name}`);
+      if (slot.presence === 0 && !isMessageRoom(layout, slot)) broken(`${layout.name} needs ${slot.name}`);
       continue;
     }
     presence |= slot.presence;
     if (slot.field.type === "flag" && value === true) flags |= slot.flag;
     if (slot.field.type === "whole") {
-      assert(typeof value === "number" && isWhole(value, slot.field), `${layout.name}: ${slot.name} is out of range`);
+      if (typeof value !== "number" || !isWhole(value, slot.field)) {
+        broken(`${layout.name}: ${slot.name} is out of range`);
+      }
       putU48(out, slot.at, value);
     }
   }
@@ -300,10 +302,10 @@ function textToWrite(layout: Layout, slot: Slot, value: unknown): string | Uint8
   const { field } = slot;
   switch (field.type) {
     case "text":
-      assert(typeof value === "string", `${layout.name}: ${slot.name} is a text`);
+      if (typeof value !== "string") broken(`${layout.name}: ${slot.name} is a text`);
       return value === field.emptyMeans ? "" : value;
     case "body":
-      assert(typeof value === "string", `${layout.name}: ${slot.name} is a text`);
+      if (typeof value !== "string") broken(`${layout.name}: ${slot.name} is a text`);
       return value;
     case "stamp":
     case "object":

@@ -1,4 +1,4 @@
-import { assert } from "../base/assert.ts";
+import { broken } from "../base/assert.ts";
 import { getU32, getU48, putU32, putU48 } from "../base/byte-order.ts";
 
 /**
@@ -99,7 +99,7 @@ export function putRecord(b: Uint8Array, o: number, parts: RecordParts): number 
   let end = o + recordHeaderBytes;
   for (let i = 0; i < recordTexts.length; i++) {
     const text = parts[recordTexts[i]!];
-    assert(text.length < 256, `${recordTexts[i]!} does not fit a record`);
+    if (text.length >= 256) broken(`${recordTexts[i]!} does not fit a record`);
     b[o + at.lengths + i] = text.length;
     b.set(text, end);
     end += text.length;

@@ -1,4 +1,4 @@
-import { assert } from "../../base/assert.ts";
+import { assert, broken } from "../../base/assert.ts";
 import { chainBytes, noChain } from "./records.ts";
 
 /**
@@ -28,13 +28,13 @@ export class ChainLog {
 
   /** A view, good until the next change. */
   at(index: number): Uint8Array {
-    assert(this.has(index), `the chain at ${index} is not kept: only ${this.#first} to ${this.last}`);
+    if (!this.has(index)) broken(`the chain at ${index} is not kept: only ${this.#first} to ${this.last}`);
     const at = (index - this.#first) * chainBytes;
     return this.#bytes.subarray(at, at + chainBytes);
   }
 
   push(index: number, chain: Uint8Array): void {
-    assert(index === this.last + 1, `the chain of ${index} does not follow that of ${this.last}`);
+    if (index !== this.last + 1) broken(`the chain of ${index} does not follow that of ${this.last}`);
     const at = this.#count * chainBytes;
     if (at === this.#bytes.length) {
       const larger = new Uint8Array(at * 2);

@@ -1,4 +1,4 @@
-import { assert } from "../../base/assert.ts";
+import { broken } from "../../base/assert.ts";
 import type { LogIndex } from "../../base/ids.ts";
 
 /** A durable batch, and which of a group's entries count in it. */
@@ -38,7 +38,7 @@ export class EntryPlaces {
     while (this.#places.length > 0 && this.#places.at(-1)!.first >= first) this.#places.pop();
     const before = this.#places.at(-1);
     if (before !== undefined && before.last >= first) before.last = first - 1;
-    assert((before?.last ?? this.#base) >= first - 1, `entry ${first} leaves a hole on the disk`);
+    if ((before?.last ?? this.#base) < first - 1) broken(`entry ${first} leaves a hole on the disk`);
     const { segment, offset, length, checksum } = batch;
     this.#places.push({ first, last, segment, offset, length, checksum });
   }

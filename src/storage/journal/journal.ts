@@ -1,4 +1,4 @@
-import { assert } from "../../base/assert.ts";
+import { assert, broken } from "../../base/assert.ts";
 import type { Clock, Timer } from "../../base/clock.ts";
 import type { Entry } from "../../base/entry.ts";
 import type { GroupId, LogIndex, Mark } from "../../base/ids.ts";
@@ -225,8 +225,8 @@ export class JournalWriter implements Journal {
   appendEntry(entry: Entry): Mark {
     const group = this.#group(entry.group);
     const { index } = entry;
-    assert(index <= group.last + 1, `entry ${index} of group ${entry.group} leaves a hole after ${group.last}`);
-    assert(index > group.released, `entry ${index} of group ${entry.group} was released up to ${group.released}`);
+    if (index > group.last + 1) broken(`entry ${index} of group ${entry.group} leaves a hole after ${group.last}`);
+    if (index <= group.released) broken(`entry ${index} of group ${entry.group} was released up to ${group.released}`);
     const mark = this.#nextMark();
     if (this.#failure !== null) {
       group.last = index;
@@ -235,10 +235,8 @@ export class JournalWriter implements Journal {
     if (index <= group.last) group.chains.truncate(index - 1);
     group.last = index;
     const length = entryOverheadBytes + entry.payload.length;
-    assert(
-      batchLength(length) <= batchLengthMax(this.#settings.segmentBytes),
-      `an entry of ${length} bytes fits no segment`,
-    );
+    const fits = batchLength(length) <= batchLengthMax(this.#settings.segmentBytes);
+    if (!fits) broken(`an entry of ${length} bytes fits no segment`);
     const at = this.#reserve(length, mark);
     const { bytes } = this.#filling;
     putEntry(bytes, at, entry, group.chains.at(index - 1));
