@@ -16,7 +16,8 @@ import { say } from "../progress.mjs";
 import { root } from "../repository.mjs";
 
 /** @typedef {import("../../src/apps/cli/attributed-run.ts").AttributedRun} AttributedRun */
-/** @typedef {Pick<AttributedRun, "seed" | "servers" | "virtualSeconds" | "cpuSeconds" | "events" | "faults" | "violations" | "seen" | "marks" | "seals" | "starts">} Line */
+/** @typedef {import("../../src/sim/coverage.ts").CoverageCounts} CoverageCounts */
+/** @typedef {Pick<AttributedRun, "seed" | "servers" | "virtualSeconds" | "cpuSeconds" | "events" | "faults" | "violations" | "seen" | "marks" | "coverage" | "seals" | "starts">} Line */
 
 const self = fileURLToPath(import.meta.url);
 const workerWord = "sim-campaign-worker";
@@ -49,7 +50,21 @@ export async function run(args) {
   await Promise.all(Array.from({ length: workers }, () => work(take, { servers, isLong }, totals)));
   for (const [name, count] of totals.marks) say("mark", `${String(count).padStart(9)} ${name}`);
   for (const [kind, count] of totals.faults) say("fault", `${String(count).padStart(9)} ${kind}`);
+  for (const line of await tableOf(totals.coverage)) say("met", line);
   return { counts: totals.counts(first) };
+}
+
+/**
+ * Which operations met which faults, as text.
+ *
+ * @param {CoverageCounts[]} runs
+ * @returns {Promise<string[]>}
+ */
+async function tableOf(runs) {
+  const built = (/** @type {string} */ file) => pathToFileURL(join(root, "dist/sim", file)).href;
+  const coverage = /** @type {typeof import("../../src/sim/coverage.ts")} */ (await import(built("coverage.js")));
+  const { faultKinds } = /** @type {typeof import("../../src/sim/faults.ts")} */ (await import(built("faults.js")));
+  return coverage.coverageTable(coverage.addedUp(runs), faultKinds).split("\n");
 }
 
 /**
@@ -127,6 +142,8 @@ class Totals {
   faults = new Map();
   /** @type {Map<string, number>} */
   marks = new Map();
+  /** @type {CoverageCounts[]} */
+  coverage = [];
 
   /** @param {Line} line */
   add(line) {
@@ -142,6 +159,7 @@ class Totals {
     for (const [kind, count] of Object.entries(line.faults))
       this.faults.set(kind, (this.faults.get(kind) ?? 0) + count);
     for (const [name, count] of Object.entries(line.marks)) this.marks.set(name, (this.marks.get(name) ?? 0) + count);
+    this.coverage.push(line.coverage);
     if (line.violations.length > 0) this.#fail(line.seed, line.servers, line.violations);
     if (this.seeds % tellEvery === 0) say("sim", this.#progress());
   }

@@ -26,6 +26,8 @@ export interface SimStream {
   write(bytes: Uint8Array): void;
   /** Ends the sending direction after what was written. The peer's end answers with its own; then comes `onClose("closed")`. */
   close(): void;
+  /** Every piece that comes was sealed by the peer: one that was changed on its way ends the connection. */
+  isSealed: boolean;
   /** Ends both directions at once. Nothing is called any more here; the peer gets a part of what was under way, then a reset. */
   destroy(): void;
   /** Stops reading, so that the peer's `bufferedBytes` grows: what a slow reader does. */
@@ -55,6 +57,7 @@ export class ConnectionEnd implements SimStream {
   onClose: ((reason: CloseReason) => void) | null = null;
   peer: ConnectionEnd | null = null;
   greeting: (() => void) | null = null;
+  isSealed = false;
   isDone = false;
   isDead = false;
   lostPower = false;
@@ -159,6 +162,14 @@ export class ConnectionEnd implements SimStream {
   received(bytes: Uint8Array): void {
     this.greet();
     if (this.#lives()) this.onData?.(bytes);
+  }
+
+  /** What came is not what was sent: this side lets go, and the peer hears of it. */
+  sealBroken(): void {
+    if (!this.#lives()) return;
+    const { onClose } = this;
+    this.destroy();
+    onClose?.("reset");
   }
 
   drained(): void {

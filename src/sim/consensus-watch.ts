@@ -22,11 +22,17 @@ interface Replica {
  */
 export class ConsensusWatch {
   readonly #violated: (what: string) => void;
+  readonly #asked: (id: ReplicaId, effect: EngineEffect) => void;
   readonly #replicas = new Map<ReplicaId, Replica>();
   readonly #invariants: ConsensusInvariants;
 
-  constructor(violated: (what: string) => void) {
+  /** `asked` is told of everything that an engine asks for. */
+  constructor(
+    violated: (what: string) => void,
+    asked: (id: ReplicaId, effect: EngineEffect) => void = () => undefined,
+  ) {
     this.#violated = violated;
+    this.#asked = asked;
     this.#invariants = new ConsensusInvariants((id) => this.#replicas.get(id)?.durable, violated);
   }
 
@@ -111,6 +117,7 @@ export class ConsensusWatch {
   }
 
   #effect(who: Replica, effect: EngineEffect): void {
+    this.#asked(who.id, effect);
     switch (effect.type) {
       case "persist-vote":
       case "append":

@@ -1,7 +1,7 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { type Millis, millis, timestamp } from "../base/units.ts";
 import type { PowerLossMode } from "./crash-modes.ts";
-import type { DiskOperation, Fault, FaultKind, Schedule } from "./faults.ts";
+import { type DiskOperation, type Fault, type FaultKind, type Schedule, whoeverLeads } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import type { LinkConditions } from "./link.ts";
 import type { Network } from "./network.ts";
@@ -35,6 +35,10 @@ export interface FaultWorld {
   boot(host: SimHost): void;
   /** Asks the program to stop; `ended` is called once it has, if nothing else ends it before. */
   stop(host: SimHost, ended: () => void): void;
+  /** A fault begins that these hosts feel, and lasts so long. */
+  felt(kind: FaultKind, hosts: readonly string[], forMs: number): void;
+  /** Who leads; the first server while nobody does. */
+  leader(): SimHost;
   /** Takes everything off the disk of a host that is about to be down. Answers whether that was bearable, and done. */
   wipe(host: SimHost): boolean;
 }
@@ -56,6 +60,7 @@ export class FaultInjector {
     for (const fault of schedule) {
       this.#later(fault.at, fault.kind, () => {
         this.#counts.set(fault.kind, (this.#counts.get(fault.kind) ?? 0) + 1);
+        this.#world.felt(fault.kind, this.#feltBy(fault), lastsMs(fault));
         this.#apply(fault);
       });
     }
@@ -76,14 +81,39 @@ export class FaultInjector {
     this.#healed = true;
     network.heal({ resetDead: true, ...(options.conditions === undefined ? {} : { conditions: options.conditions }) });
     for (const host of scheduler.hosts()) {
-      this.#world.disk(host)?.heal();
       host.wall.heal(options.resetClocks ? timestamp(scheduler.trueWall()) : null);
-      if (host.alive) {
-        host.slow(1);
-        host.resume();
-      } else {
-        this.#start(host);
+      this.#mend(host);
+    }
+  }
+
+  /**
+   * The same for all but these hosts, for a first proof of progress: they are cut off from everybody, and what was wrong
+   * with them stays so. Then `heal` mends them, too.
+   */
+  healAllBut(broken: readonly SimHost[]): void {
+    const { scheduler, network } = this.#world;
+    this.#healed = true;
+    network.heal({ resetDead: true });
+    for (const host of scheduler.hosts()) {
+      if (!broken.includes(host)) {
+        this.#mend(host);
+        continue;
       }
+      for (const other of scheduler.hosts()) {
+        if (other === host) continue;
+        network.block({ from: host.name, to: other.name });
+        network.block({ from: other.name, to: host.name });
+      }
+    }
+  }
+
+  #mend(host: SimHost): void {
+    this.#world.disk(host)?.heal();
+    if (host.alive) {
+      host.slow(1);
+      host.resume();
+    } else {
+      this.#start(host);
     }
   }
 
@@ -99,23 +129,37 @@ export class FaultInjector {
       case "block":
         this.#block([fault], fault.forMs);
         return;
-      case "partition":
-        this.#block(
-          fault.one.flatMap((from) =>
-            fault.other.flatMap((to) => [
-              { from, to },
-              { from: to, to: from },
-            ]),
-          ),
-          fault.forMs,
+      case "partition": {
+        const one = fault.one.map((name) => this.#hostOf(name).name);
+        const other = fault.other.filter((name) => !one.includes(name));
+        const ways = one.flatMap((from) =>
+          other.flatMap((to) => [
+            { from, to },
+            { from: to, to: from },
+          ]),
         );
+        this.#block(ways, fault.forMs);
+        return;
+      }
+      case "flip":
+        network.flip(fault);
         return;
       case "half-open":
         network.halfOpen(fault);
         return;
       default:
-        this.#applyToHost(fault, this.#world.scheduler.hostNamed(fault.host));
+        this.#applyToHost(fault, this.#hostOf(fault.host));
     }
+  }
+
+  #feltBy(fault: Fault): string[] {
+    if ("host" in fault) return [this.#hostOf(fault.host).name];
+    if ("from" in fault) return [fault.from, fault.to];
+    return fault.kind === "cut" ? [fault.one, fault.other] : fault.one.map((name) => this.#hostOf(name).name);
+  }
+
+  #hostOf(name: string): SimHost {
+    return name === whoeverLeads ? this.#world.leader() : this.#world.scheduler.hostNamed(name);
   }
 
   #applyToHost(fault: Extract<Fault, { host: string }>, host: SimHost): void {
@@ -228,6 +272,11 @@ export class FaultInjector {
   }
 }
 
+function lastsMs(fault: Fault): number {
+  if ("forMs" in fault) return fault.forMs;
+  return "downMs" in fault ? fault.downMs : 0;
+}
+
 /**
  * Safety, then liveness: runs the world under its faults for `safetyMs`, heals everything, and then demands that `done`
  * comes true within `livenessMs`. Answers how long that took, or null when it did not happen in time.
@@ -237,6 +286,8 @@ export async function safetyThenLiveness(options: {
   readonly injector: FaultInjector;
   readonly safetyMs: Millis;
   readonly livenessMs: Millis;
+  /** What is to be shown before everything is healed. @defaultValue nothing */
+  readonly beforeHealing?: () => Promise<void>;
   /** What is asked for when all is well; called once, right after the healing. */
   readonly afterHealing: () => void;
   readonly done: () => boolean;
@@ -247,6 +298,7 @@ export async function safetyThenLiveness(options: {
   const guard = options.eventsMax === undefined ? {} : { eventsMax: options.eventsMax };
   const start = scheduler.now();
   await scheduler.run({ until: millis(start + safetyMs), ...guard });
+  await options.beforeHealing?.();
   injector.heal({ resetClocks: false });
   afterHealing();
   const healedAt = scheduler.now();

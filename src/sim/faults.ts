@@ -47,7 +47,12 @@ export type Fault = { readonly at: number } & (
   | { readonly kind: "stop"; readonly host: string; readonly downMs: number }
   /** Everything on the disk is gone for good, and the server begins anew. Left out where it may be more than others can make good. */
   | { readonly kind: "wipe"; readonly host: string; readonly downMs: number }
+  /** A bit of what one server sends another is turned on its way. */
+  | { readonly kind: "flip"; readonly from: string; readonly to: string }
 );
+
+/** In the place of a host's name: whoever leads when the fault happens. */
+export const whoeverLeads = "leader";
 
 export type FaultKind = Fault["kind"];
 export type Schedule = readonly Fault[];
@@ -74,6 +79,7 @@ export const faultKinds = [
   "disk-stuck",
   "stop",
   "wipe",
+  "flip",
 ] as const satisfies readonly FaultKind[];
 
 /** What one run is subjected to: which faults, how often, and what its links are like all the time. */
@@ -157,6 +163,21 @@ export function drawSchedule(
   return schedule.sort((one, other) => one.at - other.at);
 }
 
+/**
+ * The same schedule with some of what befalls a host befalling whoever leads then, and some of the partitions leaving that
+ * one alone: a fault that is aimed finds more than one that is not.
+ */
+export function aimedAtLeaders(random: Random, schedule: Schedule): Schedule {
+  // In half of the runs nothing is aimed.
+  const oneIn = [0, 0, 2, 4][random.whole(4)]!;
+  if (oneIn === 0) return schedule;
+  return schedule.map((fault) => {
+    if (random.whole(oneIn) > 0) return fault;
+    if (fault.kind === "partition") return { ...fault, one: [whoeverLeads], other: [...fault.one, ...fault.other] };
+    return "host" in fault ? { ...fault, host: whoeverLeads } : fault;
+  });
+}
+
 function drawFault(
   random: Random,
   options: { readonly kind: FaultKind; readonly at: number; readonly leftMs: number; readonly targets: FaultTargets },
@@ -226,6 +247,8 @@ function drawFault(
       return { at, kind, host, downMs: lasting(500, 5_000) };
     case "wipe":
       return { at, kind, host, downMs: lasting(2_000, 20_000) };
+    case "flip":
+      return { at, kind, from: host, to: pick(targets.servers.filter((name) => name !== host)) };
     default:
       return { at, kind, host, forMs: lasting(4_000, 30_000) };
   }

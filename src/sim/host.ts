@@ -1,4 +1,4 @@
-import { assert } from "../base/assert.ts";
+import { assert, broken } from "../base/assert.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
 import type { Millis, Timestamp } from "../base/units.ts";
@@ -280,7 +280,7 @@ export class SimHost {
 
 /** Whole microseconds, rounded up, of a delay in milliseconds. */
 export function toMicros(delay: number): number {
-  assert(delay >= 0 && delay < Infinity, `not a delay: ${delay}`);
+  if (!(delay >= 0 && delay < Infinity)) broken(`not a delay: ${delay}`);
   // What the sum of two decimal fractions leaves below the last digit does not count.
   return Math.ceil(delay * 1000 - 1e-6);
 }

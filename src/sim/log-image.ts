@@ -1,4 +1,4 @@
-import { assert } from "../base/assert.ts";
+import { assert, broken } from "../base/assert.ts";
 import { type Entry, entryTypes } from "../base/entry.ts";
 import { type Configuration, decodeConfiguration } from "../consensus/configuration.ts";
 import type { DamagedRange, LogEffect } from "../consensus/events.ts";
@@ -111,14 +111,15 @@ export class LogImage implements LogView {
   }
 
   #push(entry: Entry): void {
-    assert(entry.index === this.lastIndex + 1, `entry ${entry.index} is written behind ${this.lastIndex}`);
+    if (entry.index !== this.lastIndex + 1) broken(`entry ${entry.index} is written behind ${this.lastIndex}`);
     this.#entries.push(kept(entry));
     if (entry.type !== entryTypes.configuration || this.isDamaged(entry.index)) return;
     this.#configurations.push({ index: entry.index, configuration: decodedConfiguration(entry) });
   }
 
   #truncate(first: number): void {
-    assert(first > this.baseIndex && first <= this.lastIndex + 1, `entry ${first} is written behind ${this.lastIndex}`);
+    const isBehind = first > this.baseIndex && first <= this.lastIndex + 1;
+    if (!isBehind) broken(`entry ${first} is written behind ${this.lastIndex}`);
     this.#entries.length = first - this.baseIndex - 1;
     this.#damaged = this.#damaged.filter((range) => range.first < first);
     while (this.#configurations.length > 1 && this.#configurations.at(-1)!.index >= first) this.#configurations.pop();

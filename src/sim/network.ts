@@ -106,6 +106,14 @@ export class Network implements EndPort {
     }
   }
 
+  /**
+   * A bit of the next piece that goes this way over a sealed stream is turned. The seal finds that, as TLS would: nothing
+   * of the piece is given to anybody, and the connection is reset. TCP itself sees to streams without a seal.
+   */
+  flip(link: { readonly from: string; readonly to: string }): void {
+    this.#link(link.from, link.to).flips++;
+  }
+
   /** Makes every present connection silently dead in this direction, for good: neither side is told. */
   halfOpen(link: { readonly from: string; readonly to: string }): void {
     for (const { ends } of this.#connections) {
@@ -149,8 +157,13 @@ export class Network implements EndPort {
         nowMicros: () => this.#scheduler.nowMicros(),
         conditions: () => this.#links.get(key)?.conditions ?? this.#conditions,
         stuckUntilMicros: () => stuckUntil(this.#links.get(key)),
-        deliver: (bytes) =>
-          receiver.received(this.#arrived(bytes, this.#links.get(key)?.conditions ?? this.#conditions)),
+        deliver: (bytes) => {
+          const link = this.#links.get(key);
+          if (link !== undefined && link.flips > 0 && receiver.isSealed) {
+            link.flips--;
+            receiver.sealBroken();
+          } else receiver.received(this.#arrived(bytes, link?.conditions ?? this.#conditions));
+        },
         ended: (how) => receiver.ended(how),
         drained: () => receiver.peer?.drained(),
       },
@@ -200,7 +213,7 @@ export class Network implements EndPort {
     const key = linkKey(this.#scheduler.hostNamed(from).name, this.#scheduler.hostNamed(to).name);
     let link = this.#links.get(key);
     if (link === undefined) {
-      link = { conditions: null, cloggedUntil: 0, blocks: 0 };
+      link = { conditions: null, cloggedUntil: 0, blocks: 0, flips: 0 };
       this.#links.set(key, link);
     }
     return link;
@@ -299,6 +312,8 @@ interface Link {
   conditions: LinkConditions | null;
   cloggedUntil: number;
   blocks: number;
+  /** Sealed pieces that are to be damaged. */
+  flips: number;
 }
 
 function linkKey(from: string, to: string): string {

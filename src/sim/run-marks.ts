@@ -35,6 +35,9 @@ export const markMeanings = {
 export const clusterMarkMeanings = {
   "another leader": "a server was elected after another one had led",
   "members changed": "a server was made a learner, or a voter, or given its vote back after it had lost its data",
+  "server removed": "an operator took a server out of the cluster",
+  "founded by a list": "servers with empty directories found out among themselves which one founds",
+  "majority went on": "while a minority was cut off for good, the others stored everything that was sent",
   "server wiped": "a server lost all of its data, and joined anew",
   "snapshot from another": "a server that lacked what no journal had any more went on from another's state",
   "chunk from another": "a server fetched a day chunk from another",

@@ -1,17 +1,24 @@
 import type { Limits } from "../base/limits.ts";
 import { type Random, seededRandom } from "../base/random.ts";
-import { drawSchedule, drawSwarm, type FaultKind, faultKinds, type Schedule } from "./faults.ts";
+import { aimedAtLeaders, drawSchedule, drawSwarm, type FaultKind, faultKinds, type Schedule } from "./faults.ts";
 import type { LinkConditions } from "./link.ts";
 import { drawMemberIntents } from "./member-intents.ts";
-import { drawOperatorPlan, type OperatorPlan } from "./sim-operator.ts";
+import { drawOperatorPlan, drawRemovals, type OperatorPlan } from "./sim-operator.ts";
 import type { SimServerOptions } from "./sim-server.ts";
 import { drawTinyLimits } from "./tiny-limits.ts";
 import { drawWorkload, type Workload } from "./workload.ts";
 
 /** What is to happen in the world of one seed, all of it known before anything does. */
 export interface Scenario {
-  /** Names of the servers; the first one founds. */
+  /** Names of the servers. */
   readonly servers: readonly string[];
+  /**
+   * All begin with empty directories and a list of all, and find out among themselves who founds. Otherwise the first one
+   * founds before the others begin.
+   */
+  readonly foundsByList: boolean;
+  /** Before everything is healed, a majority alone is, and has to go on. */
+  readonly healsMajorityFirst: boolean;
   readonly limits: Limits;
   readonly settings: SimServerOptions["settings"];
   readonly workload: Workload;
@@ -21,12 +28,12 @@ export interface Scenario {
   /** Whether the process of one client is killed half-way, and started again. */
   readonly crashesClient: boolean;
   /** Chance of each part while the world runs. */
-  readonly random: Readonly<Record<"scheduler" | "network" | "disk" | "server" | "clients", Random>>;
+  readonly random: Readonly<Record<"scheduler" | "network" | "disk" | "server" | "clients" | "faults", Random>>;
 }
 
 /** What can happen to one server alone. */
 const soloFaults: readonly FaultKind[] = faultKinds.filter(
-  (kind) => !["partition", "disk-stuck", "stop", "wipe"].includes(kind),
+  (kind) => !["partition", "disk-stuck", "stop", "wipe", "flip"].includes(kind),
 );
 const clientCount = 5;
 /** Several servers cost as much more for every message; faults matter more there than messages. */
@@ -47,12 +54,13 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
   const sendsPerSecond = isAlone ? 20 : clusterSendsPerSecond;
   const workload = drawWorkload({ random: of(5), clients: clientCount, rooms: 4, forMs, bodyBytesMax, sendsPerSecond });
   const { rooms, users } = workload;
-  const operatorPlan = drawOperatorPlan(of(7), { rooms, users, servers, forMs });
+  const removals = drawRemovals(of(12), { servers, forMs });
+  const operatorPlan = { ...drawOperatorPlan(of(7), { rooms, users, servers, forMs }), removals };
   const comings = drawMemberIntents(of(8), { rooms: operatorPlan.privateRooms, users, forMs });
   const intents = [...workload.intents, ...comings].sort((a, b) => a.at - b.at);
   const swarm = drawSwarm(random, isAlone ? soloFaults : faultKinds);
   const targets = { servers, clients: users.map((_, index) => `client${index}`) };
-  const schedule = drawSchedule(random, { swarm, targets, forMs });
+  const drawn = drawSchedule(random, { swarm, targets, forMs });
   return {
     servers,
     limits,
@@ -60,9 +68,11 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
     workload: { ...workload, intents },
     operatorPlan,
     link: swarm.link,
-    schedule,
+    schedule: isAlone ? drawn : aimedAtLeaders(of(10), drawn),
+    foundsByList: !isAlone && of(11).whole(2) === 0,
+    healsMajorityFirst: !isAlone && of(13).whole(2) === 0,
     crashesClient: random.whole(2) === 0,
-    random: { scheduler: of(0), network: of(1), disk: of(3), server: of(4), clients: of(6) },
+    random: { scheduler: of(0), network: of(1), disk: of(3), server: of(4), clients: of(6), faults: of(14) },
   };
 }
 

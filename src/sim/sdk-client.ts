@@ -51,6 +51,8 @@ export class SdkClient implements SimClient {
   #events: LinkEvents | null = null;
   #isSlow = false;
   connections = 0;
+  /** Where the last connection was begun to; null before the first. */
+  server: string | null = null;
 
   constructor(options: SdkClientOptions) {
     this.user = options.person.user;
@@ -70,6 +72,7 @@ export class SdkClient implements SimClient {
   #dial(url: string, format: Link["format"], events: LinkEvents): Link {
     this.connections++;
     const { hostname, port } = new URL(url);
+    this.server = hostname;
     const stream = this.#options.network.dial(this.#options.host, { host: hostname, port: Number(port) });
     this.#stream = stream;
     this.#events = events;

@@ -1,13 +1,15 @@
 import type { ClusterId, RoomName } from "../base/ids.ts";
-import { seededRandom } from "../base/random.ts";
+import { type Random, seededRandom } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import type { Log } from "../server/log.ts";
 import type { Server } from "../server/server.ts";
 import { nodeOf } from "../consensus/replica.ts";
 import { defaultLinkLimits } from "../transport/link-limits.ts";
 import { ConsensusWatch } from "./consensus-watch.ts";
+import type { Coverage } from "./coverage.ts";
 import type { SimHost } from "./host.ts";
 import type { Network } from "./network.ts";
+import type { CallName } from "./process-files.ts";
 import type { RunMarks } from "./run-marks.ts";
 import type { Scenario } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -35,6 +37,7 @@ export interface SimClusterOptions {
   readonly network: Network;
   readonly scenario: Scenario;
   readonly marks: RunMarks;
+  readonly coverage: Coverage;
   readonly log: (node: string) => Log;
   readonly violated: (what: string) => void;
   /** Before what a server knew gives way to what its next life knows. */
@@ -42,8 +45,8 @@ export interface SimClusterOptions {
 }
 
 /**
- * Several servers that belong together, each on a host and a disk of its own. The first one founds; the others wait for
- * that, and are admitted by whoever leads.
+ * The servers of a run, each on a host and a disk of its own: one that is alone, or several that belong together. One of
+ * those founds; the others are admitted by whoever leads.
  */
 export class SimCluster {
   readonly members: readonly Member[];
@@ -55,8 +58,11 @@ export class SimCluster {
 
   constructor(options: SimClusterOptions) {
     this.#options = options;
-    const { scheduler, scenario, marks, violated } = options;
-    this.watch = new ConsensusWatch(violated);
+    const { scheduler, scenario, marks, violated, coverage } = options;
+    this.watch = new ConsensusWatch(violated, (replica, { type }) => {
+      if (type === "persist-vote") coverage.over("election", () => [nodeOf(replica)]);
+      else if (type === "fetch") coverage.over("catch-up by journal", () => [nodeOf(replica)]);
+    });
     const states = new Map<number, string>();
     this.members = scenario.servers.map((name, index) => {
       const host = scheduler.host(name);
@@ -64,7 +70,7 @@ export class SimCluster {
         disk: () => this.members[index]!.disk,
         limits: scenario.limits,
         marks,
-        states,
+        ...(this.#isAlone ? {} : { states }),
         violated: (what) => violated(`${name}: ${what}`),
       });
       return {
@@ -79,6 +85,10 @@ export class SimCluster {
     });
   }
 
+  get #isAlone(): boolean {
+    return this.#options.scenario.servers.length === 1;
+  }
+
   of(host: SimHost): Member | undefined {
     return this.members.find((member) => member.host === host);
   }
@@ -90,33 +100,67 @@ export class SimCluster {
   /** Starts the program of a host whose life has just begun. */
   boot(member: Member): void {
     const isFounder = member === this.members[0];
-    if (this.#cluster === null && !isFounder) {
+    const { foundsByList } = this.#options.scenario;
+    if (this.#cluster === null && !isFounder && !foundsByList) {
       this.#waiting.add(member);
       return;
     }
-    const { network, scenario, seed, log, violated } = this.#options;
+    const { network, scenario, seed, log, violated, coverage } = this.#options;
     const { host, disk } = member;
     const { limits, settings, servers } = scenario;
+    const since = coverage.now;
     member.starts++;
     member.program = new SimServer({
       host,
       network,
       disk,
-      random: seededRandom(chance(seed, host.index, host.life)),
+      random: this.#isAlone ? scenario.random.server : seededRandom(chance(seed, host.index, host.life)),
       limits,
       settings,
       log: log(host.name),
-      peers: {
-        nodes: servers,
-        cluster: this.#cluster,
-        limits: defaultLinkLimits,
-        watch: (replica, engine) => this.watch.watched(replica, engine),
+      peers: this.#isAlone
+        ? null
+        : {
+            nodes: servers,
+            belonging: foundsByList ? "by-list" : { cluster: this.#cluster },
+            limits: defaultLinkLimits,
+            watch: (replica, engine) => this.watch.watched(replica, engine),
+          },
+      onStarted: (server) => {
+        coverage.over("start", () => [host.name], since);
+        this.#started(member, server);
       },
-      onStarted: (server) => this.#started(member, server),
+      onBelonging: () => coverage.over("founding", () => [host.name], since),
       onDamaged: (damage) => violated(`${host.name}: damaged without damage: ${damage.message}`),
       onExit: () => this.#ended(member, restartAfter),
     });
     member.program.start();
+  }
+
+  /**
+   * Some servers without which the others are a majority, drawn by chance. Empty where not all present lives
+   * vote as far as anybody knows, or it is not the same for all: then it is not known who is a majority.
+   */
+  minority(random: Random): SimHost[] {
+    const lives = this.members.map(({ host, server }) => `${host.name}#${server?.incarnation ?? ""}`);
+    const agreed = this.members.every(({ server }) => {
+      const voters = server?.driver.engine.members.filter(({ role }) => role === "voter") ?? [];
+      return voters.length === lives.length && voters.every(({ replica }) => lives.some((life) => life === replica));
+    });
+    if (!agreed) return [];
+    const first = random.whole(this.members.length);
+    const count = 1 + random.whole((this.members.length - 1) / 2);
+    return Array.from({ length: count }, (_, at) => this.members[(first + at) % this.members.length]!.host);
+  }
+
+  /** Asks the program of a host to stop in good order. */
+  stop(host: SimHost, ended: () => void): void {
+    const { coverage } = this.#options;
+    const since = coverage.now;
+    this.of(host)?.program?.stop(1_000, () => {
+      coverage.over("stop", () => [host.name], since);
+      ended();
+    });
   }
 
   /**
@@ -126,9 +170,10 @@ export class SimCluster {
    */
   wipe(host: SimHost): boolean {
     const member = this.of(host);
-    if (member === undefined || !this.#allVote()) return false;
+    if (member === undefined || this.#isAlone || !this.#allVote()) return false;
     host.crash("powerLoss");
     member.wipes++;
+    member.server = null;
     member.disk = this.#newDisk(host, member.wipes);
     this.#options.marks.count("server wiped");
     return true;
@@ -148,11 +193,24 @@ export class SimCluster {
 
   /** Who leads and knows a quorum; null when nobody does, or more than one thinks so. */
   get leader(): Server | null {
-    const leaders = this.running.filter(({ server }) => {
+    return this.leaderBut([]);
+  }
+
+  /** The same, whatever these think of themselves. */
+  leaderBut(others: readonly SimHost[]): Server | null {
+    const leaders = this.running.filter(({ member, server }) => {
       const { role, isAuthoritative } = server.driver.engine.standing;
-      return role === "leader" && isAuthoritative;
+      return role === "leader" && isAuthoritative && !others.includes(member.host);
     });
     return leaders.length === 1 ? leaders[0]!.server : null;
+  }
+
+  /** The host of whoever leads; the first one while nobody does. */
+  get hostThatLeads(): SimHost {
+    const { leader } = this;
+    return (
+      this.members.find(({ program }) => leader !== null && program?.server === leader)?.host ?? this.members[0]!.host
+    );
   }
 
   /** How far a room is known to go by anybody, also by whoever is down. */
@@ -181,7 +239,19 @@ export class SimCluster {
   }
 
   #newDisk(host: SimHost, wipes: number): SimDisk {
-    return new SimDisk(host, seededRandom(chance(this.#options.seed, host.index + 64, wipes)));
+    const { seed, scenario } = this.#options;
+    const random = this.#isAlone ? scenario.random.disk : seededRandom(chance(seed, host.index + 64, wipes));
+    return new SimDisk(host, random, (call, path) => this.#called(host, call, path));
+  }
+
+  /** What a process asks of its disk while it serves. */
+  #called(host: SimHost, call: CallName, path: string): void {
+    const member = this.of(host);
+    if (member === undefined || this.serverOf(member) === null) return;
+    const { coverage } = this.#options;
+    if (call === "open" && path.startsWith("journal/")) coverage.over("journal roll", () => [host.name]);
+    else if (call === "rename" && path.includes("-> history/")) coverage.over("chunk build", () => [host.name]);
+    else if (call === "rename" && path.includes("-> snapshot/")) coverage.over("snapshot take", () => [host.name]);
   }
 
   /** Whether all run and each has it on its disk that exactly the present lives of all vote. */
@@ -202,8 +272,14 @@ export class SimCluster {
     this.#options.beforeStart();
     member.server = server;
     member.box.started(server);
+    const { cluster } = server.state;
+    const { violated, marks, scenario } = this.#options;
+    if (this.#cluster !== null && this.#cluster !== cluster) {
+      violated(`${member.host.name} is in cluster ${cluster}, and others are in ${this.#cluster}`);
+    }
     if (this.#cluster !== null) return;
-    this.#cluster = server.state.cluster;
+    if (scenario.foundsByList) marks.count("founded by a list");
+    this.#cluster = cluster;
     for (const waiting of this.#waiting) if (waiting.host.alive) this.boot(waiting);
     this.#waiting.clear();
   }

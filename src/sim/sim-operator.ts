@@ -1,14 +1,20 @@
+import { Fault } from "../base/error-codes.ts";
 import type { NodeName, RoomName, Seq, UserName } from "../base/ids.ts";
 import { fraction, type Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
+import { addServer, removeServer } from "../server/cluster-operations.ts";
 import { operate, type Operation } from "../server/operator.ts";
 import { roles } from "../rooms/commands.ts";
 import type { Server } from "../server/server.ts";
+import type { OperationName } from "./coverage.ts";
 import type { OperationId, Oracle } from "./oracle.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { peerPort } from "./sim-server.ts";
 
 /** How often those who are outside a private room are let in again, and somebody is made to rule it. */
 const tidyEveryMs = 12_000;
+/** How often it is looked whether a server that was taken out is in again. */
+const putInEveryMs = 3_000;
 
 export interface OperatorPlan {
   /** Rooms that keep so many of their newest messages, from a moment on. */
@@ -19,6 +25,21 @@ export interface OperatorPlan {
   readonly privateRooms: ReadonlySet<string>;
   /** When the leader is asked to hand over to another server. */
   readonly transfers: readonly { readonly at: number; readonly to: NodeName }[];
+  /** When a server is taken out of the cluster, and how long it stays out. */
+  readonly removals: readonly { readonly at: number; readonly node: NodeName; readonly forMs: number }[];
+}
+
+/** Draws which servers are taken out and put in again: none in two of three runs. */
+export function drawRemovals(
+  random: Random,
+  { servers, forMs }: { readonly servers: readonly string[]; readonly forMs: number },
+): OperatorPlan["removals"] {
+  if (servers.length === 1 || random.whole(3) > 0) return [];
+  return Array.from({ length: 1 + random.whole(4) }, () => ({
+    at: forMs * fraction(random),
+    node: servers[random.whole(servers.length)]! as NodeName,
+    forMs: 1_000 + random.whole(60_000),
+  }));
 }
 
 /** Draws what an operator does in a run: in about half of them nothing is removed, in two of three no room is private. */
@@ -30,7 +51,7 @@ export function drawOperatorPlan(
     readonly servers: readonly string[];
     readonly forMs: number;
   },
-): OperatorPlan {
+): Omit<OperatorPlan, "removals"> {
   const { forMs } = options;
   const servers = options.servers as readonly NodeName[];
   const rooms = options.rooms.filter((room) => !room.startsWith("@")) as RoomName[];
@@ -60,11 +81,14 @@ export class SimOperator {
   readonly #users: readonly UserName[];
   readonly #server: () => Server | null;
   readonly #head: (room: RoomName) => number;
-  readonly #isCertain: (error: unknown) => boolean;
+  readonly #isAlone: boolean;
+  readonly #over: (operation: OperationName, since: number) => void;
   /** How many messages a room keeps, and the highest head it was seen to have. */
   readonly #kept = new Map<RoomName, number>();
   /** Changes of membership that are not answered. */
   readonly #changes = new Set<OperationId>();
+  /** Servers that were taken out, or may have been, and are not known to be in again. */
+  readonly #out = new Set<NodeName>();
 
   constructor(options: {
     readonly plan: OperatorPlan;
@@ -73,18 +97,21 @@ export class SimOperator {
     readonly users: readonly string[];
     /** The server of the moment, if it takes anything. */
     readonly server: () => Server | null;
-    /** How far a room is known to go; left out: as far as that server knows it. */
-    readonly head?: (room: RoomName) => number;
-    /** Whether what ended with this error is not done any more, ever. @defaultValue yes: a server that is alone knows */
-    readonly isCertain?: (error: unknown) => boolean;
+    /** How far a room is known to go. */
+    readonly head: (room: RoomName) => number;
+    /** A server that is alone knows of everything that failed that it is not done any more, ever. */
+    readonly isAlone: boolean;
+    /** Something that was asked of a server is done, and was begun then. */
+    readonly over: (operation: OperationName, since: number) => void;
   }) {
     this.#plan = options.plan;
     this.#scheduler = options.scheduler;
     this.#oracle = options.oracle;
     this.#users = [...new Set(options.users)] as UserName[];
     this.#server = options.server;
-    this.#head = options.head ?? ((room) => this.#server()?.state.room(room)?.head ?? 0);
-    this.#isCertain = options.isCertain ?? (() => true);
+    this.#head = options.head;
+    this.#isAlone = options.isAlone;
+    this.#over = options.over;
   }
 
   start(): void {
@@ -107,6 +134,9 @@ export class SimOperator {
     }
     for (const { at, to } of this.#plan.transfers) {
       this.#later(at, () => this.#handOver(to));
+    }
+    for (const { at, node, forMs } of this.#plan.removals) {
+      this.#later(at, () => this.#takeOut(node, forMs));
     }
     if (this.#plan.privateRooms.size > 0) this.#later(tidyEveryMs, () => this.#tidy());
   }
@@ -140,9 +170,10 @@ export class SimOperator {
     this.#later(tidyEveryMs, () => this.#tidy());
   }
 
-  /** A server runs, and none before it does: what one of those was asked is made, or never will be. */
-  serverStarted(): void {
-    for (const id of this.#changes) this.#ended(id, "over");
+  /** A server is about to take the place of its former life: what that one was asked, if alone, is made or never will be. */
+  serverStarts(): void {
+    this.update();
+    if (this.#isAlone) for (const id of this.#changes) this.#ended(id, "over");
   }
 
   #change(type: "invite" | "kick", room: RoomName, user: UserName): void {
@@ -153,7 +184,10 @@ export class SimOperator {
     this.#changes.add(id);
     operate(server, { type, room, user }).then(
       () => this.#ended(id, "done"),
-      (error: unknown) => this.#ended(id, this.#isCertain(error) ? "over" : "unknown"),
+      (error: unknown) => {
+        const isCertain = this.#isAlone || (error instanceof Fault && error.definite);
+        this.#ended(id, isCertain ? "over" : "unknown");
+      },
     );
   }
 
@@ -163,15 +197,47 @@ export class SimOperator {
 
   /** Whoever can't take over is refused, and the leader goes on. */
   #handOver(to: NodeName): void {
-    this.#server()
-      ?.transfer(to)
-      .catch(() => undefined);
+    const server = this.#server();
+    if (server !== null) this.#counted("transfer", server.transfer(to)).catch(() => undefined);
+  }
+
+  /** Not while another one is out: the others are to be a quorum that can lose one more. */
+  #takeOut(node: NodeName, forMs: number): void {
+    const server = this.#server();
+    if (server === null || this.#out.size > 0) return;
+    this.#out.add(node);
+    this.#counted("member removed", removeServer(server, node)).catch(() => undefined);
+    this.#later(forMs, () => this.#putIn(node));
+  }
+
+  /** From now on it is to be in: what was asked before may come to pass late, and is undone then. */
+  #putIn(node: NodeName): void {
+    this.#later(putInEveryMs, () => this.#putIn(node));
+    const server = this.#server();
+    if (server === null || server.driver.engine.standing.leader !== server.node) return;
+    if (server.node === node || server.cluster?.listed.has(node) === true) {
+      this.#out.delete(node);
+      return;
+    }
+    const asked = addServer(server, node, { host: node, port: peerPort });
+    this.#counted("member added", asked).catch(() => undefined);
   }
 
   #do(operation: Operation): void {
     const server = this.#server();
     // A refusal is the server's answer to an operator; what was asked is left undone.
-    if (server !== null) operate(server, operation).catch(() => undefined);
+    if (server === null) return;
+    const done = operate(server, operation);
+    if (operation.type === "role") done.catch(() => undefined);
+    else this.#counted("trim", done).catch(() => undefined);
+  }
+
+  #counted<T>(operation: OperationName, asked: Promise<T>): Promise<T> {
+    const since = this.#scheduler.now();
+    return asked.then((answer) => {
+      this.#over(operation, since);
+      return answer;
+    });
   }
 
   #later(delayMs: number, task: () => void): void {

@@ -1,8 +1,12 @@
 import type { PeerStream } from "../transport/peer-stream.ts";
 import type { SimStream } from "./connection-end.ts";
 
-/** A simulated stream as the transport wants it. It stands for TLS as well: the simulator's servers share a secret. */
+/**
+ * A simulated stream as the transport wants it. It stands for TLS as well: the simulator's servers share a secret, and a
+ * byte that was changed on its way ends the stream.
+ */
 export function simPeerStream(stream: SimStream): PeerStream {
+  stream.isSealed = true;
   return {
     address: stream.remote,
     get bufferedBytes(): number {

@@ -1,10 +1,11 @@
 import { Fault } from "../base/error-codes.ts";
-import type { ClusterId, NodeName, UserName } from "../base/ids.ts";
+import type { ClusterId, Incarnation, NodeName, UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { millis } from "../base/units.ts";
 import { type ReplicaId, replicaId } from "../consensus/replica.ts";
 import { TcpDoor } from "../doors/tcp-door.ts";
+import { FoundingLinks } from "../server/founding-links.ts";
 import type { Log } from "../server/log.ts";
 import { DataDamaged } from "../server/recovery.ts";
 import type { Server } from "../server/server.ts";
@@ -23,7 +24,7 @@ import { simPeerStream } from "./sim-peer-stream.ts";
 import { byteStream } from "./stream-adapters.ts";
 
 export const serverPort = 7403;
-const peerPort = 7400;
+export const peerPort = 7400;
 /** How long whoever looks after the server waits before it starts it again. */
 const restartMs = 300;
 
@@ -31,8 +32,8 @@ const restartMs = 300;
 export interface SimPeers {
   /** All of them, itself included. */
   readonly nodes: readonly string[];
-  /** The cluster to join; null: there is none yet, and this server founds it. */
-  readonly cluster: ClusterId | null;
+  /** What an empty directory becomes: one of this cluster; null: a new one; or they find out among themselves. */
+  readonly belonging: { readonly cluster: ClusterId | null } | "by-list";
   readonly limits: LinkLimits;
   /** Stands before the engine of this life. */
   readonly watch: (replica: ReplicaId, engine: Engine) => Engine;
@@ -51,6 +52,8 @@ export interface SimServerOptions {
   readonly peers: SimPeers | null;
   /** It takes clients from now on. */
   readonly onStarted: (server: Server) => void;
+  /** It is decided what its empty directory becomes. */
+  readonly onBelonging: () => void;
   /** The data is damaged, though nobody damaged it: the worst that can be found. */
   readonly onDamaged: (damage: DataDamaged) => void;
   /** The process came to an end by itself; whoever looks after it starts it again. */
@@ -93,7 +96,7 @@ export class SimServer {
       node: host.name as NodeName,
       groups: 1,
       found: true,
-      ...(peers === null || peers.cluster === null ? {} : { cluster: peers.cluster }),
+      belonging: (incarnation) => this.#belonging(incarnation),
       now: clock.wall(),
     });
     if (!this.#isMine) return;
@@ -133,6 +136,21 @@ export class SimServer {
     this.#options.onStarted(server);
     const door = new TcpDoor({ server, clock, limits, log });
     network.listen(host, serverPort, (stream) => door.accept(byteStream(stream)));
+  }
+
+  async #belonging(incarnation: Incarnation): Promise<ClusterId | null> {
+    const { host, network, peers, random, log } = this.#options;
+    if (peers === null) return null;
+    if (peers.belonging !== "by-list") return peers.belonging.cluster;
+    const node = host.name as NodeName;
+    const ground = peerGround(host, network, peers);
+    const links = new FoundingLinks({ node, incarnation, clock: host.clock, random, log, ground });
+    const listener = network.listen(host, peerPort, (stream) => links.accept(simPeerStream(stream)));
+    const cluster = await links.decided;
+    this.#options.onBelonging();
+    listener.close();
+    await links.stop();
+    return cluster;
   }
 
   /** The process is asked to stop in good order. `ended`: it has, unless something else ended it before. */

@@ -1,4 +1,4 @@
-import { assert } from "../base/assert.ts";
+import { broken } from "../base/assert.ts";
 import type { AnomalyList } from "./anomaly.ts";
 import type { RoomHistory, SeenMessage } from "./room-history.ts";
 
@@ -30,7 +30,7 @@ export class Subscriptions {
 
   of(id: SubscriptionId): Subscription {
     const subscription = this.#open.get(id);
-    assert(subscription !== undefined, `subscription ${id} is over or never began`);
+    if (subscription === undefined) broken(`subscription ${id} is over or never began`);
     return subscription;
   }
 

@@ -1,6 +1,7 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { millis } from "../base/units.ts";
 import { CatchUps } from "./catch-ups.ts";
+import type { OperationName } from "./coverage.ts";
 import type { SimHost } from "./host.ts";
 import type { Oracle } from "./oracle.ts";
 import type { SubscriptionId } from "./subscriptions.ts";
@@ -17,6 +18,8 @@ export interface PlayerOptions {
   readonly mayLag: boolean;
   /** The client of each index of the workload, and the host it runs on. Asked each time: a client may have been restarted. */
   readonly client: (index: number) => { readonly client: SimClient; readonly host: SimHost };
+  /** Something that a client asked for is over. `since`: when it began; left out: now. @defaultValue nobody counts */
+  readonly over?: (operation: OperationName, client: number, since?: number) => void;
 }
 
 interface Following {
@@ -35,6 +38,7 @@ export class WorkloadPlayer {
   readonly #workload: Workload;
   readonly #mayLag: boolean;
   readonly #client: PlayerOptions["client"];
+  readonly #over: NonNullable<PlayerOptions["over"]>;
   /** What each client follows, by client and room. */
   readonly #following = new Map<string, Following>();
   /** The highest place each client knows of, by client and room. */
@@ -46,6 +50,8 @@ export class WorkloadPlayer {
   readonly #catchUps: CatchUps;
   /** Sends without an outcome, by client. */
   readonly #openSends = new Map<number, number>();
+  /** Ids that were sent, by user. */
+  readonly #sent = new Set<string>();
   /** Rooms that somebody sent to. */
   readonly #touched = new Set<string>();
 
@@ -55,6 +61,7 @@ export class WorkloadPlayer {
     this.#workload = options.workload;
     this.#mayLag = options.mayLag;
     this.#client = options.client;
+    this.#over = options.over ?? (() => undefined);
     this.#catchUps = new CatchUps(options.oracle);
   }
 
@@ -200,11 +207,16 @@ export class WorkloadPlayer {
     this.#countOpen(intent.client, 1);
     const { host } = this.#client(intent.client);
     const { life } = host;
+    const { connections } = client;
+    const isRepeat = this.#sent.has(`${client.user}\n${cid}`);
+    this.#sent.add(`${client.user}\n${cid}`);
     void client.send({ room, cid, kind, ref, body }).then((result) => {
       // A client that crashed no longer tells anything.
       if (host.life !== life || !host.alive) return;
       this.#countOpen(intent.client, -1);
       const now = this.#scheduler.now();
+      this.#over(isRepeat ? "repeat" : "send", intent.client, at);
+      if (client.connections !== connections) this.#over("retry", intent.client, at);
       if (result.outcome === "stored") {
         this.#stored.set(`${intent.client}\n${cid}`, result.seq);
         this.#know(intent.client, room, result.seq);
@@ -247,14 +259,28 @@ export class WorkloadPlayer {
   }
 
   #sink(index: number, room: string, id: SubscriptionId): SubscriptionSink {
+    // Since when nothing was given: since it was asked for, then since the last thing given over the same connection.
+    let since = this.#scheduler.now();
+    let connection: number | null = null;
+    const given = (): void => {
+      const { connections } = this.#client(index).client;
+      if (connection !== connections) this.#over(connection === null ? "subscribe" : "resume", index, since);
+      connection = connections;
+      since = this.#scheduler.now();
+    };
     return {
       answered: (answer) => this.#oracle.subscriptionAnswered(id, answer),
       message: (message) => {
+        given();
+        this.#over("live delivery", index);
         this.#know(index, room, message.seq);
         this.#oracle.observed(id, message);
       },
       gap: (gap) => this.#oracle.gapAnnounced(id, gap),
-      caughtUp: (seq) => this.#oracle.caughtUp(id, seq),
+      caughtUp: (seq) => {
+        given();
+        this.#oracle.caughtUp(id, seq);
+      },
       resumed: (after) => this.#oracle.resumed(id, after),
       mark: (mark) => {
         const { client } = this.#client(index);
@@ -294,7 +320,8 @@ export class WorkloadPlayer {
       known: this.#head(intent.client, room),
       ...request,
     });
-    this.#settle(intent.client, id, client.history(request), (answer) =>
+    const operation = linearizable ? "certain page" : "history page";
+    this.#settle(intent.client, operation, id, client.history(request), (answer) =>
       this.#oracle.historyAnswered(id, { at: this.#scheduler.now(), ...answer }),
     );
   }
@@ -312,7 +339,7 @@ export class WorkloadPlayer {
       from,
       cid,
     });
-    this.#settle(intent.client, id, client.lookup({ room, from, cid }), (answer) =>
+    this.#settle(intent.client, "lookup", id, client.lookup({ room, from, cid }), (answer) =>
       this.#oracle.lookupAnswered(id, { at: this.#scheduler.now(), ...answer }),
     );
   }
@@ -324,7 +351,7 @@ export class WorkloadPlayer {
     if (seq === 0) return;
     const at = this.#scheduler.now();
     const id = this.#oracle.markInvoked({ at, client: this.#name(intent.client), user: client.user, room, seq });
-    this.#settle(intent.client, id, client.markRead({ room, seq }), () =>
+    this.#settle(intent.client, "read mark", id, client.markRead({ room, seq }), () =>
       this.#oracle.markAcknowledged(id, { at: this.#scheduler.now() }),
     );
   }
@@ -333,7 +360,7 @@ export class WorkloadPlayer {
     const { client } = this.#client(index);
     const at = this.#scheduler.now();
     const id = this.#oracle.membersInvoked({ at, client: this.#name(index), user: client.user, room });
-    this.#settle(index, id, client.members(room), (answer) =>
+    this.#settle(index, "members page", id, client.members(room), (answer) =>
       this.#oracle.membersAnswered(id, { at: this.#scheduler.now(), ...answer }),
     );
   }
@@ -350,6 +377,7 @@ export class WorkloadPlayer {
     const at = this.#scheduler.now();
     const id = this.#oracle.changeInvoked({ at, client: this.#name(index), by: client.user, ...change });
     const end = (outcome: "done" | "over" | "unknown"): void => {
+      this.#over("membership", index, at);
       if (host.life !== life || !host.alive) return;
       const known = client.connections === connections ? outcome : "unknown";
       this.#oracle.changeEnded(id, { at: this.#scheduler.now(), outcome: known });
@@ -364,8 +392,17 @@ export class WorkloadPlayer {
   }
 
   /** Tells the oracle how a request ended, unless the client crashed meanwhile. */
-  #settle<T>(index: number, id: number, answer: Promise<T>, answered: (answer: T) => void): void {
+  #settle<T>(
+    index: number,
+    operation: OperationName,
+    id: number,
+    answer: Promise<T>,
+    answered: (answer: T) => void,
+  ): void {
     const { host } = this.#client(index);
+    const since = this.#scheduler.now();
+    const over = (): void => this.#over(operation, index, since);
+    void answer.then(over, over);
     const { life } = host;
     const lives = (): boolean => host.life === life && host.alive;
     void answer.then(

@@ -4,12 +4,14 @@ import { seededRandom } from "../../src/base/random.ts";
 import { millis } from "../../src/base/units.ts";
 import { type DiskControl, FaultInjector, safetyThenLiveness } from "../../src/sim/fault-injector.ts";
 import {
+  aimedAtLeaders,
   drawSchedule,
   drawSwarm,
   type Fault,
   type FaultKind,
   faultKinds,
   type Schedule,
+  whoeverLeads,
 } from "../../src/sim/faults.ts";
 import type { SimHost } from "../../src/sim/host.ts";
 import { Network } from "../../src/sim/network.ts";
@@ -74,7 +76,9 @@ function world(seed = 1): {
     host.crash("powerLoss");
     return true;
   };
-  const injector = new FaultInjector({ scheduler, network, boot, disk: (host) => disks.get(host) ?? null, stop, wipe });
+  const disk = (host: SimHost): DiskControl | null => disks.get(host) ?? null;
+  const leader = (): SimHost => scheduler.hostNamed("n2");
+  const injector = new FaultInjector({ scheduler, network, boot, disk, stop, wipe, leader, felt: () => undefined });
   return { scheduler, network, injector, diary, ticks, host: (name) => scheduler.hostNamed(name) };
 }
 
@@ -179,6 +183,56 @@ describe("faults", () => {
     expect(ticks.get("n1")).toBeLessThan(60);
     expect(ticks.get("n2")).toBeLessThan(20);
     expect(ticks.get("c1")).toBeGreaterThan(90);
+  });
+
+  test("what is aimed at whoever leads befalls the leader of the moment, and a partition leaves that one alone", async () => {
+    const drawn: Schedule = [
+      { at: 0, kind: "kill", host: "n1", downMs: 5 },
+      { at: 1, kind: "partition", one: ["n1", "c1"], other: ["n2", "c2"], forMs: 1_000 },
+    ];
+    const aimed = Array.from({ length: 20 }, (_, seed) => aimedAtLeaders(seededRandom(seed), drawn));
+    expect(aimed).toContainEqual(drawn);
+    const both = aimed.find((faults) => faults.every((fault) => JSON.stringify(fault).includes(whoeverLeads)))!;
+    const { scheduler, network, injector, host, diary } = world();
+    injector.inject(both);
+    await scheduler.run({ until: millis(500) });
+    expect(diary.filter((line) => line.includes("killed"))).toEqual(["n2 killed"]);
+    const echoed: string[] = [];
+    for (const [from, to] of [
+      ["c1", "n1"],
+      ["c2", "n1"],
+      ["c1", "n2"],
+    ] as const) {
+      const stream = network.dial(host(from), { host: to, port: 1 });
+      stream.onData = () => echoed.push(`${from} ${to}`);
+      stream.write(new Uint8Array(1));
+    }
+    await scheduler.run({ until: millis(900) });
+    expect(echoed.sort()).toEqual(["c1 n1", "c2 n1"]);
+  });
+
+  test("all but a few are healed: those stay cut off and as they were, until everybody is healed", async () => {
+    const { scheduler, network, injector, host, ticks } = world();
+    injector.inject([
+      { at: 0, kind: "kill", host: "n1", downMs: 60_000 },
+      { at: 0, kind: "slow", host: "n2", factor: 1_000, forMs: 60_000 },
+      { at: 5_000, kind: "kill", host: "c1", downMs: 60_000 },
+    ]);
+    await scheduler.run({ until: millis(100) });
+    injector.healAllBut([host("n2")]);
+    ticks.clear();
+    let echoed = 0;
+    const stream = network.dial(host("c1"), { host: "n2", port: 1 });
+    stream.onData = (bytes) => (echoed += bytes.length);
+    stream.write(new Uint8Array(3));
+    await scheduler.run({ until: millis(6_000) });
+    expect([host("n1").alive, host("c1").alive, echoed]).toEqual([true, true, 0]);
+    expect(ticks.get("n1")).toBeGreaterThan(500);
+    expect(ticks.get("n2")).toBeLessThan(100);
+    injector.heal({ resetClocks: false });
+    await scheduler.run({ until: millis(9_000) });
+    expect(echoed).toBe(3);
+    expect(ticks.get("n2")).toBeGreaterThan(200);
   });
 
   test("after healing nothing planned happens, everybody runs, and progress is demanded", async () => {

@@ -319,6 +319,36 @@ describe("faults", () => {
     expect(heard[0]!.text()).toBe("bbbb");
   });
 
+  test("a bit that is turned under a seal ends the connection, and nothing of that piece is given to anybody", async () => {
+    const { network, server, client, scheduler } = town();
+    const got: string[] = [];
+    network.listen(server, 1, (stream) => {
+      stream.isSealed = true;
+      stream.onData = (bytes) => got.push(read([bytes]));
+      stream.onClose = (why) => got.push(why);
+    });
+    const ends: string[] = [];
+    const open = (): SimStream => {
+      const stream = network.dial(client, { host: "server", port: 1 });
+      stream.onClose = (why) => ends.push(why);
+      return stream;
+    };
+    const first = open();
+    first.write(text("one"));
+    await scheduler.run({ until: millis(scheduler.now() + 100) });
+    network.flip({ from: "client", to: "server" });
+    first.write(text("two"));
+    await scheduler.run({ until: millis(scheduler.now() + 100) });
+    first.write(text("three"));
+    await scheduler.run({ until: millis(scheduler.now() + 100) });
+    expect(got).toEqual(["one", "reset"]);
+    expect(ends).toEqual(["reset"]);
+    // One bit, one connection: the next is sound.
+    open().write(text("four"));
+    await scheduler.run({ until: millis(scheduler.now() + 100) });
+    expect(got).toEqual(["one", "reset", "four"]);
+  });
+
   test("a killed server: port refused at once, a part and a reset for its clients, a clean port afterwards", async () => {
     const place = town();
     const heard = sink(place);

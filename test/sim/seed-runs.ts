@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type AttributedRun, runAttributed } from "../../src/apps/cli/attributed-run.ts";
 import { clusterMarkMeanings, type MarkName, markMeanings } from "../../src/sim/run-marks.ts";
 import { seedOfSources } from "../seed-of-sources.ts";
@@ -41,6 +41,11 @@ export function seedTests(half: 0 | 1, kind: keyof typeof shares): void {
   const pinned = pinnedSeeds.filter((seed) => (seed.servers ?? 1) > 1 === (kind === "cluster"));
   const base = Number(process.env["SYNOD_SIM_SEED"] ?? seedOfSources()) + half * freshSeeds;
   const totals = new Totals();
+  // What a client library throws and catches by the thousand needs no stack here; who repeats a seed gets it.
+  const { stackTraceLimit } = Error;
+  beforeAll(() => {
+    Error.stackTraceLimit = 0;
+  });
 
   describe("pinned seeds", () => {
     for (const [at, { seed, taught, ...options }] of pinned.entries()) {
@@ -72,6 +77,7 @@ export function seedTests(half: 0 | 1, kind: keyof typeof shares): void {
   });
 
   afterAll(() => {
+    Error.stackTraceLimit = stackTraceLimit;
     process.stdout.write(totals.lines(kind, base));
   });
 }

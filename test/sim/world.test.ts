@@ -55,6 +55,8 @@ async function run(seed: number, bugs: ToyBugs = {}): Promise<Run> {
     disk: () => null,
     stop: () => undefined,
     wipe: () => false,
+    felt: () => undefined,
+    leader: () => scheduler.hostNamed("server"),
   });
   const targets = { servers: ["server"], clients: clients.map(({ host }) => host.name) };
   injector.inject(drawSchedule(random, { swarm, targets, forMs: 20_000 }));

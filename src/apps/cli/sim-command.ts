@@ -9,6 +9,7 @@ interface SimFlags {
   readonly servers?: "3" | "5";
   readonly shrink?: boolean;
   readonly schedule?: string;
+  readonly coverage?: boolean;
   readonly output: string;
 }
 
@@ -40,6 +41,7 @@ export function simCommand(ended: (code: ExitCode) => void): Command {
     .addOption(new Option("--servers <count>", "how many elect a leader; left out: 3").choices(["3", "5"]))
     .option("--shrink", "leave out of a failing seed's faults what it does not need in order to fail")
     .option("--schedule <file>", "faults to run instead of those the seed draws: what --shrink printed")
+    .option("--coverage", "print in the end which operations met which faults, over all seeds")
     .addOption(new Option("-o, --output <format>", "what is printed").choices(["text", "json"]).default("text"))
     .addHelpText(
       "after",
@@ -56,9 +58,10 @@ Ends with 1 when anything was found that must not be.`,
     )
     .action(async (flags: SimFlags) => {
       const { sim } = await import("./sim-runs.ts");
-      const { seed = null, seeds, minutes = null, shrink = false, schedule = null, output } = flags;
+      const { seed = null, seeds, minutes = null, shrink = false, coverage = false, schedule = null, output } = flags;
       const forMs = minutes === null ? null : minutes * 60_000;
-      ended(await sim({ seed, seeds, forMs, servers: serversOf(flags), shrink, schedule, json: output === "json" }));
+      const json = output === "json";
+      ended(await sim({ seed, seeds, forMs, servers: serversOf(flags), shrink, schedule, json, coverage }));
     });
 }
 

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import picocolors from "picocolors";
 import type { RunOptions } from "../../sim/run-seed.ts";
 import { faultKinds, type Schedule } from "../../sim/faults.ts";
+import { addedUp, type CoverageCounts, coverageTable } from "../../sim/coverage.ts";
 import { shrink } from "../../sim/shrink.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { visibleText } from "../terminal/visible-text.ts";
@@ -19,6 +20,8 @@ export interface SimCommand {
   /** A file with faults to run instead of those that are drawn. */
   readonly schedule: string | null;
   readonly json: boolean;
+  /** Prints in the end which operations met which faults. */
+  readonly coverage: boolean;
 }
 
 /** How often a failing seed is run again at most in search of a shorter schedule. */
@@ -30,14 +33,17 @@ export async function sim(command: SimCommand): Promise<0 | 1> {
   const { servers, forMs } = command;
   const world = { servers, ...(forMs === null ? {} : { forMs }) };
   const drawn = command.schedule === null ? {} : { schedule: await readSchedule(command.schedule) };
+  const met: CoverageCounts[] = [];
   let failed = 0;
   for (let seed = first; seed < first + command.seeds; seed++) {
     const run = await runAttributed({ seed, ...world, ...drawn });
     process.stdout.write(command.json ? `${JSON.stringify(protocolLine(run))}\n` : textLines(run));
+    met.push(run.coverage);
     if (run.violations.length > 0) failed++;
     if (process.stdout.errored !== null) break;
     if (run.violations.length > 0 && command.shrink) await printShrunken(run, world);
   }
+  if (command.coverage) process.stdout.write(`${coverageTable(addedUp(met), faultKinds)}\n`);
   return failed === 0 ? exitCodes.ok : exitCodes.failed;
 }
 

@@ -1,20 +1,19 @@
-import { Fault } from "../base/error-codes.ts";
 import { millis } from "../base/units.ts";
-import { utf8 } from "../protocol/utf8.ts";
 import type { Log } from "../server/log.ts";
 import { Clients } from "./clients.ts";
+import { Coverage, type OperationName } from "./coverage.ts";
 import { FaultInjector, safetyThenLiveness } from "./fault-injector.ts";
 import type { Schedule } from "./faults.ts";
+import { LastRestart, nowAndThen } from "./last-restart.ts";
 import type { Chop } from "./link.ts";
 import { Network } from "./network.ts";
 import { Oracle } from "./oracle.ts";
-import { RunMarks } from "./run-marks.ts";
+import { type MarkName, RunMarks } from "./run-marks.ts";
 import type { RunOptions, RunResult } from "./run-seed.ts";
 import { drawScenario, type Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
-import { type Member, SimCluster } from "./sim-cluster.ts";
+import { SimCluster } from "./sim-cluster.ts";
 import { SimOperator } from "./sim-operator.ts";
-import { roomContents, sealedDifferences, verifyFindings } from "./white-box.ts";
 import { WorkloadPlayer } from "./workload-player.ts";
 
 const livenessMs = 60_000;
@@ -23,10 +22,18 @@ const eventsMax = 40_000_000;
 const violationsMax = 50;
 const coarseBytes = 64;
 
-/** Runs a seed with several servers. */
-export class ClusterRun {
+/** What servers log that is worth counting. */
+const toldMarks: Readonly<Record<string, { readonly mark: MarkName; readonly operation: OperationName }>> = {
+  "members.changed": { mark: "members changed", operation: "member admitted" },
+  "snapshot.taken": { mark: "snapshot from another", operation: "catch-up by snapshot" },
+  "catch-up.taken chunk": { mark: "chunk from another", operation: "catch-up by chunk" },
+};
+
+/** One run of one seed, with however many servers. Play it once. */
+export class Run {
   readonly #seed: number;
   readonly #forMs: number;
+  readonly #isAlone: boolean;
   readonly #violations: string[] = [];
   readonly #marks = new RunMarks();
   readonly #scheduler: Scheduler;
@@ -39,6 +46,7 @@ export class ClusterRun {
   readonly #player: WorkloadPlayer;
   readonly #injector: FaultInjector;
   readonly #schedule: Schedule;
+  readonly #coverage: Coverage;
   #looks = 0;
   #isOver = false;
 
@@ -46,24 +54,28 @@ export class ClusterRun {
     const { seed, servers, forMs } = options;
     this.#seed = seed;
     this.#forMs = forMs;
+    this.#isAlone = servers === 1;
     this.#scenario = drawScenario(seed, { forMs, servers });
     const { random, workload, operatorPlan: plan } = this.#scenario;
     this.#scheduler = new Scheduler({ random: random.scheduler });
     this.#network = new Network({ scheduler: this.#scheduler, random: random.network });
     this.#network.shape(this.#scenario.link);
+    this.#coverage = new Coverage(this.#scheduler);
     const { privateRooms } = plan;
-    this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null, privateRooms, mayLag: true });
+    const mayLag = !this.#isAlone;
+    // The outbox tries for as long as it takes; a request that meets a server that is down ends by its own time-out.
+    this.#oracle = new Oracle({ sendWithinMs: null, requestWithinMs: null, privateRooms, mayLag });
     this.#cluster = new SimCluster({
       seed,
       scheduler: this.#scheduler,
       network: this.#network,
       scenario: this.#scenario,
       marks: this.#marks,
+      coverage: this.#coverage,
       log: (node) => this.#logOf(node, options.log),
       violated: (what) => this.#violated(what),
-      beforeStart: () => this.#operator.update(),
+      beforeStart: () => this.#operator.serverStarts(),
     });
-    this.#chopCoarsely(this.#scenario.link.chop);
     this.#operator = new SimOperator({
       plan,
       scheduler: this.#scheduler,
@@ -71,7 +83,11 @@ export class ClusterRun {
       users: workload.users,
       server: () => this.#cluster.leader ?? this.#cluster.running[0]?.server ?? null,
       head: (room) => this.#cluster.head(room),
-      isCertain: (error) => error instanceof Fault && error.definite,
+      isAlone: this.#isAlone,
+      over: (operation, since) => {
+        if (operation === "member removed") this.#marks.count("server removed");
+        this.#coverage.over(operation, () => [this.#cluster.hostThatLeads.name], since);
+      },
     });
     this.#clients = new Clients({
       scheduler: this.#scheduler,
@@ -85,8 +101,15 @@ export class ClusterRun {
       scheduler: this.#scheduler,
       oracle: this.#oracle,
       workload,
-      mayLag: true,
+      mayLag,
       client: (index) => this.#clients.at(index),
+      over: (operation, index, since) => {
+        const parties = (): (string | null)[] => {
+          const { host, client } = this.#clients.at(index);
+          return [host.name, client.server, this.#cluster.hostThatLeads.name];
+        };
+        this.#coverage.over(operation, parties, since);
+      },
     });
     this.#injector = new FaultInjector({
       scheduler: this.#scheduler,
@@ -96,8 +119,10 @@ export class ClusterRun {
         if (member !== undefined) this.#cluster.boot(member);
       },
       disk: (host) => this.#cluster.of(host)?.disk ?? null,
-      stop: (host, ended) => this.#cluster.of(host)?.program?.stop(1_000, ended),
+      stop: (host, ended) => this.#cluster.stop(host, ended),
       wipe: (host) => this.#cluster.wipe(host),
+      felt: (kind, hosts, forMs) => this.#coverage.fault(kind, hosts, forMs),
+      leader: () => this.#cluster.hostThatLeads,
     });
     this.#schedule = options.schedule ?? this.#scenario.schedule;
   }
@@ -115,6 +140,7 @@ export class ClusterRun {
   async #play(): Promise<void> {
     this.#cluster.start();
     this.#clients.start();
+    if (!this.#isAlone) this.#chopCoarsely(this.#scenario.link.chop);
     this.#injector.inject(this.#schedule);
     this.#player.play();
     this.#operator.start();
@@ -129,12 +155,16 @@ export class ClusterRun {
       injector: this.#injector,
       safetyMs: millis(this.#forMs),
       livenessMs: millis(livenessMs),
+      beforeHealing: () => this.#majorityGoesOn(),
       afterHealing: () => {
         this.#clients.reconnect();
         for (let index = 0; index < this.#clients.count; index++) this.#player.beginCatchUp(index);
       },
-      done: () =>
-        this.#player.isCaughtUp && this.#clients.owedDirectly().length === 0 && this.#cluster.apart().length === 0,
+      done: nowAndThen(
+        this.#scheduler,
+        () =>
+          this.#player.isCaughtUp && this.#clients.owedDirectly().length === 0 && this.#cluster.apart().length === 0,
+      ),
       eventsMax,
     });
     if (tookMs === null) {
@@ -148,16 +178,41 @@ export class ClusterRun {
   }
 
   /**
-   * Servers say ten times a second that they are there: cut into single bytes, that would be nearly all that happens. Fine
-   * pieces stay between the first two servers, and between all and the clients.
+   * While a minority is cut off, and as broken as it was, the others elect a leader, and whatever was sent by then is
+   * stored or refused.
+   */
+  async #majorityGoesOn(): Promise<void> {
+    const broken = this.#scenario.healsMajorityFirst ? this.#cluster.minority(this.#scenario.random.faults) : [];
+    if (broken.length === 0) return;
+    this.#injector.healAllBut(broken);
+    this.#clients.reconnect();
+    const names = broken.map(({ name }) => name);
+    const goesOn = (): boolean => this.#player.openSends === 0 && this.#cluster.leaderBut(broken) !== null;
+    const until = millis(this.#scheduler.now() + livenessMs);
+    if (await this.#scheduler.runUntil(nowAndThen(this.#scheduler, goesOn), { until, eventsMax })) {
+      this.#marks.count("majority went on");
+    } else {
+      const waits = this.#player.unfinished().join("; ");
+      this.#violated(`without ${names.join(" and ")} nothing went on for ${livenessMs / 1_000} s: ${waits}`);
+    }
+  }
+
+  /**
+   * Servers say ten times a second that they are there, and every message goes to all: cut into single bytes, that would
+   * be nearly all that happens. Fine pieces stay between the first two servers, and between the first two clients and all.
    */
   #chopCoarsely(chop: Chop): void {
     if (chop.kind !== "pieces" || chop.bytesMax >= coarseBytes) return;
-    const { servers } = this.#scenario;
+    const { servers, workload } = this.#scenario;
+    const clients = workload.users.map((_, index) => `client${index}`);
+    const coarse = { chop: { kind: "pieces", bytesMax: coarseBytes } } as const;
     for (const [at, from] of servers.entries()) {
       for (const [other, to] of servers.entries()) {
-        if (at === other || at + other === 1) continue;
-        this.#network.shape({ chop: { kind: "pieces", bytesMax: coarseBytes } }, { from, to });
+        if (at !== other && at + other !== 1) this.#network.shape(coarse, { from, to });
+      }
+      for (const client of clients.slice(2)) {
+        this.#network.shape(coarse, { from, to: client });
+        this.#network.shape(coarse, { from: client, to: from });
       }
     }
   }
@@ -165,9 +220,11 @@ export class ClusterRun {
   /** What one of several servers logs says which, and when. */
   #logOf(node: string, log: Log): Log {
     const told = (event: string, given?: Readonly<Record<string, unknown>>): Record<string, unknown> => {
-      if (event === "members.changed") this.#marks.count("members changed");
-      else if (event === "snapshot.taken") this.#marks.count("snapshot from another");
-      else if (event === "catch-up.taken" && given?.["kind"] === "chunk") this.#marks.count("chunk from another");
+      const came = toldMarks[event === "catch-up.taken" ? `${event} ${String(given?.["kind"])}` : event];
+      if (came !== undefined) {
+        this.#marks.count(came.mark);
+        this.#coverage.over(came.operation, () => [node]);
+      }
       return { node, at: Math.round(this.#scheduler.now()), ...given };
     };
     return {
@@ -197,7 +254,7 @@ export class ClusterRun {
   /** Everybody has the same; a clean stop of all loses nothing, and the next start has the same content everywhere. */
   async #stopAndStartAgain(): Promise<void> {
     this.#isOver = true;
-    const { members, leader } = this.#cluster;
+    const { leader } = this.#cluster;
     if (leader === null) {
       this.#violated("nobody leads in the end");
       return;
@@ -211,77 +268,15 @@ export class ClusterRun {
     this.#clients.kill();
     // What the crashed clients had sent may still be on its way into the log.
     await this.#scheduler.run({ until: millis(this.#scheduler.now() + 2_000), eventsMax });
-    const before = await this.#contents("reading all rooms");
-    if (before === null) return;
-    for (const member of members) await this.#stopInOrder(member);
-    for (const { host, disk } of members) {
-      host.crash("powerLoss");
-      disk.powerLost("lost");
-    }
-    for (const member of members) {
-      member.host.start();
-      this.#cluster.boot(member);
-    }
-    const until = millis(this.#scheduler.now() + livenessMs);
-    const together = (): boolean => this.#cluster.apart().length === 0;
-    if (!(await this.#scheduler.runUntil(together, { until, eventsMax })) && !together()) {
-      this.#violated(`after a clean stop of all: ${this.#cluster.apart().join("; ")}`);
-      return;
-    }
-    const after = await this.#contents("reading all rooms again");
-    if (after === null) return;
-    for (const [room, content] of before) {
-      if (after.get(room) !== content) this.#violated(`${room} was ${content} and is ${after.get(room) ?? "gone"}`);
-    }
-    this.#marks.count("clean restart compared");
-    this.#scheduler.traceBytes(utf8([...after.values()].join("\n")));
-  }
-
-  /** What every server says its rooms hold, and that it is the same. */
-  async #contents(what: string): Promise<ReadonlyMap<string, string> | null> {
-    let all: ReadonlyMap<string, string> | null = null;
-    for (const { member, server } of this.#cluster.running) {
-      member.box.look();
-      const contents = await this.#settled(`${what} of ${member.host.name}`, roomContents(server));
-      if (contents === null) return null;
-      all ??= contents;
-      for (const room of new Set([...all.keys(), ...contents.keys()])) {
-        if (all.get(room) === contents.get(room)) continue;
-        const [one, other] = [all.get(room) ?? "nothing", contents.get(room) ?? "nothing"];
-        this.#violated(`${room} is ${one} for the first server and ${other} for ${member.host.name}`);
-      }
-    }
-    return all;
-  }
-
-  async #stopInOrder({ host, disk, box, server }: Member): Promise<void> {
-    if (server === null || !host.alive) return;
-    await this.#settled(`a clean stop of ${host.name}`, server.stop(1_000));
-    box.look();
-    const files = disk.fileSystem.durableCopy();
-    const found = await this.#settled("verify", verifyFindings(server, files, this.#scenario.limits));
-    for (const finding of found ?? []) this.#violated(`${host.name}: ${finding}`);
-    const differences = await this.#settled("reading chunks", sealedDifferences(server, files));
-    for (const difference of differences ?? []) this.#violated(`${host.name}: ${difference}`);
-  }
-
-  /** What became of something that takes virtual time; null and a violation when it fails or does not end. */
-  async #settled<T>(what: string, promise: Promise<T>): Promise<T | null> {
-    const outcome: { value: T | null; isOver: boolean } = { value: null, isOver: false };
-    promise.then(
-      (value) => {
-        outcome.value = value;
-        outcome.isOver = true;
-      },
-      (cause: unknown) => {
-        outcome.isOver = true;
-        this.#violated(`${what} failed: ${String(cause)}`);
-      },
-    );
-    const until = millis(this.#scheduler.now() + livenessMs);
-    await this.#scheduler.runUntil(() => outcome.isOver, { until, eventsMax });
-    if (!outcome.isOver) this.#violated(`${what} did not end`);
-    return outcome.value;
+    const restart = new LastRestart({
+      scheduler: this.#scheduler,
+      scenario: this.#scenario,
+      cluster: this.#cluster,
+      violated: (what) => this.#violated(what),
+      withinMs: livenessMs,
+      eventsMax,
+    });
+    if (await restart.play()) this.#marks.count("clean restart compared");
   }
 
   #result(): RunResult {
@@ -300,6 +295,7 @@ export class ClusterRun {
       violations: [...this.#violations, ...verdict.anomalies.map((anomaly) => JSON.stringify(anomaly))],
       seen: verdict.seen,
       marks: this.#marks.counts(),
+      coverage: this.#coverage.counts(),
       seals: Math.max(...members.map(({ box }) => box.seals)),
       starts: members.reduce((sum, { starts }) => sum + starts, 0),
     };
