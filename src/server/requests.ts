@@ -19,6 +19,7 @@ import {
   textStart,
 } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
+import { Arrivals } from "./arrivals.ts";
 import type { Caller } from "./caller.ts";
 import { type Decided, Decision, RefusedInLog } from "./decision.ts";
 import type { GroupDriver } from "./group-driver.ts";
@@ -27,8 +28,6 @@ import { Memberships } from "./memberships.ts";
 import type { Orderer } from "./orderer.ts";
 import type { ReadMarks } from "./read-marks.ts";
 
-/** How long a server that is behind waits for itself to catch up before it says so. */
-const behindWaitMs = 2_000;
 const pageItemsDefault = 50;
 
 type Asked =
@@ -48,7 +47,7 @@ export class Requests {
   readonly #orderer: Orderer;
   readonly #history: History;
   readonly #readMarks: ReadMarks;
-  readonly #clock: Clock;
+  readonly #arrivals: Arrivals;
   readonly #limits: Limits;
   readonly #node: NodeName;
   readonly #hasOthers: boolean;
@@ -74,7 +73,7 @@ export class Requests {
     this.#orderer = options.orderer;
     this.#history = options.history;
     this.#readMarks = options.readMarks;
-    this.#clock = options.clock;
+    this.#arrivals = new Arrivals(options.clock);
     this.#limits = options.limits;
     this.#node = options.node;
     this.#hasOthers = options.hasOthers;
@@ -184,7 +183,7 @@ export class Requests {
 
   /** Settles once the room has reached `wanted` here; rejects with `behind` when it takes too long. */
   reached(room: Room, wanted: number): Promise<void> {
-    return this.#until(
+    return this.#arrivals.until(
       () => room.head >= wanted,
       () => `this server has the room only up to ${room.head}`,
     );
@@ -203,23 +202,10 @@ export class Requests {
         isSeq = false;
       },
     );
-    return this.#until(
+    return this.#arrivals.until(
       () => isSeq || this.#state.appliedIndex >= wanted,
       () => `this server has the log only up to ${this.#state.appliedIndex}`,
     );
-  }
-
-  /** Settles once it is so; rejects with `behind`, in these words, when it takes too long. */
-  #until(isSo: () => boolean, words: () => string): Promise<void> {
-    const deadline = this.#clock.now() + behindWaitMs;
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (isSo()) resolve();
-        else if (this.#clock.now() < deadline) this.#clock.after(millis(20), look);
-        else reject(new Fault("behind", words(), { retryAfterMs: 100 }));
-      };
-      look();
-    });
   }
 
   async #hist(caller: Caller, frame: ClientFrameOf<"hist">): Promise<ServerFrame> {
