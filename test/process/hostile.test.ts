@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { endlessFragments, silentSockets } from "../../scripts/hostile/attackers.mjs";
 import { maskedFrame, RawWebSocket } from "../doors/raw-websocket.ts";
 import { type Frame, LineClient } from "./support/line-client.ts";
 import { ServerProcess, until } from "./support/server-process.ts";
@@ -79,21 +80,9 @@ const everyPort = (): number[] => [server.ports.port, server.ports.tcpPort, serv
 
 test("five thousand connections that say nothing, or one byte and no more, are closed", async () => {
   // More at once than may be there without a greeting: those beyond are refused, the others run out of time.
-  const all: Answered[] = [];
-  while (all.length < 5_000) {
-    const batch = Array.from({ length: 100 }, (_, n) => {
-      const isHttp = n % 5 === 4;
-      const answered = dial(isHttp ? server.ports.port : server.ports.tcpPort);
-      if (n % 2 === 0) answered.socket.write(isHttp ? "G" : "{");
-      return answered;
-    });
-    all.push(...batch);
-    // As many as the kernel holds for a busy server to accept; beyond, it lets a caller wait for minutes.
-    await until(() => batch.every(({ socket, isClosed }) => !socket.connecting || isClosed), 2);
-  }
-  await until(() => all.every(({ isClosed }) => isClosed), 50);
-  const told = all.filter(({ text }) => text !== "").length;
-  process.stdout.write(`silent: ${all.length} connections closed, ${told} of them with a word\n`);
+  const { closed, told } = await silentSockets({ ...server.ports, silent: 2_500, oneByte: 2_500 });
+  process.stdout.write(`silent: ${closed} connections closed, ${told} of them with a word\n`);
+  expect(closed).toBe(5_000);
   expect(told).toBeGreaterThan(0);
 });
 
@@ -336,12 +325,14 @@ test("HTTP: headers, bodies, paths and origins beyond what is sensible are refus
 test("WebSocket: endless fragments, broken frames and floods of pings end their connection and cost no memory", async () => {
   const start = server.residentBytes();
   const hello = maskedFrame(JSON.stringify({ t: "hello", v: 1, user: "eve" }));
-  const fragment = maskedFrame("x", { opcode: 0, isFinal: false });
-  const fragments = new Uint8Array(fragment.length * 130_000);
-  for (let n = 0; n < 130_000; n++) fragments.set(fragment, n * fragment.length);
+  const endless = await endlessFragments({ port: server.ports.port, connections: 20, fragments: 130_000 });
+  expect(endless).toEqual({ ended: 20, codes: "1008" });
   const first = maskedFrame("x", { isFinal: false });
+  const fragments = Buffer.concat(
+    Array.from({ length: 10_000 }, () => maskedFrame("x", { opcode: 0, isFinal: false })),
+  );
   const attacks: Uint8Array[][] = [
-    [hello, first, fragments],
+    // Before the greeting.
     [first, fragments],
     [hello, maskedFrame("x", { declared: 2 ** 40 })],
     [hello, maskedFrame("x", { declared: 500_000 })],
@@ -356,8 +347,7 @@ test("WebSocket: endless fragments, broken frames and floods of pings end their 
   ];
   const codes: string[] = [];
   for (const parts of attacks) {
-    const repeats = parts.includes(fragments) ? 10 : 2;
-    const all = Array.from({ length: repeats }, () => new RawWebSocket(server.ports.port));
+    const all = Array.from({ length: 2 }, () => new RawWebSocket(server.ports.port));
     for (const attacker of all) sockets.push(attacker.socket);
     await until(() => all.every(({ isOpen }) => isOpen));
     for (const attacker of all) for (const part of parts) attacker.socket.write(part);
