@@ -162,14 +162,17 @@ export const defaultLimits: Limits = {
 /** What disks write at once, and the journal's unit. */
 const sectorBytes = 512;
 
+/** Asserts of each bound what holds for all. */
+export function checkEachLimit(limits: object): void {
+  for (const [name, value] of Object.entries(limits) as [string, unknown][]) {
+    const isWhole = Number.isSafeInteger(value) && (value as number) > 0;
+    assert(isWhole, `limit ${name} must be a whole number above 0, not ${String(value)}`);
+  }
+}
+
 /** Asserts the bounds against each other, so that a changed one cannot break a promise made by another. */
 export function checkLimits(limits: Limits): void {
-  for (const [name, value] of Object.entries(limits)) {
-    assert(
-      Number.isSafeInteger(value) && value > 0,
-      `limit ${name} must be a whole number above 0, not ${String(value)}`,
-    );
-  }
+  checkEachLimit(limits);
   assert(
     limits.frameBytesMax >= limits.bodyBytesMax * 6 + 4 * KiB,
     "frameBytesMax must hold an escaped body and its names",

@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { checkEachLimit } from "../base/limits.ts";
 
 /**
  * What a group waits for and how much it holds. None of it matters for safety: with any values nothing is lost, only
@@ -54,9 +55,7 @@ export const defaultGroupSettings: GroupSettings = {
 };
 
 export function checkGroupSettings(settings: GroupSettings): void {
-  for (const [name, value] of Object.entries(settings)) {
-    assert(Number.isSafeInteger(value) && value > 0, `${name} must be a whole number above 0, not ${String(value)}`);
-  }
+  checkEachLimit(settings);
   assert(settings.inFlightBytesMax >= settings.appendBytesMax, "inFlightBytesMax must hold one message");
   assert(settings.appendBytesMax >= settings.probeBytesMax, "appendBytesMax must hold a probe");
   assert(settings.resendAfterMs < settings.electionTimeoutMs, "what was lost must be asked for before a vote is");

@@ -264,19 +264,8 @@ export class Oracle {
 
   historyInvoked(question: HistoryQuestion): OperationId {
     const history = this.#room(question.room);
-    const { at, client } = question;
-    const what = `history of ${question.room} by ${client}`;
-    return this.#begin({
-      kind: "history",
-      at,
-      client,
-      what,
-      withinMs: this.#requestWithinMs,
-      asker: question.user === undefined ? null : { room: question.room, user: question.user },
-      history,
-      question,
-      floor: history.floor,
-    });
+    const asked = this.#asked(question, `history of ${question.room}`);
+    return this.#begin({ ...asked, kind: "history", history, question, floor: history.floor });
   }
 
   historyAnswered(operation: OperationId, answer: PageAnswer & { readonly at: number }): void {
@@ -294,21 +283,9 @@ export class Oracle {
 
   lookupInvoked(question: LookupQuestion): OperationId {
     const history = this.#room(question.room);
-    const { at, client } = question;
-    const what = `lookup of ${question.from}/${question.cid} by ${client}`;
+    const asked = this.#asked(question, `lookup of ${question.from}/${question.cid}`);
     const seq = history.known(question.from, question.cid)?.acknowledged?.seq ?? 0;
-    return this.#begin({
-      kind: "lookup",
-      at,
-      client,
-      what,
-      withinMs: this.#requestWithinMs,
-      asker: question.user === undefined ? null : { room: question.room, user: question.user },
-      history,
-      question,
-      floor: history.floor,
-      seq,
-    });
+    return this.#begin({ ...asked, kind: "lookup", history, question, floor: history.floor, seq });
   }
 
   lookupAnswered(
@@ -319,6 +296,14 @@ export class Oracle {
     this.#answered(operation, asked.asker, asked.what);
     this.#seen.lookups++;
     this.#questions.lookup(asked, answer);
+  }
+
+  #asked(
+    { at, client, room, user }: HistoryQuestion | LookupQuestion,
+    what: string,
+  ): Pick<Operation, "at" | "client" | "what" | "withinMs" | "asker"> {
+    const asker = user === undefined ? null : { room, user };
+    return { at, client, what: `${what} by ${client}`, withinMs: this.#requestWithinMs, asker };
   }
 
   // Read marks

@@ -29,16 +29,16 @@ export interface OperatorPlan {
   readonly removals: readonly { readonly at: number; readonly node: NodeName; readonly forMs: number }[];
 }
 
-/** Draws which servers are taken out and put in again: none in two of three runs. */
+/** Draws which servers are taken out and put in again: none in half of the runs. */
 export function drawRemovals(
   random: Random,
   { servers, forMs }: { readonly servers: readonly string[]; readonly forMs: number },
 ): OperatorPlan["removals"] {
-  if (servers.length === 1 || random.whole(3) > 0) return [];
-  return Array.from({ length: 1 + random.whole(4) }, () => ({
+  if (servers.length === 1 || random.whole(2) === 0) return [];
+  return Array.from({ length: 1 + random.whole(12) }, () => ({
     at: forMs * fraction(random),
     node: servers[random.whole(servers.length)]! as NodeName,
-    forMs: 1_000 + random.whole(60_000),
+    forMs: 1_000 + random.whole(20_000),
   }));
 }
 
@@ -65,7 +65,7 @@ export function drawOperatorPlan(
   const kicks = [...privateRooms].flatMap((room) =>
     Array.from({ length: 1 + random.whole(8) }, () => ({ at: forMs * fraction(random), room, user: pick(users) })),
   );
-  const transferCount = servers.length > 1 && random.whole(2) === 0 ? 1 + random.whole(8) : 0;
+  const transferCount = servers.length > 1 && random.whole(2) === 0 ? 1 + random.whole(24) : 0;
   const transfers = Array.from({ length: transferCount }, () => ({ at: forMs * fraction(random), to: pick(servers) }));
   return { retention, trims, kicks, privateRooms, transfers };
 }

@@ -1,4 +1,5 @@
 import { assert } from "../base/assert.ts";
+import { checkEachLimit } from "../base/limits.ts";
 
 /**
  * Every bound of the links between servers, with its unit in its name and its reason beside it. What another server can
@@ -98,12 +99,7 @@ export const defaultLinkLimits: LinkLimits = {
 
 /** Asserts the bounds against each other, so that a changed one cannot break a promise made by another. */
 export function checkLinkLimits(limits: LinkLimits): void {
-  for (const [name, value] of Object.entries(limits)) {
-    assert(
-      Number.isSafeInteger(value) && value > 0,
-      `limit ${name} must be a whole number above 0, not ${String(value)}`,
-    );
-  }
+  checkEachLimit(limits);
   assert(limits.greetingFrameBytesMax >= 512, "greetingFrameBytesMax must hold two names and a reason");
   assert(limits.controlQueueBytesMax >= limits.controlFrameBytesMax, "controlQueueBytesMax must hold a frame");
   assert(limits.appendQueueBytesMax >= limits.appendFrameBytesMax, "appendQueueBytesMax must hold a frame");
