@@ -7,7 +7,7 @@ import { until } from "./server-process.ts";
 
 /** One change of leaders: the longest silence, in milliseconds, between the last answers of the old and those of the new. */
 export interface Failover {
-  /** Of all clients together: for so long nobody was answered. Every server has a client that knows no other one. */
+  /** Of all clients together: for so long nobody was answered. Every follower has a client that knows no other one. */
   readonly anyMs: number;
   /** Of the client that waited longest, of those that know all servers: it may have to find another one first. */
   readonly slowestMs: number;
@@ -15,7 +15,7 @@ export interface Failover {
 
 export type Blow = "kill" | "pause";
 
-/** Clients that know all servers; besides, each server has one that knows no other. */
+/** Clients that know all servers; besides, each follower has one that knows no other. */
 const roamingCount = 4;
 const room = "lobby";
 /** A client sends this often, as long as it waits for no more answers than `openMax`. */
@@ -26,8 +26,6 @@ const steadyCount = 20;
 
 /** A client who sends all the time, and when it was answered. */
 class Sender {
-  /** The only server it knows; null: it knows all. */
-  readonly server: string | null;
   readonly #chat: Chat;
   readonly seqs: number[] = [];
   #open = 0;
@@ -35,12 +33,11 @@ class Sender {
   #talking: Promise<void> = Promise.resolve();
   /** The newest epoch it was answered in. */
   epoch = 0;
-  /** When it was answered, since somebody last forgot. */
-  answers: number[] = [];
+  /** When it was answered. */
+  readonly answers: number[] = [];
 
-  constructor(chat: Chat, server: string | null) {
+  constructor(chat: Chat) {
     this.#chat = chat;
-    this.server = server;
   }
 
   talk(): void {
@@ -88,15 +85,17 @@ export async function failovers(
 ): Promise<readonly number[]> {
   const names = [...cluster.servers.keys()];
   const urls = names.map((name) => cluster.of(name).tcpUrl);
-  const senders = [
-    ...names.map((name, at) => new Sender(chatVia([urls[at]!], `at-${name}`, "TCP binary"), name)),
-    ...Array.from({ length: roamingCount }, (_, at) => new Sender(chatVia(urls, `user${at}`, "TCP binary"), null)),
-  ];
-  for (const sender of senders) sender.talk();
-  for (const blow of options.blows) {
+  const seqs: number[] = [];
+  for (const [number, blow] of options.blows.entries()) {
     await cluster.voting(names);
     const leader = await leaderOf(cluster, names);
-    for (const sender of senders) sender.answers = [];
+    // New ones each time: whoever has lost its server often within seconds is patient on purpose.
+    const made = (some: readonly string[], user: string): Sender =>
+      new Sender(chatVia(some, `${user}-${number}`, "TCP binary"));
+    const others = names.filter((name) => name !== leader).map((name) => made([cluster.of(name).tcpUrl], `at-${name}`));
+    const roaming = Array.from({ length: roamingCount }, (_, at) => made(urls, `user${at}`));
+    const senders = [...others, ...roaming];
+    for (const sender of senders) sender.talk();
     await until(() => senders.every(({ answers }) => answers.length > steadyCount));
     // Not always at the same moment of a heartbeat.
     await pause(options.random.whole(200));
@@ -105,22 +104,25 @@ export async function failovers(
     const struck = cluster.of(leader);
     if (blow === "kill") await struck.kill();
     else struck.freeze();
-    const others = senders.filter(({ server }) => server !== leader);
-    await until(() => others.every((sender) => sender.epoch > epoch), 5);
+    await until(() => senders.every((sender) => sender.epoch > epoch), 5);
     const silence = (some: readonly Sender[]): number =>
       longestSilence(
         some.flatMap(({ answers }) => answers),
         struckAt,
       );
-    const slowestMs = Math.max(...others.filter(({ server }) => server === null).map((sender) => silence([sender])));
-    options.measured(blow, { anyMs: silence(senders), slowestMs });
-    if (blow === "kill") struck.spawn();
-    else struck.thaw();
-    if (blow === "kill") await struck.listening();
+    options.measured(blow, {
+      anyMs: silence(senders),
+      slowestMs: Math.max(...roaming.map((sender) => silence([sender]))),
+    });
+    if (blow === "kill") {
+      struck.spawn();
+      await struck.listening();
+    } else struck.thaw();
+    await Promise.all(senders.map((sender) => sender.finish()));
+    for (const sender of senders) seqs.push(...sender.seqs);
   }
   await cluster.voting(names);
-  await Promise.all(senders.map((sender) => sender.finish()));
-  return senders.flatMap(({ seqs }) => seqs);
+  return seqs;
 }
 
 /** The longest time between two answers of which the later one came after `since`. */
