@@ -13,7 +13,7 @@ async function main(file: string): Promise<number> {
   process.on("message", (told: unknown) => {
     if (typeof told === "object" && told !== null && "delayMs" in told) slow.delayMs = Number(told.delayMs);
   });
-  process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
   // The channel alone keeps no server alive.
   process.channel?.unref();
   const { configuration, given, warnings } = await readConfiguration({ flags: {}, environment: {}, file });
@@ -28,6 +28,7 @@ try {
   process.stderr.write(`${cause.message}\n`);
   process.exitCode = cause.exitCode;
 }
-// A channel that is open keeps the process.
+// It has ended, and so has the channel to whoever started it.
+process.removeAllListeners("disconnect");
 if (process.connected) process.disconnect();
 if (process.exitCode !== exitCodes.ok) process.exit();

@@ -25,7 +25,7 @@ const againMs = 150;
 const rememberedMax = 2_000;
 const saidMax = 50;
 /** What is on its way has so long to arrive, in the end. */
-const drainWithinMs = 2_000;
+const drainWithinMs = 4_000;
 /** Answers so far back count for the slowest one. */
 const slowestWithinMs = 10_000;
 
