@@ -35,6 +35,12 @@ const electedWithinMs = 1_000;
 /** How often that is looked at. */
 const lookEveryMs = 250;
 const spareBatchesMax = 4;
+/**
+ * In a cluster, batches of one server that are on their way to be decided at the same time, unless they are full: as many
+ * as keep disks and links busy. Each costs every server a message, a write and an answer, whatever is in it, so with more
+ * of them each is smaller, and all wait for one another.
+ */
+const batchesOutMax = 2;
 /** After a refusal, before the next attempt: the other may hand over, or not know yet that it leads. */
 const refusedRestMs = 10;
 /** What is on its way to a server that does not lead any more is given up after so long without an answer. */
@@ -77,8 +83,9 @@ export class Proposals {
   #rest: Timer | null = null;
   /** Another server leads than the one that batches are on their way to. */
   #grace: Timer | null = null;
-  /** Bytes of closed batches of this server that are not decided. */
+  /** Closed batches of this server that are not decided, and their bytes. */
   #ownBytes = 0;
+  #ownBatches = 0;
   /** Since when nobody can take a batch; null: somebody can. */
   #noWaySince: number | null;
   #timer: Timer | null = null;
@@ -152,13 +159,7 @@ export class Proposals {
       this.close();
       return;
     }
-    // Elsewhere the own disk holds up nobody.
-    if (this.#isClosing || (this.#driver.isBusy && this.#driver.leads)) return;
-    this.#isClosing = true;
-    this.#clock.defer(() => {
-      this.#isClosing = false;
-      this.close();
-    });
+    if (!this.#holdsBack) this.#closeLater();
   }
 
   /** Lets out what was gathered, as far as somebody takes it. */
@@ -179,13 +180,14 @@ export class Proposals {
     }
     // It takes more meanwhile.
     this.#ownBytes -= batch.length;
+    this.#ownBatches--;
     this.#batch = batch;
     this.#spareBatches.push(next);
   }
 
   /** A write of the journal has settled: what gathered during it goes into the next, before that begins. */
   settled(): void {
-    this.close();
+    if (!this.#isEnoughOut) this.close();
   }
 
   /** Orders an entry that is not a batch of commands. Commands gathered before it go first. */
@@ -313,8 +315,30 @@ export class Proposals {
   /** Nobody waits for this batch any more: it may be used again. */
   letGo(batch: Batch): void {
     this.#ownBytes -= batch.length;
+    this.#ownBatches--;
     batch.clear();
     if (this.#spareBatches.length < spareBatchesMax) this.#spareBatches.push(batch);
+    // What was gathered behind it may go, together with what the same turn still brings.
+    if (this.#batch.count > 0 && !this.#holdsBack) this.#closeLater();
+  }
+
+  /** More is gathered before anything goes out: it would only wait elsewhere, in a smaller batch. */
+  get #holdsBack(): boolean {
+    // Elsewhere the own disk holds up nobody.
+    return (this.#driver.isBusy && this.#driver.leads) || this.#isEnoughOut;
+  }
+
+  get #isEnoughOut(): boolean {
+    return this.#forwarding !== null && this.#ownBatches - this.#waiting.length >= batchesOutMax;
+  }
+
+  #closeLater(): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#clock.defer(() => {
+      this.#isClosing = false;
+      this.close();
+    });
   }
 
   #ended(): void {
@@ -329,6 +353,7 @@ export class Proposals {
   #close(batch: Batch): void {
     batch.number = ++this.#lastNumber;
     this.#ownBytes += batch.length;
+    this.#ownBatches++;
   }
 
   // While nobody takes anything, a batch takes more until it is full.
