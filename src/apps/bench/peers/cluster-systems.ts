@@ -143,8 +143,8 @@ abstract class Cluster implements RunningCluster {
   async stop(): Promise<void> {
     this.links?.close();
     const running = this.members.flatMap(({ started }) => (started === null ? [] : [started]));
-    // One that was frozen hears nothing.
-    for (const { child } of running) child.kill("SIGCONT");
+    // Their files go with them: nobody waits until they have said goodbye to one another.
+    for (const { child } of running) child.kill("SIGKILL");
     await Promise.all(running.map((started) => this.world.processes.end(started)));
   }
 }
