@@ -65,13 +65,13 @@ export interface ConnectionTiming {
   readonly moveMs: number;
   /** How long a link may take to open and be greeted. */
   readonly connectWithinMs: number;
-  /** The same while there is another server to try; doubled with each failure, up to the first. */
+  /** The same while there is another server to try; doubled like `doubtMs`, up to the first. */
   readonly connectElsewhereMs: number;
   /** How long a link may take to answer a ping that is asked for a reason: a hint, or a machine that slept. */
   readonly pongWithinMs: number;
   /**
    * While there is another server to go to and something is not answered: how long silence is taken for work, and how long
-   * whoever is then asked may take. Longer where greetings take long, and doubled with each failure.
+   * whoever is then asked may take. Longer where greetings take long, and doubled each time until something is answered.
    */
   readonly doubtMs: number;
   /** A timer that is later than this was held up here: nobody is judged by it. */
@@ -91,7 +91,7 @@ export const defaultTiming: ConnectionTiming = {
   lateMs: 100,
 };
 
-/** Failures after which nothing is waited for any longer than before. */
+/** Doubts after which nothing is waited for any longer than before. */
 const doublingsMax = 3;
 /** Servers remembered beyond those given at the start. */
 const learntServersMax = 64;
@@ -107,6 +107,8 @@ export class Connection {
   #round: string[] = [];
   #attempt = 0;
   #failures = 0;
+  /** Servers given up for their silence since anything that was asked was answered. */
+  #doubts = 0;
   #last: string | null = null;
   #heardAt = 0;
   #pingedAt = 0;
@@ -133,6 +135,7 @@ export class Connection {
 
   /** Since when the oldest of what was asked on this link is not answered; null: nothing is. Told whenever it may have changed. */
   awaits(since: Millis | null): void {
+    if (this.#awaitedSince !== null && (since === null || since > this.#awaitedSince)) this.#doubts = 0;
     this.#awaitedSince = since;
   }
 
@@ -219,7 +222,11 @@ export class Connection {
   #due(now: Millis): readonly ConnectionEffect[] {
     const state = this.state;
     if (state.name === "offline") return now >= state.retryAt ? [this.#dial(now)] : none;
-    if (state.name === "connecting") return now >= state.dueAt ? this.#lose("timeout", now) : none;
+    if (state.name === "connecting") {
+      if (now < state.dueAt) return none;
+      this.#doubts++;
+      return this.#lose("timeout", now);
+    }
     if (state.name !== "online") return none;
     const { heartbeatMs } = state;
     const askAt = this.#askAt(heartbeatMs);
@@ -228,7 +235,7 @@ export class Connection {
     if (patienceMs !== null && this.#isInDoubt(askAt, heartbeatMs)) {
       // What has arrived meanwhile is not handed over yet when a timer is late.
       const isLate = now >= askAt + this.#timing.lateMs;
-      if (this.#pinging() && !isLate) return this.#lose("silence", now);
+      if (this.#pinging() && !isLate) return this.#leave(state.since, now);
       this.#judgeAt = now + patienceMs;
       return [this.#ping(now)];
     }
@@ -276,7 +283,7 @@ export class Connection {
   #patienceMs(): number | null {
     if (!this.#isElsewhere) return null;
     const { doubtMs, pongWithinMs } = this.#timing;
-    const patienceMs = Math.max(doubtMs, 2 * this.#greetedInMs) * 2 ** Math.min(this.#failures, doublingsMax);
+    const patienceMs = Math.max(doubtMs, 2 * this.#greetedInMs) * 2 ** Math.min(this.#doubts, doublingsMax);
     return Math.min(patienceMs, pongWithinMs);
   }
 
@@ -293,8 +300,16 @@ export class Connection {
     return { type: "ping" };
   }
 
+  /** A server is left for its silence. Somebody has waited already, so the next is tried at once. */
+  #leave(since: Millis, now: Millis): readonly ConnectionEffect[] {
+    this.#doubts++;
+    this.#settle(since, now);
+    return [{ type: "drop", reason: "silence" }, this.#dial(now)];
+  }
+
   #lose(reason: string, now: Millis): readonly ConnectionEffect[] {
     const state = this.state;
+    this.#awaitedSince = null;
     if (state.name === "online") this.#settle(state.since, now);
     const drop: ConnectionEffect = { type: "drop", reason };
     // A server that says goodbye is left at once, when there is another one.
@@ -315,8 +330,9 @@ export class Connection {
     this.#last = url;
     this.#attempt++;
     this.#dialledAt = now;
+    this.#awaitedSince = null;
     const { connectWithinMs, connectElsewhereMs } = this.#timing;
-    const elsewhereMs = connectElsewhereMs * 2 ** Math.min(this.#failures, doublingsMax);
+    const elsewhereMs = connectElsewhereMs * 2 ** Math.min(this.#doubts, doublingsMax);
     const withinMs = this.hasOther() ? Math.min(elsewhereMs, connectWithinMs) : connectWithinMs;
     this.state = { name: "connecting", url, attempt: this.#attempt, dueAt: (now + withinMs) as Millis };
     return { type: "dial", url, attempt: this.#attempt };

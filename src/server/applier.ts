@@ -114,8 +114,8 @@ export class Applier {
 
   /** Another server has made this batch the entry `index` of `term`: what becomes of that becomes of it. */
   place(batch: Batch, index: LogIndex, term: Term): void {
-    if (index <= this.state.appliedIndex) {
-      // The answer came by a longer way than the entry. The sender's next attempt finds out.
+    if (index <= this.state.appliedIndex || term < this.state.appliedTerm) {
+      // The answer came by a longer way than the entry, or than the next leader. The sender's next attempt finds out.
       this.giveUp(batch, "unavailable");
       return;
     }
@@ -175,12 +175,21 @@ export class Applier {
 
   /** The batch that this entry was made from elsewhere. One whose place another entry has taken was not stored by it. */
   #placedAt({ index, term }: Entry): Batch | null {
+    // Terms never go back along a log: behind the first entry of a later leader nothing of an earlier one will ever stand.
+    if (term > this.state.appliedTerm) this.#giveUpEarlier(index, term);
     while (this.#placed.length > 0 && this.#placed[0]!.index <= index) {
       const placed = this.#placed.shift()!;
       if (placed.index === index && placed.term === term) return placed.batch;
       this.giveUp(placed.batch, "unavailable");
     }
     return null;
+  }
+
+  #giveUpEarlier(index: LogIndex, term: Term): void {
+    const lost = this.#placed.filter((placed) => placed.index > index && placed.term < term);
+    if (lost.length === 0) return;
+    this.#placed = this.#placed.filter((placed) => !lost.includes(placed));
+    for (const { batch } of lost) this.giveUp(batch, "unavailable");
   }
 
   #apply(entry: Entry, batch: Batch | null): void {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import type { Cid, RoomName } from "../../src/base/ids.ts";
+import { type Cid, logIndex, type RoomName } from "../../src/base/ids.ts";
 import { millis } from "../../src/base/units.ts";
 import type { RequestId } from "../../src/protocol/schema.ts";
+import { Batch } from "../../src/server/batch.ts";
 import { caller, type Resident, Town } from "./town.ts";
 
 let lastId = 0;
@@ -114,4 +115,16 @@ test("while the leader hands over, whoever sends to another server only waits a 
   await town.until("all were sent", () => count > 60);
   await town.after("all are stored", Promise.all(sent));
   expect(town.leader!.now.state.room("lobby")!.head).toBe(120);
+});
+
+test("what a leader took and nobody has any more is given up when the next one's first entry is there", async () => {
+  const town = await Town.founded();
+  const { applier, engine, lastIndex } = town.of("n2").now.driver;
+  // The answer of n1 came, and the entry never did: nothing of this term will stand so far behind.
+  applier.place(new Batch(), logIndex(lastIndex + 5), engine.standing.term);
+  town.kill(town.of("n1"));
+  await town.until("another leads, and has said so", () => town.leader !== null);
+  await town.settled();
+  expect(town.leader!.now.driver.lastIndex).toBeLessThan(lastIndex + 5);
+  expect(applier.isAwaited).toBe(false);
 });
