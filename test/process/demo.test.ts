@@ -53,6 +53,19 @@ test("whatever is done to the servers, what was acknowledged is stored and deliv
     servers: { messages: object[] }[];
   };
   expect(trace.servers.map(({ messages }) => messages.length)).toEqual([1, 1, 1]);
+  const operators = ["n1", "n2", "n3"].map((name) => demo.operatorsOf(name));
+  const printed = await run(["trace", cid, "--url", operators.join()]);
+  expect([printed.code, printed.errors]).toEqual([0, ""]);
+  for (const name of ["n1", "n2", "n3"])
+    expect(printed.output).toMatch(new RegExp(`^${name}  #lobby, from \\w+: stored as \\d+`, "m"));
+  const unknown = await run(["trace", "nobody-sent-this", "--url", operators[0]!, "-o", "json"]);
+  expect([unknown.code, JSON.parse(unknown.output)]).toEqual([1, expect.objectContaining({ messages: [] })]);
+  // One that is not there is said so, and the others are asked all the same.
+  const without = await run(["trace", cid, "--url", `http://127.0.0.1:1,${operators[1]}`]);
+  expect([without.code, without.errors]).toEqual([
+    0,
+    expect.stringContaining("no server answers at http://127.0.0.1:1"),
+  ]);
   expect(await demo.act({ do: "heal" })).toBe(200);
   await demo.until(() => demo.books?.verified?.servers === 3 && demo.isEven(afterCut + 16));
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { root } from "../../../scripts/repository.mjs";
@@ -54,6 +55,14 @@ export class DemoProcess {
 
   get folder(): string {
     return /files\s+(\S+)/.exec(this.output)![1]!;
+  }
+
+  /** The operators' port of a server. */
+  operatorsOf(name: string): string {
+    const { adminPort } = JSON.parse(readFileSync(join(this.folder, name, "ports.json"), "utf8")) as {
+      adminPort: number;
+    };
+    return `http://127.0.0.1:${adminPort}`;
   }
 
   get pids(): number[] {
