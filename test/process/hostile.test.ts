@@ -357,6 +357,13 @@ test("WebSocket: endless fragments, broken frames and floods of pings end their 
     await until(() => all.every(isEnded));
     codes.push(`${all[0]!.closeCode ?? (all[0]!.isClosed ? "reset" : "err")}`);
   }
+  // Whoever offers to compress is not taken up on it: nothing is ever inflated.
+  const offering = new RawWebSocket(server.ports.port, {
+    headers: { "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits" },
+  });
+  sockets.push(offering.socket);
+  await until(() => offering.isOpen);
+  expect(offering.answer).not.toMatch(/sec-websocket-extensions/i);
   const pings = maskedFrame("x", { opcode: 9 });
   const flood = new RawWebSocket(server.ports.port);
   sockets.push(flood.socket);
