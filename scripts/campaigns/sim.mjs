@@ -48,6 +48,7 @@ export async function run(args) {
     return isOver ? null : next++;
   };
   await Promise.all(Array.from({ length: workers }, () => work(take, { servers, isLong }, totals)));
+  say("sim", totals.progress());
   for (const [name, count] of totals.marks) say("mark", `${String(count).padStart(9)} ${name}`);
   for (const [kind, count] of totals.faults) say("fault", `${String(count).padStart(9)} ${kind}`);
   for (const line of await tableOf(totals.coverage)) say("met", line);
@@ -161,7 +162,7 @@ class Totals {
     for (const [name, count] of Object.entries(line.marks)) this.marks.set(name, (this.marks.get(name) ?? 0) + count);
     this.coverage.push(line.coverage);
     if (line.violations.length > 0) this.#fail(line.seed, line.servers, line.violations);
-    if (this.seeds % tellEvery === 0) say("sim", this.#progress());
+    if (this.seeds % tellEvery === 0) say("sim", this.progress());
   }
 
   /**
@@ -188,9 +189,9 @@ class Totals {
   }
 
   /** @returns {string} */
-  #progress() {
+  progress() {
     const { seeds, failed, virtualSeconds, cpuSeconds } = this;
-    return `${seeds} seeds, ${failed} failed, ${(virtualSeconds / 3600).toFixed(1)} virtual hours, ${Math.round(virtualSeconds / cpuSeconds)} times real time a core`;
+    return `${seeds} seeds, ${failed} failed, ${(virtualSeconds / 3600).toFixed(1)} virtual hours, ${(virtualSeconds / 60 / cpuSeconds).toFixed(2)} a core minute`;
   }
 
   /**
