@@ -4,6 +4,7 @@ import { Fault } from "../../src/base/error-codes.ts";
 import type { RoomName, UserName } from "../../src/base/ids.ts";
 import { sealReasons } from "../../src/rooms/seal.ts";
 import { operate } from "../../src/server/operator.ts";
+import { until } from "./fake-server.ts";
 import { closeTown, type Json, overTcp, overWebSocket, type Talker, town } from "./town.ts";
 
 // What somebody may who is not trusted, whatever they are called and whatever they say.
@@ -324,6 +325,8 @@ test("[DOOR20] no name is ever a file: files are called by number, whatever room
     expect(page).toMatchObject({ head: 5, items: [{ body: `${room} a.b` }] });
   }
   server.proposals.seal(sealReasons.full);
+  // What is sealed is written while the server goes on: the chunk, then the state behind it.
+  await until(() => [...fileSystem.files().keys()].some((file) => file.endsWith(".state")));
   await server.stop(1_000);
   const files = [...fileSystem.files().keys()];
   for (const folder of ["journal/", "history/", "snapshot/"]) {
