@@ -1,7 +1,8 @@
 /**
  * `npm run campaign -- cluster --messages=1000000 --seed=7`: test/process/cluster-faults.test.ts at length, three real
  * servers under all faults until so many messages are acknowledged, in rounds of `--round=40000`, or until `--minutes=60` are
- * over. With `--folder=PATH` the servers' directories are left there, and the next run with the same path goes on with them.
+ * over. Limits are small, so that files are begun and sealed all the time; `--limits=shipped` takes those that ship. With
+ * `--folder=PATH` the servers' directories are left there, and the next run with the same path goes on with them.
  *
  * `npm run campaign -- cluster --part=failover --kills=200 --pauses=100`: test/process/cluster-failover.test.ts at length.
  * With `--into=FILE` what is measured is added to that file, and the counts are those of the whole file: a long run can
@@ -38,6 +39,7 @@ export function run(args) {
     const counted = /** @type {Record<string, number>} */ (JSON.parse(text));
     /** @type {Record<string, number | string>} */
     const counts = { part, seed, ...counted };
+    if (args["limits"] !== undefined) counts["limits"] = args["limits"];
     if (args["note"] !== undefined) counts["note"] = args["note"];
     return { counts: { ...counts, failed: ended.status === 0 ? 0 : 1 } };
   } finally {
@@ -55,7 +57,9 @@ function faults(args, { folder, report, seed }) {
   const messages = wholeNumber(args["messages"] ?? "1000000", "--messages");
   const round = wholeNumber(args["round"] ?? "40000", "--round");
   const minutes = wholeNumber(args["minutes"] ?? "60", "--minutes");
-  return { messages, round, minutes, seed, report, folder: data };
+  const limits = args["limits"] ?? "small";
+  if (limits !== "small" && limits !== "shipped") throw new Error(`--limits takes small or shipped, not ${limits}`);
+  return { messages, round, minutes, seed, limits, report, folder: data };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { ClusterProcesses } from "./support/cluster-processes.ts";
 import { type Blow, type Failover, failovers, quantile } from "./support/failovers.ts";
@@ -11,6 +11,11 @@ const campaign =
   asked === undefined
     ? null
     : (JSON.parse(asked) as { kills: number; pauses: number; seed: number; report: string; into: string });
+
+const clusters: ClusterProcesses[] = [];
+afterEach(async () => {
+  for (const cluster of clusters.splice(0)) await cluster.dispose();
+});
 
 type Samples = Record<Blow, Failover[]>;
 
@@ -24,31 +29,28 @@ test("clients go on after the leader was killed or frozen, and nothing is lost",
   const samples = before === null ? { kill: [], pause: [] } : (JSON.parse(before) as Samples);
   const names = ["n1", "n2", "n3"];
   const cluster = await ClusterProcesses.of(names);
-  try {
-    await cluster.start(names);
-    let struck = 0;
-    const seqs = await failovers(cluster, {
-      blows,
-      random,
-      measured: (blow, failover) => {
-        struck++;
-        samples[blow].push(failover);
-        if (campaign !== null) writeFileSync(campaign.into, JSON.stringify(samples));
-        const [any, slowest] = [failover.anyMs, failover.slowestMs].map((ms) => Math.round(ms));
-        process.stdout.write(`failover: ${struck} ${blow} ${any} ms, the slowest client ${slowest} ms\n`);
-      },
-    });
-    expect(struck).toBe(kills + pauses);
-    // Every place was given once, and all of them stand in the room on all servers.
-    expect(new Set(seqs).size).toBe(seqs.length);
-    expect(Math.max(...seqs)).toBe(seqs.length);
-    const verified = await runCommand(["verify", ...names.map((name) => cluster.of(name).url), "--user", "user0"]);
-    expect([verified.code, verified.errors]).toEqual([0, ""]);
-    for (const name of names) expect(cluster.of(name).faults()).toEqual([]);
-    report(samples, seqs.length);
-  } finally {
-    await cluster.dispose();
-  }
+  clusters.push(cluster);
+  await cluster.start(names);
+  let struck = 0;
+  const seqs = await failovers(cluster, {
+    blows,
+    random,
+    measured: (blow, failover) => {
+      struck++;
+      samples[blow].push(failover);
+      if (campaign !== null) writeFileSync(campaign.into, JSON.stringify(samples));
+      const [any, slowest] = [failover.anyMs, failover.slowestMs].map((ms) => Math.round(ms));
+      process.stdout.write(`failover: ${struck} ${blow} ${any} ms, the slowest client ${slowest} ms\n`);
+    },
+  });
+  expect(struck).toBe(kills + pauses);
+  // Every place was given once, and all of them stand in the room on all servers.
+  expect(new Set(seqs).size).toBe(seqs.length);
+  expect(Math.max(...seqs)).toBe(seqs.length);
+  const verified = await runCommand(["verify", ...names.map((name) => cluster.of(name).url), "--user", "user0"]);
+  expect([verified.code, verified.errors]).toEqual([0, ""]);
+  for (const name of names) expect(cluster.of(name).faults()).toEqual([]);
+  report(samples, seqs.length);
 });
 
 function report(samples: Samples, acknowledged: number): void {

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import type { FaultName } from "./support/nemesis.ts";
 import { smallLimits } from "./support/small-limits.ts";
@@ -10,18 +10,23 @@ import { type RoundReport, unkindRound } from "./support/unkind-round.ts";
 
 /**
  * Set by the campaign: how many must be acknowledged, in rounds of how many, after how many minutes no further round
- * begins, and where the counts and the data go.
+ * begins, with which limits, and where the counts and the data go.
  */
 const asked = process.env["CLUSTER_CAMPAIGN"];
 const campaign =
   asked === undefined
     ? null
     : (JSON.parse(asked) as Record<"messages" | "round" | "minutes" | "seed", number> &
-        Record<"report" | "folder", string>);
+        Record<"report" | "folder" | "limits", string>);
 
 const reason = whyNoUnkindMachine();
 const say = (line: string): void => void process.stdout.write(`cluster: ${line}\n`);
 if (reason !== null) say(`not tried, ${reason}`);
+
+const worlds: UnkindCluster[] = [];
+afterEach(async () => {
+  for (const world of worlds.splice(0)) await world.dispose();
+});
 
 /** One of each kind, in this order. */
 const few: readonly FaultName[] = [
@@ -42,11 +47,12 @@ const expectedFaults =
 
 test.skipIf(reason !== null)(
   "three servers under every fault: nothing acknowledged is lost, doubled or out of place",
-  { timeout: campaign === null ? 120_000 : 3_600_000 },
+  { timeout: campaign === null ? 240_000 : 3_600_000 },
   async () => {
     const random = seededRandom(campaign?.seed ?? 1);
-    const limits = { ...smallLimits(), heartbeatMs: 1_000 };
+    const limits = { ...(campaign?.limits === "shipped" ? {} : smallLimits()), heartbeatMs: 1_000 };
     const world = await UnkindCluster.start({ limits, ...(campaign === null ? {} : { folder: campaign.folder }) });
+    worlds.push(world);
     const rounds: RoundReport[] = [];
     let unexpected: string[];
     const lives = await world.incarnations();
@@ -65,7 +71,6 @@ test.skipIf(reason !== null)(
       unexpected = [...world.faults().keys()].filter((event) => !expectedFaults.test(event));
     } finally {
       report(world, rounds);
-      await world.dispose();
     }
     for (const { verdict, refusedCodes, stored } of rounds) {
       const { seen, anomalies } = verdict;
