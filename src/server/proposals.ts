@@ -69,6 +69,7 @@ export class Proposals {
   readonly #limits: Limits;
   readonly #forwarding: Forwarding | null;
   readonly #flushNow: () => void;
+  readonly #gone: () => void;
 
   #batch = new Batch();
   readonly #spareBatches: Batch[] = [];
@@ -102,6 +103,8 @@ export class Proposals {
     forwarding: Forwarding | null;
     /** Has the journal write at once. */
     flushNow: () => void;
+    /** What was gathered goes its way: more may be taken. */
+    gone: () => void;
   }) {
     this.#driver = options.driver;
     this.#applier = options.applier;
@@ -112,6 +115,7 @@ export class Proposals {
     this.#limits = options.limits;
     this.#forwarding = options.forwarding;
     this.#flushNow = options.flushNow;
+    this.#gone = options.gone;
     this.#noWaySince = options.clock.now();
     this.#forwarded = new ForwardedBatches((to, batch, commands) => {
       return this.#forwarding?.forward(to, batch, commands) === true;
@@ -141,6 +145,11 @@ export class Proposals {
   /** Nobody waits for anything. */
   get isIdle(): boolean {
     return this.#ownBytes === 0 && this.#batch.count === 0 && !this.#applier.isAwaited;
+  }
+
+  /** Whether commands wait for the end of the turn, or for the disk. */
+  get hasGathered(): boolean {
+    return this.#batch.count > 0;
   }
 
   /** Where the next command is gathered. Fill it, `keep`, then call `gathered`. */
@@ -173,7 +182,10 @@ export class Proposals {
     const next = this.#nextBatch();
     this.#close(batch);
     this.#batch = next;
-    if (this.#goes(batch)) return;
+    if (this.#goes(batch)) {
+      this.#gone();
+      return;
+    }
     if (batch.length >= this.#limits.entryBytesMax) {
       this.#waiting.push(batch);
       return;

@@ -139,7 +139,6 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     this.digests = new Digests(this.history, clock);
     this.logClock = logClock;
     this.jitter = new Jitter(random);
-    this.shares = new InputShares(clock);
     this.held = new HeldOutput({ bytesMax: limits.heldOutputBytesMax, clock });
     const retryAfterMs = (): number => this.jitter.after(1_000);
     this.turns = new AnswerTurns({ clock, held: this.held, answerBytesMax: limits.histBytesMax, retryAfterMs });
@@ -178,6 +177,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       limits,
       forwarding: peers,
       flushNow: () => journal.flushNow(),
+      gone: () => this.shares.gone(),
     });
     const { cluster, driver, proposals } = this;
     const tell = (leader: NodeName, setting: Uint8Array): void => cluster?.peers.clients(leader, setting);
@@ -185,6 +185,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       cluster === null
         ? null
         : new ClientAddresses({ node, own: settings.advertise, state, driver, proposals, clock, tell });
+    this.shares = new InputShares(clock, this.proposals);
     this.orderer = new Orderer({ proposals: this.proposals, state, memory, history: this.history, limits });
     this.fanOut = new FanOut({
       clock,

@@ -1,4 +1,5 @@
 import { getU32 } from "../base/byte-order.ts";
+import type { UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { decodeBinary } from "../protocol/binary-codec.ts";
 import type { Refused } from "../protocol/check-frame.ts";
@@ -6,11 +7,13 @@ import { decodeJson } from "../protocol/json-codec.ts";
 import type { ClientFrame } from "../protocol/schema.ts";
 import { isSend, sendCode } from "../protocol/send-bytes.ts";
 import type { ClientLink } from "./client-link.ts";
-import type { InputShares, SharedInput } from "./input-shares.ts";
+import type { InputShares, SharedInput, UserShare } from "./input-shares.ts";
 
 /** Who acts on the frames. */
 export interface FrameTaker {
   readonly state: "greeting" | "open" | "ended";
+  /** Who greeted. */
+  readonly user: UserName;
   /** False when the frame must wait: it is not taken, and nothing behind it may be. */
   takeFrame(frame: ClientFrame | Refused): boolean;
   /** The same for a binary send, which is read where it lies. */
@@ -21,8 +24,7 @@ export interface FrameTaker {
 
 /**
  * What a client sends, until it is acted on: whole frames as bytes from the door, decoded and handed on in their order.
- * While one must wait, or the connection has had its share of the turn, those behind it are held, and the door stops
- * reading.
+ * While one must wait, or the user has had its share of the turn, those behind it are held, and the door stops reading.
  */
 export class SessionInput implements SharedInput {
   readonly #taker: FrameTaker;
@@ -31,10 +33,13 @@ export class SessionInput implements SharedInput {
   readonly #shares: InputShares;
   /** A frame must wait for something. */
   #isBlocked = false;
-  /** It has had its share of a turn. */
+  /** It waits for its user's share of a later turn. */
   #isSharing = false;
+  /** Made with the first frame behind the greeting. */
+  #share: UserShare | null = null;
+  /** The turn that `#left` is of, and what may still be taken in it. */
   #turn = -1;
-  #framesOfTurn = 0;
+  #left = 0;
   /** What waits for its turn: whole frames as bytes, or decoded ones. */
   #held: (Uint8Array | ClientFrame | Refused)[] = [];
 
@@ -51,8 +56,8 @@ export class SessionInput implements SharedInput {
   }
 
   received(bytes: Uint8Array): void {
-    if (this.#waits) this.#held.push(bytes);
-    else this.#take(bytes);
+    if (this.#mayTake()) this.#take(bytes);
+    else this.#held.push(bytes);
   }
 
   get #waits(): boolean {
@@ -73,39 +78,50 @@ export class SessionInput implements SharedInput {
     if (!this.#isSharing) this.#takeHeld();
   }
 
-  goOnSharing(): void {
+  goOnSharing(cost: number): void {
     this.#isSharing = false;
+    this.#turn = this.#shares.turn;
+    this.#left = cost;
     if (!this.#isBlocked && this.#taker.state !== "ended") this.#takeHeld();
   }
 
   #takeHeld(): void {
-    while (!this.#waits) {
-      const next = this.#held.shift();
-      if (next === undefined) break;
+    while (this.#held.length > 0 && this.#mayTake()) {
+      const next = this.#held.shift()!;
       if (next instanceof Uint8Array) this.#take(next);
       else if (!this.#taker.takeFrame(next)) this.#held.unshift(next);
-      else this.#count();
+      else this.#took(0);
     }
     if (!this.#waits) this.#link.resume();
   }
 
-  // One more frame was taken: perhaps the last of this connection's share.
-  #count(): void {
+  // Whether the next frame may be taken now. If not, it will be told to go on.
+  #mayTake(): boolean {
+    if (this.#waits) return false;
+    if (this.#taker.state !== "open") return true;
+    const share = (this.#share ??= this.#shares.join(this.#taker.user));
     const { turn } = this.#shares;
     if (turn !== this.#turn) {
       this.#turn = turn;
-      this.#framesOfTurn = 0;
+      this.#left = this.#shares.begin(share);
     }
-    this.#framesOfTurn++;
-    if (!this.#shares.isTaken(this.#framesOfTurn) || this.#isSharing || this.#taker.state !== "open") return;
-    if (!this.#isBlocked) this.#link.pause();
+    if (this.#left > 0 && share.left > 0) return true;
+    this.#link.pause();
     this.#isSharing = true;
-    this.#shares.wait(this);
+    this.#shares.wait(share, this);
+    return false;
+  }
+
+  // A frame of so many bytes was taken. Those of the greeting are nobody's share.
+  #took(bytes: number): void {
+    if (this.#share !== null) this.#left -= this.#shares.took(this.#share, bytes);
   }
 
   /** Nothing of what waits will be taken. */
   clear(): void {
     this.#held = [];
+    if (this.#share !== null) this.#shares.leave(this.#share, this);
+    this.#share = null;
   }
 
   #take(bytes: Uint8Array): void {
@@ -120,17 +136,16 @@ export class SessionInput implements SharedInput {
     while (o < bytes.length && taker.state !== "ended") {
       const end = o + 4 + getU32(bytes, o);
       const isTaken =
-        bytes[o + 4] === sendCode && taker.state === "open" && isSend(bytes, o, end, this.#limits)
+        this.#mayTake() &&
+        (bytes[o + 4] === sendCode && taker.state === "open" && isSend(bytes, o, end, this.#limits)
           ? taker.takeSend(bytes, o, end)
-          : taker.takeFrame(decodeBinary("client", bytes, o, end, this.#limits));
-      if (isTaken) {
-        o = end;
-        this.#count();
-      }
-      if (!isTaken || (this.#waits && o < bytes.length)) {
+          : taker.takeFrame(decodeBinary("client", bytes, o, end, this.#limits)));
+      if (!isTaken) {
         this.#held.unshift(bytes.subarray(o));
         return;
       }
+      this.#took(end - o);
+      o = end;
     }
   }
 
@@ -142,11 +157,12 @@ export class SessionInput implements SharedInput {
     const frames: (ClientFrame | Refused)[] = [];
     decodeJson("client", bytes, this.#limits, frames);
     for (let i = 0; i < frames.length; i++) {
-      if (this.#waits || !this.#taker.takeFrame(frames[i]!)) {
+      if (!this.#mayTake() || !this.#taker.takeFrame(frames[i]!)) {
         this.#held.unshift(...frames.slice(i));
         return;
       }
-      this.#count();
+      // All of it was read, whatever is taken now.
+      this.#took(i === 0 ? bytes.length : 0);
     }
   }
 }
