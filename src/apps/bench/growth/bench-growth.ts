@@ -21,7 +21,7 @@ import type { GrowthRow } from "./growth-report.ts";
 const usage = `npm run bench:growth -- [--quick] [--only WORDS] [--json FILE] [-o json] [--data DIR]
 
   --quick        a hundredth of the messages, a tenth of the rooms: shows that it works, not how cost grows
-  --only WORDS   of rooms, members, readers, history, memory; comma-separated
+  --only WORDS   of rooms, members, readers, history, memory, flood; comma-separated
   --json FILE    also writes the rows there
   -o json        prints JSON instead of Markdown
   --data DIR     where the server keeps its files; not in memory
@@ -79,7 +79,7 @@ export async function benchGrowth(root: string, words: readonly string[]): Promi
     args: [...words],
     options: {
       quick: { type: "boolean", default: false },
-      only: { type: "string", default: "rooms,members,readers,history,memory" },
+      only: { type: "string", default: "rooms,members,readers,history,memory,flood" },
       json: { type: "string" },
       output: { type: "string", short: "o", default: "markdown" },
       data: { type: "string" },
@@ -95,7 +95,7 @@ export async function benchGrowth(root: string, words: readonly string[]): Promi
     return 3;
   }
   const sizes = values.quick ? quickSizes : fullSizes;
-  const parts: Readonly<Record<string, Measure>> = { rooms, members, readers, history, memory };
+  const parts: Readonly<Record<string, Measure>> = { rooms, members, readers, history, memory, flood };
   let failures = 0;
   const code = await interruptible({ root, data: values.data }, async (world, directory) => {
     const rows: GrowthRow[] = [];
@@ -259,6 +259,39 @@ async function readers(world: World, directory: string, sizes: Sizes): Promise<G
   const [from, to] = sizes.readers;
   const what = "server CPU of a delivery, 8 outstanding";
   return [growthRow({ what, unit: "s/M", grows: "readers of the room", from, to, values: costs, allowed: 1.3 })];
+}
+
+/** Users who say little, as many do: what they have to wait is measured while others send as much as they can. */
+const ordinary = { clients: 32, window: 16, ratePerSecond: 2_000 } as const;
+/** Messages that others have in flight meanwhile: of one user on four connections, or of many users. */
+const loudInFlight = 4_000;
+const crowd = 250;
+
+/** What ordinary users wait beside one user who floods: against nobody, and against the same load of many users. */
+async function flood(world: World, directory: string, sizes: Sizes): Promise<GrowthRow[]> {
+  const p99 = async (users: number): Promise<number | null> =>
+    await withServer(world, directory, async (server) => {
+      const names = { rooms: ["ordinary"], clientsInAll: ordinary.clients, warmupMs: longWarmupMs };
+      const jobs = [publishJob(server, sizes, { ...ordinary, ...names })];
+      const clients = users === 1 ? 4 : users;
+      const loud = { clients, clientsInAll: clients, window: loudInFlight / clients, firstClient: ordinary.clients };
+      const [measureMs, warmupMs] = [sizes.measureMs + 500, longWarmupMs];
+      // Where names are believed, a token is not looked at.
+      const proof = users === 1 ? ({ type: "token", user: "flooder", token: "" } as const) : null;
+      if (users > 0) jobs.push(publishJob(server, sizes, { ...loud, rooms: ["loud"], measureMs, warmupMs, proof }));
+      const results = await runJobs<PublishResult>(jobs, world.signal);
+      for (const each of results) clean(each);
+      return mergePublishResults(results.slice(0, 1)).ack.summary().p99;
+    });
+  const what = `p99 of ${ordinary.clients} users, ${ordinary.ratePerSecond.toLocaleString("en-US")} messages a second`;
+  const row = async (grows: string, from: number, to: number): Promise<GrowthRow> => {
+    const values = await inTurns([from, to], sizes.rounds, p99);
+    return growthRow({ what, unit: "ms", grows, from, to, values, allowed: 1.5 });
+  };
+  return [
+    await row("users who flood", 0, 1),
+    await row(`users with ${loudInFlight.toLocaleString("en-US")} more in flight together`, crowd, 1),
+  ];
 }
 
 interface Stage {
