@@ -62,6 +62,7 @@ test.skipIf(reason !== null)("a power loss takes back what was written and not s
     plain: "0123456789",
     synced: "0123456789",
     dsync: "0123456789",
+    long: "0123456789",
     mixed: "0123456789",
   });
   await runUntilDone(
@@ -72,15 +73,18 @@ test.skipIf(reason !== null)("a power loss takes back what was written and not s
     const synced = ${open("synced", both)};
     fs.writeSync(synced, "aaaa", 2); fs.fdatasyncSync(synced); fs.writeSync(synced, "bbb", 4);
     fs.writeSync(${open("dsync", durable)}, "cccc", 8);
+    fs.writeSync(${open("long", durable)}, "f", 0); fs.writeSync(${open("long", both)}, "gg", 4);
     const mixed = ${open("mixed", both)};
     fs.writeSync(mixed, "dddddd", 0); fs.writeSync(${open("mixed", durable)}, "ee", 2);`,
   );
   expect(readFileSync(join(data, "synced"), "utf8")).toBe("01aabbb789");
-  expect(machine.losePower(null)).toEqual({ bytes: 4 + 3 + 4, names: 0, cut: 0 });
+  expect(machine.losePower(null)).toEqual({ bytes: 4 + 3 + 2 + 4, names: 0, cut: 0 });
   const read = (name: string): string => readFileSync(join(data, name), "utf8");
   expect(read("plain")).toBe("0123456789");
   expect(read("synced")).toBe("01aaaa6789");
   expect(read("dsync")).toBe("01234567cccc");
+  // It is as long as it ever was.
+  expect(read("long")).toBe("f123456789");
   // What O_DSYNC has written over stays, and what is beside it goes.
   expect(read("mixed")).toBe("01ee456789");
 });

@@ -106,10 +106,11 @@ function undoWrites(
 ): { bytes: number; cut: number } {
   const own = noted.filter((one) => one.inode === inode && [write, done, synced].includes(one.kind));
   const loose: { one: Noted; ranges: readonly Range[] }[] = [];
+  // What was there before anything was noted is durable.
   let durableBytes: number | null = null;
   for (const [at, one] of own.entries()) {
     if (one.kind === synced) durableBytes = one.length;
-    else if (one.kind === done) durableBytes = Math.max(durableBytes ?? 0, one.offset + one.length);
+    else if (one.kind === done) durableBytes = Math.max(durableBytes ?? one.other, one.offset + one.length);
     else {
       durableBytes ??= one.other;
       const ranges = looseRanges(one, own.slice(at + 1));

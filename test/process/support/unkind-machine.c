@@ -15,7 +15,7 @@
  *
  *   record    u32 kind, u32 bytes of text, u64 inode, u64 offset, u64 length, u64 other, u64 stamp; then text, then bytes
  *   1 write   of `length` bytes at `offset`; `other` = size of the file before; bytes = what was there, up to that size
- *   2 done    an O_DSYNC write of `length` bytes at `offset` came back; stamp = the write's
+ *   2 done    an O_DSYNC write of `length` bytes at `offset` came back; `other` and stamp = the write's
  *   3 synced  file `inode`, of size `length`; `offset` = place in this log where the sync began
  *   4 named   text = new name in folder `other` for `inode`; length 1: it is a folder
  *   5 unnamed text = name that is gone from folder `other`, of `inode`; length 1: it was a folder
