@@ -32,7 +32,7 @@ import {
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { Damage } from "../storage/damage.ts";
-import { newbornFile, olderCopyFile, startedFile } from "../storage/data-directory.ts";
+import { lineOwedFile, newbornFile, olderCopyFile, startedFile } from "../storage/data-directory.ts";
 import { type Disk, type FileName, fileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { NewerFormat } from "../storage/newer-format.ts";
@@ -87,8 +87,8 @@ export interface Recovered extends Ground {
   readonly self: ReplicaId;
   readonly remembered: RememberedLog;
   readonly snapshotIndex: number;
-  /** What was lost and accepted. */
-  readonly lost: readonly Damage[];
+  /** Numbers may be given out again, to other messages: rooms are to get another line. */
+  readonly owesLine: boolean;
 }
 
 /** The data is damaged, and only a person may decide to go on without what is missing. */
@@ -241,7 +241,11 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
     await rebuildState(ground, { group, chunks, damaged: found.damage });
     return recoverFrom(ground, listen, [...found.damage, ...opened.damage]);
   }
-  // Before the loss is durable: a start that breaks off in between must find it again.
+  // Before the loss is durable: a start that breaks off in between must find it again, and what it calls for.
+  const isLine = (await disk.sizeOf(lineOwedFile)) !== null;
+  const owesLine =
+    isLine || ground.restored === true || (ground.acceptLoss && opened.damage.length + missing.length > 0);
+  if (owesLine && !isLine) await disk.publish(lineOwedFile, []);
   if (isLossy || ground.restored === true) {
     while (await setAside(chunks, state.lastChunk, ground)) chunks = await sealed();
   }
@@ -301,7 +305,7 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
     self,
     remembered,
     snapshotIndex: from,
-    lost: damage,
+    owesLine: owesLine || damage.length > 0,
   };
 }
 

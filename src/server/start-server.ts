@@ -4,6 +4,7 @@ import type { Mark } from "../base/ids.ts";
 import { checkLimits } from "../base/limits.ts";
 import { millis } from "../base/units.ts";
 import { encodeSettings } from "../rooms/setting.ts";
+import { lineOwedFile } from "../storage/data-directory.ts";
 import { differingSettings, isUnfounded } from "./committed-settings.ts";
 import { fillRings } from "./fill-rings.ts";
 import { type Ground, type Recovered, recover } from "./recovery.ts";
@@ -42,6 +43,7 @@ async function leadAlone(server: Server, recovered: Recovered, settings: ServerS
   await until(server, () => server.driver.engine.standing.role === "leader");
   settle(server, recovered, settings);
   await until(server, () => server.state.appliedIndex === server.driver.lastIndex);
+  if (recovered.owesLine) await recovered.disk.remove(lineOwedFile);
   server.tellAgain();
 }
 
@@ -60,7 +62,7 @@ function settle(server: Server, recovered: Recovered, settings: ServerSettings):
   const { state, limits } = server;
   const wanted = differingSettings(state, settings, limits);
   if (isUnfounded(state)) wanted.unshift({ kind: "founding" });
-  if (recovered.lost.length > 0 || recovered.restored === true) {
+  if (recovered.owesLine) {
     wanted.push({ kind: "line", number: recovered.random.whole(0x1_0000_0000) + 1 });
   }
   if (wanted.length > 0) server.proposals.order(entryTypes.setting, encodeSettings(wanted));

@@ -36,6 +36,13 @@ const newLifeFile = fileName("new-life");
 export const newbornFile = fileName("newborn");
 /** An empty file that says: this directory has less than its server has acknowledged to others, so it is an older copy. */
 export const olderCopyFile = fileName("older-copy");
+/** An empty file that says: numbers may be given out again, to other messages, and rooms have not got another line yet. */
+export const lineOwedFile = fileName("line-owed");
+
+/** The empty files at the top, each of which says one thing by being there. */
+export const isMarkFile = (file: FileName): boolean => markFiles.includes(file);
+const markFiles = [startedFile, newLifeFile, newbornFile, olderCopyFile, lineOwedFile];
+
 export const identityMagic = "SYNODDIR";
 /** The format of the whole directory. Raised when an older version must not touch it. */
 export const directoryFormat = 1;
@@ -226,8 +233,7 @@ async function holdsFiles(disk: Disk, folder: string): Promise<boolean> {
 }
 
 async function unknownAtTop(disk: Disk, isLock: (file: FileName) => boolean): Promise<string[]> {
-  const own = [identityFile, startedFile, newLifeFile, newbornFile, olderCopyFile];
-  const files = (await disk.list("")).filter((file) => !own.includes(file) && !isLock(file));
+  const files = (await disk.list("")).filter((file) => file !== identityFile && !isMarkFile(file) && !isLock(file));
   const folders = (await disk.folders("")).filter((folder) => !ownFolders.includes(folder));
   return [...files, ...folders.map((folder) => `${folder}/`)];
 }

@@ -5,6 +5,7 @@ import { equalBytes } from "../../src/base/compare-bytes.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
 import { DataDamaged } from "../../src/server/recovery.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { verifyDirectory } from "../../src/storage/verify.ts";
 import { Ledger } from "./server-ledger.ts";
@@ -166,6 +167,46 @@ test("a chunk that is gone is refused by name; going on without it, what it held
     seq: head + 1,
     dup: false,
   });
+});
+
+test("a start that accepts a loss and is broken off in any call: the next that succeeds starts another line", async () => {
+  const losses: ((life: ServerLife) => void)[] = [
+    // The newest batch but one, so that entries behind it are known to have been there.
+    (life) => {
+      const journal = filesOf(life).filter((file) => file.startsWith("journal/") && file.endsWith(".wal"));
+      life.fileSystem.flip(journal.at(-1)!, 512 + 70, 1);
+    },
+    (life) => {
+      life.fileSystem.lose(chunksOf(life)[0]!);
+    },
+  ];
+  for (const [kind, lose] of losses.entries()) {
+    const damaged = (): ServerLife => {
+      const life = stopped.fork(1);
+      lose(life);
+      return life;
+    };
+    const whole = damaged();
+    expect(await refusalOf(whole)).toBeInstanceOf(DataDamaged);
+    const before = whole.fileSystem.calls;
+    await whole.start({ acceptLoss: true });
+    const calls = whole.fileSystem.calls - before;
+    await whole.stop();
+    const random = seededRandom(5);
+    for (let at = 1; at <= calls; at++) {
+      const life = damaged();
+      const mode = crashModes[random.whole(crashModes.length)]!;
+      life.fileSystem.crashAt(life.fileSystem.calls + at, mode);
+      await Promise.race([life.start({ acceptLoss: true }), life.fileSystem.whenStopped()]);
+      if (life.fileSystem.running) life.crash("lost");
+      else life.crash(mode);
+      // Without the flag where nothing is left to accept: the operator may not know that it was broken off.
+      if ((await refusalOf(life)) !== null) await life.start({ acceptLoss: true });
+      expect([kind, at, mode, (await lineOf(life)) !== line]).toEqual([kind, at, mode, true]);
+      expect(filesOf(life)).not.toContain("line-owed");
+      await life.stop();
+    }
+  }
 });
 
 test("after a kill, too, a start that is refused for a missing chunk or journal has changed nothing", async () => {

@@ -3,7 +3,7 @@ import picocolors from "picocolors";
 import { isLockFile, LockRefused, nodeDataLock } from "../../platform/node/data-lock.ts";
 import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
 import { knownChunks, neededChunks } from "../../server/needed-chunks.ts";
-import { startedFile } from "../../storage/data-directory.ts";
+import { isMarkFile } from "../../storage/data-directory.ts";
 import { openDisk } from "../../storage/disk.ts";
 import { systemCodeOf } from "../../storage/file-system.ts";
 import { type DirectoryReport, verifyDirectory } from "../../storage/verify.ts";
@@ -40,7 +40,7 @@ export async function verify(command: VerifyCommand): Promise<0 | 1> {
 
 /** Files at the top that this program writes beside the data. */
 const own = (file: DirectoryReport["unknown"][number]): boolean =>
-  file === portsFile || file === startedFile || isLockFile(file);
+  file === portsFile || isMarkFile(file) || isLockFile(file);
 
 async function mustBeDirectory(directory: string): Promise<void> {
   try {
