@@ -114,7 +114,7 @@ export const defaultLimits: Limits = {
   jsonDepthMax: 16,
   jsonValuesMax: 32_768,
   framesPerTextMax: 1_024,
-  helloWithinMs: 4_000,
+  helloWithinMs: 3_500,
   subsMax: 1_000,
   roomsMax: 1_000,
   sendsInFlightMax: 1_024,

@@ -5,6 +5,8 @@ import type { Journal } from "../storage/journal/journal.ts";
 
 /** What is read at once. */
 const pieceBytes = 64 * 1024;
+/** Steps in which nothing is read between two passes: a small journal is not read over and over. */
+const restSteps = 20;
 
 /**
  * Reads the entries of the journal through, from the oldest to the newest and again, and finds those that are not any more
@@ -14,6 +16,7 @@ export class JournalScrub {
   readonly #journal: Journal;
   readonly #group: GroupId;
   #next = 0;
+  #rests = 0;
 
   constructor(journal: Journal, group: GroupId) {
     this.#journal = journal;
@@ -22,11 +25,16 @@ export class JournalScrub {
 
   /** Reads a piece; answers what is damaged in it. Steps must not overlap. Rejects with the disk's fault; try again later. */
   async step(): Promise<Damage | null> {
+    if (this.#rests > 0) {
+      this.#rests--;
+      return null;
+    }
     const first = Math.max(this.#next, this.#journal.baseOf(this.#group) + 1) as LogIndex;
     try {
       const entries = await this.#journal.read(this.#group, first, Number.MAX_SAFE_INTEGER as LogIndex, pieceBytes);
       // At the end, or given back meanwhile: from the beginning again.
       this.#next = entries === null ? 0 : entries.at(-1)!.index + 1;
+      if (entries === null) this.#rests = restSteps;
       return null;
     } catch (cause) {
       if (!(cause instanceof JournalDamaged)) throw cause;
