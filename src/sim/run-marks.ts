@@ -39,6 +39,7 @@ export const clusterMarkMeanings = {
   "founded by a list": "servers with empty directories found out among themselves which one founds",
   "majority went on": "while a minority was cut off for good, the others stored everything that was sent",
   "server wiped": "a server lost all of its data, and joined anew",
+  "journal damaged": "the journal of a member was damaged, and it came back as another life",
   "snapshot from another": "a server that lacked what no journal had any more went on from another's state",
   "chunk from another": "a server fetched a day chunk from another",
 } as const;

@@ -23,6 +23,8 @@ export interface Member {
   disk: SimDisk;
   /** How often everything on the disk was lost. */
   wipes: number;
+  /** Its journal was damaged, and it has not started since. */
+  isDamaged: boolean;
   readonly box: WhiteBox;
   /** The program of the present life. */
   program: SimServer | null;
@@ -77,6 +79,7 @@ export class SimCluster {
         host,
         disk: this.#newDisk(host, 0),
         wipes: 0,
+        isDamaged: false,
         box,
         program: null,
         server: null,
@@ -132,6 +135,7 @@ export class SimCluster {
       },
       onBelonging: () => coverage.over("founding", () => [host.name], since),
       onDamaged: (damage) => violated(`${host.name}: damaged without damage: ${damage.message}`),
+      isDamaged: () => member.isDamaged,
       onExit: () => this.#ended(member, restartAfter),
     });
     member.program.start();
@@ -164,15 +168,23 @@ export class SimCluster {
   }
 
   /**
-   * Takes all data of one server away for good, with its power. Only while all vote with the data they have, and every
-   * disk says so, and none lacks any of the history: then no second copy is lost before others have made good the first, and those that are left are a
-   * majority by what each of them knows. Answers whether it was done.
+   * Takes all data of one server away for good, with its power, or damages its journal. Only while all vote with the data
+   * they have, and every disk says so: who votes has the whole history, so no second copy is lost before others have made
+   * good the first, and those that are left are a majority by what each of them knows. Answers whether it was done.
    */
   wipe(host: SimHost): boolean {
     const member = this.of(host);
     if (member === undefined || this.#isAlone || !this.#allVote()) return false;
-    host.crash("powerLoss");
     member.wipes++;
+    if ((chance(this.#options.seed, host.index, member.wipes) & 1) === 0) {
+      host.crash("killed");
+      member.disk.killed();
+      damageJournal(member.disk);
+      member.isDamaged = true;
+      this.#options.marks.count("journal damaged");
+      return true;
+    }
+    host.crash("powerLoss");
     member.server = null;
     member.disk = this.#newDisk(host, member.wipes);
     this.#options.marks.count("server wiped");
@@ -259,7 +271,7 @@ export class SimCluster {
     const lives = this.members.map(({ host, server }) => `${host.name}#${server?.incarnation ?? ""}`);
     return this.members.every((member) => {
       const server = this.serverOf(member);
-      if (server === null || server.driver.syncAgeMs() > 0 || lackedBy(server) > 0) return false;
+      if (server === null || server.driver.syncAgeMs() > 0) return false;
       const { members } = server.driver.engine;
       return (
         members.length === lives.length &&
@@ -271,6 +283,7 @@ export class SimCluster {
   #started(member: Member, server: Server): void {
     this.#options.beforeStart();
     member.server = server;
+    member.isDamaged = false;
     member.box.started(server);
     const { cluster } = server.state;
     const { violated, marks, scenario } = this.#options;
@@ -293,6 +306,13 @@ export class SimCluster {
       host.start();
       this.boot(member);
     });
+  }
+}
+
+/** A bit in the head of each segment: whatever stands behind it, that is no torn end. */
+function damageJournal({ fileSystem }: SimDisk): void {
+  for (const file of fileSystem.files().keys()) {
+    if (file.startsWith("journal/") && file.endsWith(".wal")) fileSystem.flip(file, 20, 3);
   }
 }
 

@@ -7,18 +7,20 @@ import { type ReplicaId, replicaId } from "../consensus/replica.ts";
 import { TcpDoor } from "../doors/tcp-door.ts";
 import { FoundingLinks } from "../server/founding-links.ts";
 import type { Log } from "../server/log.ts";
-import { DataDamaged } from "../server/recovery.ts";
+import { anotherLife } from "../server/another-life.ts";
+import { DataDamaged, PromisesLost } from "../server/recovery.ts";
 import type { Server } from "../server/server.ts";
 import type { ServerSettings } from "../server/server-settings.ts";
 import { startServer } from "../server/start-server.ts";
 import type { PeerGround } from "../server/peers.ts";
-import { openDataDirectory } from "../storage/data-directory.ts";
+import { type Identity, openDataDirectory } from "../storage/data-directory.ts";
+import type { Disk } from "../storage/disk.ts";
 import type { Engine } from "../topology/engine.ts";
 import type { LinkLimits } from "../transport/link-limits.ts";
 import { defaultLivenessTiming } from "../transport/liveness/liveness-timing.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
 import type { SimHost } from "./host.ts";
-import type { Network } from "./network.ts";
+import type { Listener, Network } from "./network.ts";
 import type { SimDisk } from "./sim-disk.ts";
 import { simPeerStream } from "./sim-peer-stream.ts";
 import { byteStream } from "./stream-adapters.ts";
@@ -55,7 +57,9 @@ export interface SimServerOptions {
   /** It is decided what its empty directory becomes. */
   readonly onBelonging: () => void;
   /** The data is damaged, though nobody damaged it: the worst that can be found. */
-  readonly onDamaged: (damage: DataDamaged) => void;
+  readonly onDamaged: (damage: DataDamaged | PromisesLost) => void;
+  /** Its journal was damaged, as a fault, since it started last. @defaultValue never */
+  readonly isDamaged?: () => boolean;
   /** The process came to an end by itself; whoever looks after it starts it again. */
   readonly onExit: () => void;
   readonly log: Log;
@@ -100,35 +104,38 @@ export class SimServer {
       now: clock.wall(),
     });
     if (!this.#isMine) return;
-    const { cluster, incarnation, joined } = directory.identity;
-    const server = await startServer(
-      {
-        disk,
-        clock,
-        random,
-        log,
-        limits,
-        node: host.name as NodeName,
-        owner: { cluster, incarnation },
-        acceptLoss: false,
-        flush: settings.flush,
-        joined,
-        peers: peers === null ? undefined : peerGround(host, network, peers),
-        watch:
-          peers === null ? undefined : (engine) => peers.watch(replicaId(host.name as NodeName, incarnation), engine),
-      },
-      {
-        timeZone: settings.timeZone,
-        retentionDays: settings.retentionDays,
-        push: settings.push,
-        flushAfterMs: settings.flush.afterMs,
-        flushAfterBytes: settings.flush.afterBytes,
-        advertise: [],
-        openNames: true,
-        authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
-        onOvertaken: () => this.#restart(),
-        onFailed: () => this.#exit(),
-      },
+    const startAs = ({ cluster, incarnation, joined }: Identity): Promise<Server> =>
+      startServer(
+        {
+          disk,
+          clock,
+          random,
+          log,
+          limits,
+          node: host.name as NodeName,
+          owner: { cluster, incarnation },
+          acceptLoss: false,
+          flush: settings.flush,
+          joined,
+          peers: peers === null ? undefined : peerGround(host, network, peers),
+          watch:
+            peers === null ? undefined : (engine) => peers.watch(replicaId(host.name as NodeName, incarnation), engine),
+        },
+        {
+          timeZone: settings.timeZone,
+          retentionDays: settings.retentionDays,
+          push: settings.push,
+          flushAfterMs: settings.flush.afterMs,
+          flushAfterBytes: settings.flush.afterBytes,
+          advertise: [],
+          openNames: true,
+          authenticate: ({ user }) => Promise.resolve({ user: user ?? ("nobody" as UserName), expiresAt: null }),
+          onOvertaken: () => this.#restart(),
+          onFailed: () => this.#exit(),
+        },
+      );
+    const server = await startAs(directory.identity).catch(async (cause: unknown) =>
+      startAs(await this.#nextLife(cause, directory.identity, disk)),
     );
     if (!this.#isMine) return;
     this.server = server;
@@ -153,6 +160,26 @@ export class SimServer {
     return cluster;
   }
 
+  /** A member whose journal was damaged goes on as another life, once the others are a quorum without it. */
+  async #nextLife(cause: unknown, identity: Identity, disk: Disk): Promise<Identity> {
+    const { host, network, random, log, peers, isDamaged } = this.#options;
+    if (!(cause instanceof PromisesLost) || peers === null || isDamaged?.() !== true) throw cause;
+    let listener: Listener | null = null;
+    return anotherLife(cause, {
+      identity,
+      disk,
+      clock: host.clock,
+      random,
+      log,
+      peers: peerGround(host, network, peers),
+      onSilent: (member) => {
+        listener?.close();
+        if (member === null || !this.#isMine) return;
+        listener = network.listen(host, peerPort, (stream) => member.accept(simPeerStream(stream)));
+      },
+    });
+  }
+
   /** The process is asked to stop in good order. `ended`: it has, unless something else ended it before. */
   stop(withinMs: number, ended: () => void): void {
     const { host } = this.#options;
@@ -172,7 +199,7 @@ export class SimServer {
 
   #failed(cause: unknown): void {
     if (!this.#isMine) return;
-    if (cause instanceof DataDamaged) this.#options.onDamaged(cause);
+    if (cause instanceof DataDamaged || cause instanceof PromisesLost) this.#options.onDamaged(cause);
     // A disk that fails while the server starts: the process ends, and is started again until the disk works.
     else if (!(cause instanceof Fault)) throw cause;
     this.#exit();
