@@ -2,13 +2,15 @@ import { existsSync } from "node:fs";
 import { measureLoss, measureReaders, measureReturn, measureSilences } from "./cluster-measure.ts";
 import type { Harm, LossRow, ReturnRow, SilenceRow } from "./cluster-measure.ts";
 import type { ClusterReport } from "./cluster-report.ts";
-import { etcdCluster, jetStreamCluster, synodCluster } from "./cluster-systems.ts";
-import type { ClusterSystem } from "./cluster-systems.ts";
+import type { ClusterSystem } from "./cluster.ts";
 import { besideCeilings, failedRun, inTurns, saidRate, say } from "./contest.ts";
+import { etcdCluster } from "./etcd-cluster.ts";
+import { jetStreamCluster } from "./jet-stream-cluster.ts";
 import { measurePublish, measurePublishCeiling } from "./measure.ts";
 import type { Measuring, RunResult } from "./measure.ts";
 import { rowOf } from "./report.ts";
 import type { ReportRow } from "./report.ts";
+import { synodCluster } from "./synod-cluster.ts";
 import { programPath, synodCommand } from "./systems.ts";
 import type { World } from "./systems.ts";
 

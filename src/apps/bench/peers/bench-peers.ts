@@ -7,7 +7,7 @@ import { clusterParts, clusterReport, clusterSystems, fullClusterPlan, quickClus
 import type { ClusterPlan } from "./bench-cluster.ts";
 import { clusterMarkdown, clusterRatios } from "./cluster-report.ts";
 import type { ClusterReport } from "./cluster-report.ts";
-import type { ClusterSystem } from "./cluster-systems.ts";
+import type { ClusterSystem } from "./cluster.ts";
 import { besideCeilings, inTurns } from "./contest.ts";
 import { measureFanOut, measureFanOutCeiling, measureIdle, measurePublish, measurePublishCeiling } from "./measure.ts";
 import type { IdleRun } from "./measure.ts";

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { runJobs } from "../generator-processes.ts";
 import type { FanOutResult, PublishResult } from "../job.ts";
-import type { ClusterSystem, RunningCluster } from "./cluster-systems.ts";
+import type { ClusterSystem, RunningCluster } from "./cluster.ts";
 import { fanOutJob, fanOutRun, publishJob, publishRun, withSystem } from "./measure.ts";
 import type { Measuring, RunResult } from "./measure.ts";
 import { SilenceProbe } from "./silence-probe.ts";
