@@ -124,19 +124,19 @@ export class ClusterProcesses {
 
   /** Settles when exactly these vote, and each of them knows who leads and can take messages. */
   async voting(names: readonly string[]): Promise<void> {
-    await until(async () => {
-      // One that can't be asked may be about to begin anew.
-      const all = await Promise.all(names.map((name) => this.status(name))).catch((cause: unknown) => {
-        if (cause instanceof TypeError) return [];
-        throw cause;
-      });
-      return (
-        all.length === names.length &&
-        all.every(({ ready, servers }) => {
-          const voters = servers.filter(({ role }) => role === "voter").map(({ node }) => node);
-          return ready.ok && voters.join() === [...names].sort().join();
-        })
-      );
+    await until(() => this.isVoting(names));
+  }
+
+  async isVoting(names: readonly string[]): Promise<boolean> {
+    // One that can't be asked may be about to begin anew.
+    const all = await Promise.all(names.map((name) => this.status(name))).catch((cause: unknown) => {
+      if (cause instanceof TypeError) return null;
+      throw cause;
+    });
+    if (all === null) return false;
+    return all.every(({ ready, servers }) => {
+      const voters = servers.filter(({ role }) => role === "voter").map(({ node }) => node);
+      return ready.ok && voters.join() === [...names].sort().join();
     });
   }
 
