@@ -109,6 +109,8 @@ export class SdkClient implements SimClient {
       if (!(error instanceof SendRefused)) return { outcome: "unknown" };
       this.#options.marks.count(error.code === "id_conflict" ? "conflict answered" : "send refused");
       return { outcome: "refused", code: error.code };
+    } finally {
+      this.#options.beforeNews();
     }
   }
 

@@ -42,5 +42,11 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
   { seed: 302, servers: 3, taught: "read marks may go back where a client moves to a server that lags" },
   { seed: 3_025, servers: 3, taught: "a read mark is cut to what is committed, not to what a lagging server has" },
   { seed: 5_005, servers: 3, taught: "a local answer of a server that lags is as of before somebody was put out" },
+  {
+    seed: 19_769_935,
+    servers: 3,
+    schedule: [],
+    taught: "the oracle hears what retention may have removed before it judges the answer to a send",
+  },
   { seed: 511, servers: 3, taught: "what a client was given on one server it must find on the next" },
 ];
