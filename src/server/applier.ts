@@ -1,12 +1,11 @@
 import { assert } from "../base/assert.ts";
 import { type Entry, entryTypes } from "../base/entry.ts";
 import type { LogIndex, Term } from "../base/ids.ts";
-import type { Day } from "../base/units.ts";
+import { type Day, type Millis, millis } from "../base/units.ts";
 import type { ApplySink, RoomEvent } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { type OutcomeCode, outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
-import { type Millis, millis } from "../base/units.ts";
 import type { Batch, Origin, UndecidedCode } from "./batch.ts";
 import type { RecentEntries } from "./entry-times.ts";
 import type { LiveRoom } from "./live-room.ts";

@@ -177,7 +177,10 @@ export class ServerLife {
     return server;
   }
 
-  async #start({ acceptLoss = false, openRooms, retentionDays = 0 }: StartOptions, generation: number): Promise<Server> {
+  async #start(
+    { acceptLoss = false, openRooms, retentionDays = 0 }: StartOptions,
+    generation: number,
+  ): Promise<Server> {
     const disk = openDisk(this.fileSystem.attach());
     const node = "n1" as NodeName;
     const log = { info: () => undefined, warn: () => undefined, error: () => undefined };

@@ -89,7 +89,9 @@ function reportLines(directory: string, report: DirectoryReport): string[] {
     lines.push(`  ${red("damage")}    ${visibleText(file)}${range}: ${visibleText(what)}${messages}`);
   }
   for (const { file, format } of newer) {
-    lines.push(`  ${red("newer")}     ${visibleText(file)}: format ${format}; verify it with the version that wrote it`);
+    lines.push(
+      `  ${red("newer")}     ${visibleText(file)}: format ${format}; verify it with the version that wrote it`,
+    );
   }
   if (torn !== null) lines.push(dim(`  torn      ${torn.file}: a last write that was never acknowledged; no loss`));
   if (quarantined.length > 0) lines.push(`  aside     ${quarantined.map(visibleText).join(", ")}`);

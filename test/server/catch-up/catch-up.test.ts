@@ -450,7 +450,7 @@ test("[CATCH16] who lacks what is told to all with whom a link stands, and again
   world.onFrame = () => true;
   await world.settle();
   for (let round = 0; round < 40 && poor.catchUp.progress.lacking > 0; round++) {
-    world.clock.advance(1_000);
+    await world.clock.advance(1_000);
     await world.settle();
   }
   await tell();
