@@ -4,6 +4,7 @@ import type { NodeName } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
 import { nodeOf } from "../consensus/replica.ts";
 import { addressesMax, encodeSettings, type ServerAddress } from "../rooms/setting.ts";
+import type { Member } from "../topology/engine.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Server } from "./server.ts";
 
@@ -12,6 +13,8 @@ const serversMax = 16;
 /** How long an operator waits for what is put in order, and how often it is looked whether it is. */
 const committedWithinMs = 8_000;
 const lookEveryMs = 10;
+/** How far behind the others who stays may be, to count as one who is there. */
+const keepsUpWithinMs = 1_000;
 
 /**
  * Has a server belong to the cluster from now on: its address is put in order, so that all dial it, and the leader admits
@@ -54,7 +57,7 @@ export async function removeServer(server: Server, node: NodeName): Promise<void
       { definite: true, retryAfterMs: 5_000 },
     );
   }
-  refuseLossOfQuorum(server, cluster, node);
+  await refuseLossOfQuorum(server, cluster, node);
   // The group first: it may need the link with the one that goes.
   if (isMember) await cluster.remove(node);
   await setAddress(server, node, null);
@@ -64,17 +67,37 @@ export async function removeServer(server: Server, node: NodeName): Promise<void
  * Those who stay decide about it from the moment it is in the log. Were too few of them there, nothing could be decided any
  * more, also not that somebody comes back in their place.
  */
-function refuseLossOfQuorum(server: Server, cluster: Cluster, node: NodeName): void {
-  const { members } = server.driver.engine;
-  if (!members.some(({ role, replica }) => role === "voter" && nodeOf(replica) === node)) return;
-  const staying = members.filter(({ role, replica }) => role === "voter" && nodeOf(replica) !== node);
-  const away = staying.filter(({ replica }) => !cluster.isThere(replica)).map(({ replica }) => nodeOf(replica));
-  if (away.length * 2 < staying.length) return;
-  throw new Fault(
-    "no_quorum",
-    `without ${node} the others are no quorum while ${away.join(", ")} can't be reached; bring back or remove ${away.length === 1 ? "that one" : "those"} first`,
-    { definite: true, retryAfterMs: 1_000 },
+async function refuseLossOfQuorum(server: Server, cluster: Cluster, node: NodeName): Promise<void> {
+  const isVoter = server.driver.engine.members.some(
+    ({ role, replica }) => role === "voter" && nodeOf(replica) === node,
   );
+  if (!isVoter) return;
+  // Whoever is linked may be silent for good, its journal damaged: only who takes what the log brings counts.
+  const target = server.state.appliedIndex;
+  const until = server.clock.now() + keepsUpWithinMs;
+  for (;;) {
+    const staying = server.driver.engine.members.filter(
+      ({ role, replica }) => role === "voter" && nodeOf(replica) !== node,
+    );
+    const keepsUp = ({ replica, matched }: Member): boolean =>
+      nodeOf(replica) === server.node || (cluster.isThere(replica) && matched !== null && matched >= target);
+    const away = staying.filter((member) => !keepsUp(member)).map(({ replica }) => nodeOf(replica));
+    if (away.length * 2 < staying.length) return;
+    if (server.clock.now() >= until || !server.isRunning) {
+      throw new Fault(
+        "no_quorum",
+        `without ${node} the others are no quorum while ${away.join(", ")} can't be reached; bring back or remove ${away.length === 1 ? "that one" : "those"} first`,
+        { definite: true, retryAfterMs: 1_000 },
+      );
+    }
+    await looked(server);
+  }
+}
+
+function looked(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.clock.after(millis(lookEveryMs), resolve);
+  });
 }
 
 /** Hands the leadership over, to `to` or to whoever is fittest. Settles with who leads then; rejects with a Fault. */
@@ -111,8 +134,6 @@ async function setAddress(server: Server, node: NodeName, address: ServerAddress
     if (server.clock.now() >= until || !server.isRunning) {
       throw new Fault("no_quorum", `it is not known whether the address of ${node} was stored: too few servers answer`);
     }
-    await new Promise<void>((resolve) => {
-      server.clock.after(millis(lookEveryMs), resolve);
-    });
+    await looked(server);
   }
 }

@@ -143,11 +143,13 @@ export class SimCluster {
 
   /**
    * Some servers without which the others are a majority, drawn by chance. Empty where not all present lives
-   * vote as far as anybody knows, or it is not the same for all: then it is not known who is a majority.
+   * vote as far as anybody knows, or it is not the same for all: then it is not known who is a majority. Whose journal is
+   * damaged can't vote, so that without another one there may be none.
    */
   minority(random: Random): SimHost[] {
     const lives = this.members.map(({ host, server }) => `${host.name}#${server?.incarnation ?? ""}`);
-    const agreed = this.members.every(({ server }) => {
+    const agreed = this.members.every(({ server, isDamaged }) => {
+      if (isDamaged) return false;
       const voters = server?.driver.engine.members.filter(({ role }) => role === "voter") ?? [];
       return voters.length === lives.length && voters.every(({ replica }) => lives.some((life) => life === replica));
     });

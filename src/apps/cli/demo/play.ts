@@ -79,6 +79,7 @@ export class Play implements PersonListener {
     }
     try {
       await play.#allListen();
+      await play.#allVote();
     } catch (cause) {
       await play.end(false);
       throw cause;
@@ -182,6 +183,16 @@ export class Play implements PersonListener {
     for (;;) {
       const all = await Promise.all(servers.map(({ ports }) => askJson(`http://127.0.0.1:${ports.port}/readyz`)));
       if (all.every((answer) => at(answer, "ok") === true)) return;
+      await pause(50);
+    }
+  }
+
+  /** Until each counts: before, the first one to be killed could be one that the others can't do without. */
+  async #allVote(): Promise<void> {
+    const { servers } = this.stage;
+    for (;;) {
+      const all = await Promise.all(servers.map(({ adminUrl }) => askJson(`${adminUrl}/admin/v1/cluster`)));
+      if (all.every((answer) => votersIn(answer) === servers.length)) return;
       await pause(50);
     }
   }
@@ -297,6 +308,12 @@ export class Play implements PersonListener {
       throw cause;
     }
   }
+}
+
+/** How many servers vote, as one of them sees it. */
+function votersIn(status: unknown): number {
+  const servers = at(status, "servers");
+  return Array.isArray(servers) ? servers.filter((server) => at(server, "role") === "voter").length : 0;
 }
 
 /** What a server of this machine answers; null when it does not, or not in time, or refuses. */
