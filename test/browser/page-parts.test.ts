@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import type { HistoryPage } from "../../src/client/room.ts";
+import type { HistoryPage, Room } from "../../src/client/room.ts";
 import type { Message } from "../../src/protocol/schema.ts";
 import { Amendments } from "../../src/apps/web/amendments.ts";
 import { partsOf, visibleLine } from "../../src/apps/web/message-text.ts";
+import { ReadMarks } from "../../src/apps/web/read-marks.ts";
 import { preferredLanguage } from "../../src/apps/web/texts.ts";
 import { rowsMax, rowsSlack, TimelineWindow } from "../../src/apps/web/timeline-window.ts";
 
@@ -166,4 +167,47 @@ test("the language is the reader's first that the page speaks", () => {
   expect(preferredLanguage(["de", "zh-TW", "en"])).toBe("zh");
   expect(preferredLanguage(["en-US", "zh"])).toBe("en");
   expect(preferredLanguage(["fr"])).toBe("en");
+});
+
+describe("read marks on their way", () => {
+  interface Sent {
+    readonly name: string;
+    readonly upTo: number;
+    readonly done: () => void;
+    readonly refused: (reason: Error) => void;
+  }
+  const sent: Sent[] = [];
+  const room = (name: string): Room =>
+    ({
+      name,
+      markRead: (upTo: number) =>
+        new Promise<void>((done, refused) => {
+          sent.push({ name, upTo, done, refused });
+        }),
+    }) as unknown as Room;
+  const [lobby, desk] = [room("lobby"), room("desk")];
+  const settled = (): Promise<void> =>
+    new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+
+  test("a room is marked while another's mark is under way, and the furthest that was seen meanwhile after it", async () => {
+    const told: string[] = [];
+    const marks = new ReadMarks((name, upTo) => told.push(`${name} ${upTo}`));
+    marks.mark(lobby, 3);
+    marks.mark(desk, 5);
+    for (const upTo of [4, 6, 5]) marks.mark(lobby, upTo);
+    expect(sent.map(({ name, upTo }) => `${name} ${upTo}`)).toEqual(["lobby 3", "desk 5"]);
+    expect([marks.underWay(lobby.name), marks.underWay(desk.name)]).toEqual([6, 5]);
+    for (const { done } of sent.splice(0)) done();
+    await settled();
+    expect(told).toEqual(["lobby 3", "desk 5"]);
+    expect(sent.map(({ name, upTo }) => `${name} ${upTo}`)).toEqual(["lobby 6"]);
+    sent.splice(0)[0]!.refused(new Error("no link"));
+    await settled();
+    expect([marks.underWay(lobby.name), marks.underWay(desk.name)]).toEqual([0, 0]);
+    // The next look marks it.
+    marks.mark(lobby, 6);
+    expect(sent.length).toBe(1);
+  });
 });

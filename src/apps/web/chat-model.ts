@@ -4,9 +4,10 @@ import type { ChatState } from "../../client/events.ts";
 import { ChatError } from "../../client/outcome.ts";
 import type { Room } from "../../client/room.ts";
 import type { SentMessage } from "../../client/sent-message.ts";
-import { type JoinedRoom, JoinedRooms, partnerOf, unreadOf } from "./joined-rooms.ts";
+import { type JoinedRoom, JoinedRooms, partnerOf } from "./joined-rooms.ts";
 import { OpenRoom, reportError } from "./open-room.ts";
 import { type OwnSend, OwnSends } from "./own-sends.ts";
+import { ReadMarks } from "./read-marks.ts";
 
 /** Something that went wrong and belongs to no message. */
 export interface Notice {
@@ -27,6 +28,7 @@ export class ChatModel {
   readonly chat: Chat;
   readonly rooms: JoinedRooms;
   readonly sends = new OwnSends();
+  readonly #marks = new ReadMarks((name, upTo) => this.rooms.marked(name, upTo));
   open: OpenRoom | null = null;
   notices: readonly Notice[] = [];
   /** The message whose text is being changed, in the open room. */
@@ -35,7 +37,6 @@ export class ChatModel {
   readonly drafts = new Map<RoomName, string>();
   readonly #listeners = new Set<() => void>();
   #noticeCount = 0;
-  #marking = false;
   #typedAt = -typingEveryMs;
   #settledIn = false;
   /** The server has taken this user in once: a refusal since then is of a token that has run out. */
@@ -162,32 +163,22 @@ export class ChatModel {
     this.#tell();
   }
 
-  /** What is unread in a room: nothing where the reader looks right now, though their mark is still on its way. */
+  /** What is unread in a room: nothing where the reader looks right now, and nothing that a mark on its way covers. */
   unreadIn(room: JoinedRoom): number {
     const { open } = this;
     const looksAt = open !== null && open.room.name === room.name && open.follows && open.phase.name === "ready";
-    return looksAt && document.visibilityState === "visible" ? 0 : unreadOf(room);
+    if (looksAt && document.visibilityState === "visible") return 0;
+    return this.rooms.unreadBehind(room, this.#marks.underWay(room.name));
   }
 
   /** The reader stands at the end of the open room and sees it: everything up to here is read. */
   seen(): void {
     const { open } = this;
-    if (open === null || this.#marking || this.chat.state.name !== "online") return;
-    const { name } = open.room;
-    const joined = this.rooms.get(name);
+    if (open === null || this.chat.state.name !== "online") return;
+    const joined = this.rooms.get(open.room.name);
     const upTo = open.window.last;
     if (joined === undefined || !open.window.isAtHead || upTo === 0 || joined.read >= upTo) return;
-    this.#marking = true;
-    open.room.markRead(upTo).then(
-      () => {
-        this.#marking = false;
-        this.rooms.marked(name, upTo);
-      },
-      () => {
-        // Not marked: the next look marks it, and until then it counts as unread.
-        this.#marking = false;
-      },
-    );
+    this.#marks.mark(open.room, upTo);
   }
 
   /** The user types in the open room; told at most every two seconds. */

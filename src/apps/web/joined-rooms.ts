@@ -11,11 +11,9 @@ export interface JoinedRoom {
   readonly first: number;
   readonly head: number;
   readonly read: number;
-  /** How many messages behind the read mark are this user's own, as far as they were seen: sent from elsewhere. */
-  readonly own: number;
 }
 
-type Known = Omit<JoinedRoom, "with" | "own">;
+type Known = Omit<JoinedRoom, "with">;
 
 /** Rooms whose messages are followed as they come; the others are asked about now and then, own messages included. */
 const followedMax = 100;
@@ -26,10 +24,6 @@ const ownMax = 1_000;
 const askEveryMs = 30_000;
 const askAgainMs = 100;
 const askAgainMax = 8;
-
-/** Everything after the read mark that is still kept, but for what one wrote oneself. */
-export const unreadOf = (room: JoinedRoom): number =>
-  Math.max(0, room.head - Math.max(room.read, room.first - 1) - room.own);
 
 /**
  * The rooms this user belongs to, direct ones included, and how much is unread in each.
@@ -91,6 +85,13 @@ export class JoinedRooms {
     return this.#rooms.get(name);
   }
 
+  /** Everything after the read mark, and after `mark`, that is still kept, but for what one wrote oneself. */
+  unreadBehind({ name, first, head, read }: JoinedRoom, mark: number): number {
+    const seen = Math.max(read, mark, first - 1);
+    const own = this.#own.get(name)?.filter((seq) => seq > seen).length ?? 0;
+    return Math.max(0, head - seen - own);
+  }
+
   /** Asks the server for the list; answers whether it came. */
   async refresh(): Promise<boolean> {
     try {
@@ -149,7 +150,7 @@ export class JoinedRooms {
     const own = (this.#own.get(name) ?? []).filter((seq) => seq > read && seq >= first);
     if (own.length === 0) this.#own.delete(name);
     else this.#own.set(name, own);
-    this.#rooms.set(name, { name, with: partnerOf(name, this.#chat.user), first, head, read, own: own.length });
+    this.#rooms.set(name, { name, with: partnerOf(name, this.#chat.user), first, head, read });
     this.#changed();
   }
 
