@@ -1,5 +1,7 @@
-import { Command, InvalidArgumentError, Option } from "commander";
-import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
+import { Command, Option } from "commander";
+import { CommandFailed, type ExitCode, exitCodes } from "../../terminal/exit-codes.ts";
+import { wholeBelow } from "./number-arguments.ts";
+import { outputOption } from "./output-option.ts";
 
 interface SimFlags {
   readonly seed?: number;
@@ -42,7 +44,7 @@ export function simCommand(ended: (code: ExitCode) => void): Command {
     .option("--shrink", "leave out of a failing seed's faults what it does not need in order to fail")
     .option("--schedule <file>", "faults to run instead of those the seed draws: what --shrink printed")
     .option("--coverage", "print in the end which operations met which faults, over all seeds")
-    .addOption(new Option("-o, --output <format>", "what is printed").choices(["text", "json"]).default("text"))
+    .addOption(outputOption())
     .addHelpText(
       "after",
       `
@@ -57,7 +59,7 @@ The same seed of the same version gives the same run, with the same trace hash. 
 Ends with 1 when anything was found that must not be.`,
     )
     .action(async (flags: SimFlags) => {
-      const { sim } = await import("./sim-runs.ts");
+      const { sim } = await import("../sim-runs.ts");
       const { seed = null, seeds, minutes = null, shrink = false, coverage = false, schedule = null, output } = flags;
       const forMs = minutes === null ? null : minutes * 60_000;
       const json = output === "json";
@@ -70,14 +72,4 @@ function serversOf({ topology, servers }: SimFlags): 1 | 3 | 5 {
   if (topology === "leader") return servers === "5" ? 5 : 3;
   if (servers !== undefined) throw new CommandFailed(exitCodes.usage, "--servers goes with --topology leader");
   return 1;
-}
-
-function wholeBelow(bound: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d{1,10}$/.test(text) || value >= bound) {
-      throw new InvalidArgumentError(`It must be a whole number below ${bound}.`);
-    }
-    return value;
-  };
 }
