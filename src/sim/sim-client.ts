@@ -42,7 +42,7 @@ export interface HistoryRequest {
 /**
  * What the workload needs of a client: the shipped library behind an adapter, or a toy. Every promise settles; a
  * rejection means that the request failed and says nothing about what happened, except where `SendOutcome` does; it may
- * be an error with a `code`.
+ * be an error with a `code`, which is `retryable` where the same may succeed later.
  * Direct rooms are named as rooms (`@alice,bob`); the adapter sends to the other user where its library wants that.
  */
 export interface SimClient {

@@ -10,6 +10,9 @@ import type { Scheduler } from "./scheduler.ts";
 import type { SimClient, SubscriptionSink } from "./sim-client.ts";
 import type { Intent, Workload } from "./workload.ts";
 
+/** How long who wants to be in a room waits after an answer that may pass. */
+const joinAgainMs = 1_000;
+
 export interface PlayerOptions {
   readonly scheduler: Scheduler;
   readonly oracle: Oracle;
@@ -105,7 +108,7 @@ export class WorkloadPlayer {
       const members = room.startsWith("@") ? room.slice(1).split(",") : null;
       if (members !== null && !members.includes(client.user)) continue;
       // The client may have left, and what it follows ends where another subscription begins.
-      if (members === null) this.#change(reader, { way: "join", room, user: client.user }, (one) => one.join(room));
+      if (members === null) this.#joinForCertain(reader, room);
       this.#unfollow(`${reader}\n${room}`);
       const id = this.#oracle.subscribed({ client: this.#name(reader), room, after: 0, user: client.user });
       this.#catchUps.begin({ id, room, client, sink: this.#sink(reader, room, id) });
@@ -365,11 +368,27 @@ export class WorkloadPlayer {
     );
   }
 
-  /** Changes who is in a room. Once another connection was begun, an attempt on the one before may still arrive. */
+  /**
+   * Asks again after an answer that may pass: who has been cut off for long waits longer between two tries than a request
+   * may take, and where that is everybody, nobody makes the room.
+   */
+  #joinForCertain(index: number, room: string): void {
+    const { host, client } = this.#client(index);
+    const again = (): void => {
+      host.input(joinAgainMs, "join again", () => this.#joinForCertain(index, room));
+    };
+    this.#change(index, { way: "join", room, user: client.user }, (one) => one.join(room), again);
+  }
+
+  /**
+   * Changes who is in a room. Once another connection was begun, an attempt on the one before may still arrive. `passed`
+   * is called after an answer that may pass.
+   */
   #change(
     index: number,
     change: { readonly way: MembershipWay; readonly room: string; readonly user: string },
     ask: (client: SimClient) => Promise<void>,
+    passed: () => void = () => undefined,
   ): void {
     const { client, host } = this.#client(index);
     const { connections } = client;
@@ -387,6 +406,7 @@ export class WorkloadPlayer {
       (error: unknown) => {
         const code = codeOf(error);
         end(code === null || code === "unavailable" ? "unknown" : "over");
+        if (error instanceof Error && "retryable" in error && error.retryable === true) passed();
       },
     );
   }

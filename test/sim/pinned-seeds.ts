@@ -49,4 +49,10 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
     taught: "the oracle hears what retention may have removed before it judges the answer to a send",
   },
   { seed: 511, servers: 3, taught: "what a client was given on one server it must find on the next" },
+  {
+    seed: 16_416_815,
+    servers: 5,
+    taught:
+      "who was cut off for long waits longer than a request may take: nobody made the rooms, and nobody asked again",
+  },
 ];
