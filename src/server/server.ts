@@ -55,6 +55,7 @@ import { SendRates } from "./send-rates.ts";
 import { Session } from "./session.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
 import { SingleSends } from "./single-sends.ts";
+import { StampedEntries } from "./stamped-entries.ts";
 import { Trimmer } from "./trimmer.ts";
 import { Upkeep } from "./upkeep.ts";
 
@@ -105,6 +106,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly #settings: ServerSettings;
   readonly #random: Random;
   readonly #sessions = new Set<Session>();
+  readonly #entries: StampedEntries;
   readonly #news: RoomNews;
   readonly #duties: GroupDuties;
   /** Rooms whose ring has a free slot that somebody waits for: they go on at the end of the turn. */
@@ -167,13 +169,18 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       listener: this.#duties,
       recent,
     });
-    this.proposals = new Proposals({
+    this.#entries = new StampedEntries({
       driver: this.driver,
       applier,
       memory,
-      clock,
       logClock,
       calendar: calendar(state.timeZone),
+    });
+    this.proposals = new Proposals({
+      driver: this.driver,
+      applier,
+      clock,
+      entries: this.#entries,
       limits,
       forwarding: peers,
       flushNow: () => journal.flushNow(),
@@ -264,7 +271,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       log,
       sessions: () => this.#sessions,
       turns: this.turns,
-      waitsForSpace: () => journal.stats().waitsForSpace,
+      journal,
       giveBack: (room) => this.#news.giveBackNow(room),
       scrub: new Scrub(chunks),
       journalScrub: new JournalScrub(journal, state.group),
@@ -487,7 +494,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
         this.#chunksChanged();
         return;
       case "setting":
-        if (event.setting.kind === "timeZone") this.proposals.calendar = calendar(event.setting.timeZone);
+        if (event.setting.kind === "timeZone") this.#entries.calendar = calendar(event.setting.timeZone);
         if (event.setting.kind === "line") this.placeChanged();
         return;
       default:
