@@ -1,12 +1,7 @@
 import { expect, test } from "vitest";
 import type { RunResult } from "../../src/apps/bench/peers/measure.ts";
-import {
-  clusterMarkdown,
-  clusterMet,
-  clusterRatios,
-  type ClusterReport,
-} from "../../src/apps/bench/peers/cluster-report.ts";
-import { rowOf } from "../../src/apps/bench/peers/report.ts";
+import { clusterMarkdown, clusterRatios, type ClusterReport } from "../../src/apps/bench/peers/cluster-report.ts";
+import { rowOf } from "../../src/apps/bench/peers/report-row.ts";
 
 const run = (changed: Partial<RunResult>): RunResult => ({
   ratePerSecond: 1,
@@ -26,11 +21,7 @@ const row = (system: string, work: string, changed: Partial<RunResult>) =>
 const [ours, jetStream, etcd] = ["Synod × 3, clients at the leader", "JetStream R3, default", "etcd × 3"] as const;
 
 const shown = (report: Partial<ClusterReport>) =>
-  clusterRatios({ ...nothing, ...report }).map((ratio) => [
-    ratio.what,
-    Number(ratio.value.toFixed(3)),
-    clusterMet(ratio),
-  ]);
+  clusterRatios({ ...nothing, ...report }).map(({ what, value, met }) => [what, Number(value.toFixed(3)), met]);
 
 test("rates are better the more, latencies and CPU the less", () => {
   const publish = [

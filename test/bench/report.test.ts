@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { growthMarkdown, growthRow } from "../../src/apps/bench/growth/growth-report.ts";
 import type { RunResult } from "../../src/apps/bench/peers/measure.ts";
-import { markdownOf, median, ratiosOf, rowOf } from "../../src/apps/bench/peers/report.ts";
+import { median, rowOf } from "../../src/apps/bench/peers/report-row.ts";
+import { markdownOf, ratiosOf } from "../../src/apps/bench/peers/report.ts";
 
 const run = (ratePerSecond: number, changed: Partial<RunResult> = {}): RunResult => ({
   ratePerSecond,
@@ -35,7 +36,7 @@ test("a row counts from twice the row on, and never with errors or without a cei
 test("a ratio meets its goal only when both rows count", () => {
   const peer = "Redis Streams, appendfsync always";
   const met = (ours: number, ceiling: number) =>
-    ratiosOf([row("Synod", [ours], ceiling), row(peer, [100], 1000)]).map((ratio) => [ratio.ratio, ratio.met]);
+    ratiosOf([row("Synod", [ours], ceiling), row(peer, [100], 1000)]).map((ratio) => [ratio.value, ratio.met]);
   expect(met(120, 1000)).toEqual([[1.2, "aim"]]);
   expect(met(50, 1000)).toEqual([[0.5, "at least"]]);
   expect(met(40, 1000)).toEqual([[0.4, "no"]]);
@@ -45,8 +46,8 @@ test("a ratio meets its goal only when both rows count", () => {
 test("one client, one in flight is compared by p50, where less is better", () => {
   const rows = [row("Synod", [100], 1000, "1 × 1"), row("Redis Streams, appendfsync always", [125], 1000, "1 × 1")];
   const [ratio] = ratiosOf(rows);
-  expect(ratio).toMatchObject({ of: "p50", met: "at least" });
-  expect(ratio?.ratio).toBeCloseTo(1.25);
+  expect(ratio).toMatchObject({ what: "1 × 1, 128 B, p50", better: "less", met: "at least" });
+  expect(ratio?.value).toBeCloseTo(1.25);
 });
 
 test("JSON frames have a row but no goal, and what is missing is said", () => {
@@ -64,7 +65,7 @@ test("JSON frames have a row but no goal, and what is missing is said", () => {
   const text = markdownOf({ ...report, missing: ["JetStream: not in this version"], publish: rows });
   expect(text).toContain("- JetStream: not in this version");
   expect(text).toContain("| no: ceiling is 1.5× |");
-  expect(text).toContain("| Synod, JSON frames / Redis Streams, appendfsync always | 5.0× |");
+  expect(text).toContain("| Synod, JSON frames / Redis Streams, appendfsync always | 5× |");
 });
 
 test("growth: a ratio beyond what is allowed is not met, and one that cannot be told says nothing", () => {

@@ -13,8 +13,10 @@ import { measureFanOut, measureFanOutCeiling, measureIdle, measurePublish, measu
 import type { IdleRun } from "./measure.ts";
 import { fullPlan, quickPlan } from "./plan.ts";
 import type { Contestants, Plan } from "./plan.ts";
-import { markdownOf, median, ratiosOf } from "./report.ts";
-import type { IdleReportRow, PeersReport, ReportRow } from "./report.ts";
+import { median } from "./report-row.ts";
+import type { ReportRow } from "./report-row.ts";
+import { markdownOf, ratiosOf } from "./report.ts";
+import type { IdleReportRow, PeersReport } from "./report.ts";
 import {
   jetStream,
   natsCore,

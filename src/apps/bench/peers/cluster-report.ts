@@ -1,7 +1,8 @@
 import type { LossRow, ReturnRow, SilenceRow } from "./cluster-measure.ts";
+import { count, short, table } from "./markdown-table.ts";
 import type { RunResult } from "./measure.ts";
-import { count, median, short, whyNot } from "./report.ts";
-import type { ReportRow } from "./report.ts";
+import { type Goal, type Ratio, ratioOf, ratioTable } from "./ratio.ts";
+import { median, type ReportRow, rowTable } from "./report-row.ts";
 
 /** The clustered rows: what Synod with three servers does beside JetStream R3 and etcd. */
 export interface ClusterReport {
@@ -13,30 +14,11 @@ export interface ClusterReport {
   readonly readers: readonly ReportRow[];
 }
 
-/** One number of Synod beside one of a peer, or beside a bound of its own. */
-export interface ClusterRatio {
-  readonly what: string;
-  readonly system: string;
-  /** `null`: the value itself is bounded. */
-  readonly peer: string | null;
-  readonly value: number;
-  readonly atLeast: number;
-  readonly aim: number;
-  /** More is better, or less is. */
-  readonly better: "more" | "less";
-  /** In what the value is: times the peer's, or milliseconds. */
-  readonly unit: "×" | "ms";
-  /** The row of one of the two does not count. */
-  readonly counts: boolean;
-}
-
-interface PublishGoal {
+interface PublishGoal extends Goal {
   readonly work: string;
   readonly bodyBytes: number;
   readonly peer: "JetStream" | "etcd";
   readonly of: "rate" | "p50" | "p99" | "CPU";
-  readonly atLeast: number;
-  readonly aim: number;
 }
 
 /** Rates: more is better. Latencies and CPU: less is. */
@@ -67,28 +49,29 @@ const numberOf = (run: RunResult, of: PublishGoal["of"]): number => {
 };
 
 /** What Synod is held to, as far as both sides of it were measured. */
-export function clusterRatios(report: ClusterReport): ClusterRatio[] {
+export function clusterRatios(report: ClusterReport): Ratio[] {
   return [...publishRatios(report), ...silenceRatios(report), ...returnRatios(report), ...lossRatios(report)];
 }
 
-function publishRatios({ publish }: ClusterReport): ClusterRatio[] {
-  const ratios: ClusterRatio[] = [];
+function publishRatios({ publish }: ClusterReport): Ratio[] {
+  const ratios: Ratio[] = [];
   for (const goal of publishGoals) {
     const rows = publish.filter((row) => row.work === goal.work && row.bodyBytes === goal.bodyBytes);
     const peer = rows.find(({ system }) => system.startsWith(goal.peer));
     if (peer === undefined) continue;
     for (const ours of rows.filter(({ system }) => system.startsWith("Synod"))) {
-      ratios.push({
-        what: `${goal.work}, ${goal.bodyBytes} B, ${goal.of}`,
-        system: ours.system,
-        peer: peer.system,
-        value: numberOf(ours.median, goal.of) / numberOf(peer.median, goal.of),
-        atLeast: goal.atLeast,
-        aim: goal.aim,
-        better: goal.of === "rate" ? "more" : "less",
-        unit: "×",
-        counts: ours.median.errors === 0 && peer.median.errors === 0,
-      });
+      ratios.push(
+        ratioOf({
+          what: `${goal.work}, ${goal.bodyBytes} B, ${goal.of}`,
+          system: ours.system,
+          peer: peer.system,
+          value: numberOf(ours.median, goal.of) / numberOf(peer.median, goal.of),
+          goal: { atLeast: goal.atLeast, aim: goal.aim },
+          better: goal.of === "rate" ? "more" : "less",
+          unit: "×",
+          counts: ours.median.errors === 0 && peer.median.errors === 0,
+        }),
+      );
     }
   }
   return ratios;
@@ -96,28 +79,39 @@ function publishRatios({ publish }: ClusterReport): ClusterRatio[] {
 
 const worst = (values: readonly number[]): number => Math.max(...values);
 
-function silenceRatios({ silences }: ClusterReport): ClusterRatio[] {
-  const ratios: ClusterRatio[] = [];
+/** Beside etcd's median when the leader was killed, in milliseconds when it fell silent. */
+const silenceGoals = {
+  killed: { median: { atLeast: 0.5, aim: 0.15 }, worst: { atLeast: 1, aim: 0.4 } },
+  silent: { median: { atLeast: 1_500, aim: 800 }, worst: { atLeast: 3_000, aim: 1_500 } },
+} as const;
+
+function silenceRatios({ silences }: ClusterReport): Ratio[] {
   const etcd = silences.find(({ system, harm }) => system.startsWith("etcd") && harm === "killed");
-  const theirs = etcd === undefined ? null : median(etcd.silencesMs);
-  for (const { system, harm, silencesMs, error } of silences) {
-    if (!system.startsWith("Synod") || silencesMs.length === 0) continue;
-    const middle = median(silencesMs)!;
-    const common = { system, better: "less", counts: error === null } as const;
-    if (harm !== "killed") {
-      const own = { ...common, peer: null, unit: "ms" } as const;
-      ratios.push({ ...own, what: `leader ${harm}, median`, value: middle, atLeast: 1_500, aim: 800 });
-      ratios.push({ ...own, what: `leader ${harm}, worst`, value: worst(silencesMs), atLeast: 3_000, aim: 1_500 });
-    } else if (etcd !== undefined && theirs !== null) {
-      const beside = { ...common, peer: `${etcd.system}, median`, unit: "×" } as const;
-      ratios.push({ ...beside, what: "leader killed, median", value: middle / theirs, atLeast: 0.5, aim: 0.15 });
-      ratios.push({ ...beside, what: "leader killed, worst", value: worst(silencesMs) / theirs, atLeast: 1, aim: 0.4 });
-    }
-  }
-  return ratios;
+  const theirs = median(etcd?.silencesMs ?? []);
+  const ours = silences.filter(({ system, silencesMs }) => system.startsWith("Synod") && silencesMs.length > 0);
+  return ours.flatMap(({ system, harm, silencesMs, error }) => {
+    const isKilled = harm === "killed";
+    if (isKilled && theirs === null) return [];
+    const beside: Pick<Ratio, "peer" | "unit"> = isKilled
+      ? { peer: `${etcd!.system}, median`, unit: "×" }
+      : { peer: null, unit: "ms" };
+    const goals = silenceGoals[isKilled ? "killed" : "silent"];
+    const values = { median: median(silencesMs)!, worst: worst(silencesMs) };
+    return (["median", "worst"] as const).map((which) =>
+      ratioOf({
+        ...beside,
+        what: `leader ${harm}, ${which}`,
+        system,
+        value: isKilled ? values[which] / theirs! : values[which],
+        better: "less",
+        goal: goals[which],
+        counts: error === null,
+      }),
+    );
+  });
 }
 
-function returnRatios({ returns }: ClusterReport): ClusterRatio[] {
+function returnRatios({ returns }: ClusterReport): Ratio[] {
   const ours = returns.find(({ system }) => system.startsWith("Synod"));
   const theirs = returns.find(({ system }) => system.startsWith("JetStream"));
   const [own, other] = [median(ours?.returnsMs ?? []), median(theirs?.returnsMs ?? [])];
@@ -125,24 +119,17 @@ function returnRatios({ returns }: ClusterReport): ClusterRatio[] {
   const what = `server back after ${ours.messages.toLocaleString("en-US")} missed messages`;
   const beside = { system: ours.system, peer: theirs.system, value: own / other };
   const counts = ours.error === null && theirs.error === null;
-  return [{ what, ...beside, atLeast: 1, aim: 0.3, better: "less", unit: "×", counts }];
+  return [ratioOf({ what, ...beside, goal: { atLeast: 1, aim: 0.3 }, better: "less", unit: "×", counts })];
 }
 
-function lossRatios({ losses }: ClusterReport): ClusterRatio[] {
+function lossRatios({ losses }: ClusterReport): Ratio[] {
   const first = losses[0];
   const value = median(losses.map(({ whole, without }) => (without.p99Ms ?? Number.NaN) / (whole.p99Ms ?? Number.NaN)));
   if (first === undefined || value === null) return [];
   const counts = losses.every(({ whole, without }) => whole.errors + without.errors === 0);
-  const bounds = { atLeast: 1.2, aim: 1, better: "less", unit: "×" } as const;
+  const bounds = { goal: { atLeast: 1.2, aim: 1 }, better: "less", unit: "×" } as const;
   const what = "one follower lost, p99";
-  return [{ what, system: first.system, peer: "the same with all servers", value, ...bounds, counts }];
-}
-
-/** `null`: it can't be said. */
-export function clusterMet({ value, atLeast, aim, better, counts }: ClusterRatio): "aim" | "at least" | "no" | null {
-  if (!counts || Number.isNaN(value)) return null;
-  const reaches = (bound: number): boolean => (better === "more" ? value >= bound : value <= bound);
-  return reaches(aim) ? "aim" : reaches(atLeast) ? "at least" : "no";
+  return [ratioOf({ what, system: first.system, peer: "the same with all servers", value, ...bounds, counts })];
 }
 
 /** The report's part for docs/benchmarks.md. */
@@ -164,33 +151,10 @@ export function clusterMarkdown(report: ClusterReport): string[] {
   return lines;
 }
 
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
-  `| ${head.join(" | ")} |`,
-  `| ${head.map(() => "---").join(" | ")} |`,
-  ...rows.map((cells) => `| ${cells.join(" | ")} |`),
-];
-
 function publishTable(rows: readonly ReportRow[]): string[] {
-  const head = ["work", "body", "system", "per second", "p50 ms", "p99 ms", "servers' CPU s/M", "servers' MiB"];
-  return table(
-    [...head, "generator ceiling", "counts"],
-    rows.map((row) => {
-      const { median: middle } = row;
-      const memory = middle.serverResidentBytes === null ? null : middle.serverResidentBytes / 1024 / 1024;
-      return [
-        row.work,
-        `${row.bodyBytes} B`,
-        row.system,
-        count(middle.ratePerSecond),
-        short(middle.p50Ms),
-        short(middle.p99Ms),
-        short(middle.serverCpuSecondsPerMillion),
-        count(memory),
-        count(row.ceilingPerSecond),
-        row.counts ? "yes" : whyNot(row),
-      ];
-    }),
-  );
+  const mebibytes = ({ serverResidentBytes: bytes }: RunResult): number | null =>
+    bytes === null ? null : bytes / 2 ** 20;
+  return rowTable(rows, { work: "work", cpu: "servers'", more: "servers' MiB" }, (run) => count(mebibytes(run)));
 }
 
 function silenceTable(rows: readonly SilenceRow[]): string[] {
@@ -222,26 +186,6 @@ function lossTable(rows: readonly LossRow[]): string[] {
     rows.map(({ ratePerSecond, whole, without }) => {
       const errors = [whole.firstError, without.firstError].filter((one) => one !== null);
       return [count(ratePerSecond), ...cells(whole), ...cells(without), errors.join("; ")];
-    }),
-  );
-}
-
-function ratioTable(ratios: readonly ClusterRatio[]): string[] {
-  return table(
-    ["what", "system / peer", "ratio", "at least", "aim", "met"],
-    ratios.map((ratio) => {
-      const { what, system, peer, value, atLeast, aim, better, unit } = ratio;
-      const bound = (limit: number): string =>
-        `${better === "less" ? "≤ " : ""}${limit}${unit === "ms" ? " ms" : unit}`;
-      const shown = unit === "ms" ? `${Math.round(value)} ms` : `${short(value)}×`;
-      return [
-        what,
-        peer === null ? system : `${system} / ${peer}`,
-        shown,
-        bound(atLeast),
-        bound(aim),
-        clusterMet(ratio) ?? "",
-      ];
     }),
   );
 }

@@ -1,7 +1,7 @@
 import type { WireName } from "../wires/wire.ts";
 import type { RunResult } from "./measure.ts";
-import { median, rowOf } from "./report.ts";
-import type { ReportRow } from "./report.ts";
+import { median, rowOf } from "./report-row.ts";
+import type { ReportRow } from "./report-row.ts";
 import type { System, World } from "./systems.ts";
 
 /** One row of a part's plan: systems that do the same work, each by a wire of its own. */
