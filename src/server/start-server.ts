@@ -47,10 +47,13 @@ async function leadAlone(server: Server, recovered: Recovered, settings: ServerS
   server.tellAgain();
 }
 
+/** Rejects when what a start writes finds no space, not even in the reserve. */
 function until(server: Server, holds: () => boolean): Promise<void> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const look = (): void => {
+      const { waitsForSpace, backgroundFault } = server.journal.stats();
       if (holds()) resolve();
+      else if (waitsForSpace && backgroundFault !== null) reject(backgroundFault);
       else server.clock.after(millis(1), look);
     };
     look();

@@ -8,6 +8,7 @@ import type { Room } from "../rooms/room.ts";
 import { encodeRewrite, sealReasons } from "../rooms/seal.ts";
 import type { Damage } from "../storage/damage.ts";
 import type { Disk } from "../storage/disk.ts";
+import type { Journal } from "../storage/journal/journal.ts";
 import type { AnswerTurns } from "./answer-turns.ts";
 import type { JournalScrub } from "./journal-scrub.ts";
 import type { Log } from "./log.ts";
@@ -48,7 +49,7 @@ export class Upkeep {
   readonly #log: Log;
   readonly #sessions: () => Iterable<Session>;
   readonly #turns: AnswerTurns;
-  readonly #waitsForSpace: () => boolean;
+  readonly #journal: Pick<Journal, "stats" | "useReserve">;
   readonly #giveBack: (room: Room) => void;
   readonly #scrub: Scrub;
   readonly #journalScrub: JournalScrub;
@@ -84,7 +85,7 @@ export class Upkeep {
     log: Log;
     sessions: () => Iterable<Session>;
     turns: AnswerTurns;
-    waitsForSpace: () => boolean;
+    journal: Pick<Journal, "stats" | "useReserve">;
     giveBack: (room: Room) => void;
     scrub: Scrub;
     journalScrub: JournalScrub;
@@ -107,7 +108,7 @@ export class Upkeep {
     this.#log = options.log;
     this.#sessions = options.sessions;
     this.#turns = options.turns;
-    this.#waitsForSpace = options.waitsForSpace;
+    this.#journal = options.journal;
     this.#giveBack = options.giveBack;
     this.#scrub = options.scrub;
     this.#journalScrub = options.journalScrub;
@@ -210,11 +211,15 @@ export class Upkeep {
     this.#onSpace(freeBytes);
     const reserve = this.#limits.diskReserveBytes;
     // What was under way when the disk became full would wait as long as the disk does.
-    this.#waitingTicks = this.#waitsForSpace() ? this.#waitingTicks + 1 : 0;
+    const waits = this.#journal.stats().waitsForSpace;
+    this.#waitingTicks = waits ? this.#waitingTicks + 1 : 0;
     if (this.#waitingTicks >= undecidedAfterTicks) this.#proposals.tellUndecided();
-    const isFull = this.#waitsForSpace() || freeBytes < (this.#isFull ? reserve * 1.25 : reserve);
+    const isFull = waits || freeBytes < (this.#isFull ? reserve * 1.25 : reserve);
     if (isFull === this.#isFull) {
-      if (!isFull) this.#sealer.again();
+      if (!isFull) {
+        this.#journal.useReserve(false);
+        this.#sealer.again();
+      }
       return;
     }
     this.#isFull = isFull;
@@ -224,10 +229,13 @@ export class Upkeep {
         code: "storage_full",
         message: "the disk is full; nothing is lost, nothing new is taken",
       };
+      // What makes room is put in order like everything else.
+      this.#journal.useReserve(true);
       // What is sealed lets go of journal segments, which are larger than the chunk made from them.
       this.#proposals.seal(sealReasons.pressure);
     } else {
       this.#log.info("disk.space.again", { freeBytes });
+      this.#journal.useReserve(false);
       this.#orderer.closed = null;
       this.#sealer.again();
     }

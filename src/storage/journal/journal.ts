@@ -91,6 +91,11 @@ export interface Journal {
    * them still. What is beyond goes at the next release, or now when it is less than before. 0 at first.
    */
   keepReleased(bytesMax: number): void;
+  /**
+   * Whether going on to the next segment may take what is kept for a full disk: at first, for what a start writes, and when
+   * nothing is taken from clients any more, for what makes room. Not for more than half a segment that waits already.
+   */
+  useReserve(allowed: boolean): void;
   /** The entries of the group behind this index can be read. Grows as segments are given back. */
   baseOf(group: GroupId): LogIndex;
   /**
@@ -202,6 +207,7 @@ export class JournalWriter implements Journal {
     this.#lastChecksum = start.lastChecksum;
     this.#live = start.live;
     for (const [id, group] of start.groups) this.#groups.set(id, { ...group });
+    this.useReserve(true);
     this.#ports.pool.prepareSoon(this.#segment.number + 1);
   }
 
@@ -283,6 +289,11 @@ export class JournalWriter implements Journal {
     const isLess = bytesMax < this.#keptBytesMax;
     this.#keptBytesMax = bytesMax;
     if (isLess) this.#reclaim();
+  }
+
+  useReserve(allowed: boolean): void {
+    if (this.#failure !== null || this.#closing !== null) return;
+    this.#ports.pool.useReserve(allowed && this.stagedBytes <= this.#settings.segmentBytes / 2);
   }
 
   baseOf(id: GroupId): LogIndex {
@@ -607,7 +618,7 @@ export class JournalWriter implements Journal {
     if (reclaiming === null || this.#flushed < reclaiming.mark) return;
     this.#reclaiming = null;
     for (const segment of this.#live.splice(0, reclaiming.count)) {
-      this.#ports.pool.retireSoon(segmentFile(segment.number, "wal"), segment.number);
+      this.#ports.pool.retireSoon(segmentFile(segment.number, "wal"));
     }
     this.#reclaim();
   }

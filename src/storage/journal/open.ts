@@ -3,7 +3,7 @@ import { equalBytes } from "../../base/compare-bytes.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex, Mark } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
-import { fileName } from "../disk.ts";
+import { DiskFault, fileName } from "../disk.ts";
 import type { Disk, FileName } from "../disk.ts";
 import { ChainLog } from "./chain-log.ts";
 import { EntryPlaces } from "./entry-places.ts";
@@ -11,6 +11,7 @@ import { copyForward } from "./copy-forward.ts";
 import { JournalWriter } from "./journal.ts";
 import type { GroupStart, Journal, JournalSettings, JournalStart } from "./journal.ts";
 import { baseFlag, batchLengthMax, quarantineFlag, sectorBytes } from "./layout.ts";
+import { type JournalEnd, mendTail } from "./mend-tail.ts";
 import { readJournal } from "./read-journal.ts";
 import type { ReadJournal } from "./read-journal.ts";
 import type { Damage, RecoveredGroup, ReplayedGroup } from "./replay.ts";
@@ -68,7 +69,8 @@ export interface OpenedJournal {
 /**
  * Opens the journal of a data directory, or makes it. Settles when everything that was recovered is durable: after an
  * unclean stop it has been copied to a fresh segment, because what the page cache shows may not be on the disk, and
- * because nothing is ever appended after a cut. Can be interrupted anywhere and repeated.
+ * because nothing is ever appended after a cut; on a disk without space for all of it, its end (mend-tail.ts). Can be
+ * interrupted anywhere and repeated.
  *
  * With damage and without `acceptLoss`, and without approval, nothing on the disk is touched. Rejects with a `Fault` when the files belong to
  * another cluster or incarnation or to a newer version (the disk is not touched either), and with a `DiskFault`.
@@ -85,11 +87,11 @@ export async function openJournal(options: JournalOptions): Promise<OpenedJourna
   if ((damage.length > 0 && !acceptLoss) || options.approve?.(found.groups) === false) {
     return { journal: new UnusableJournal(), groups: found.groups, damage, torn, clean: false };
   }
-  const pool = new SegmentPool({ ...options, ...options.settings }, found.spares);
-  const start = clean ? await continueAfter(options, found) : await startAfresh(options, pool, found);
+  const start = clean ? await continueAfter(options, found) : await startAfresh(options, found);
   await quarantine(disk, start.quarantined);
+  const { pool } = start;
   const journal = new JournalWriter({ ...options, pool }, start);
-  for (const { file, number } of start.retired) pool.retireSoon(file, number);
+  for (const { file } of start.retired) pool.retireSoon(file);
   return { journal, groups: found.groups, damage, torn, clean };
 }
 
@@ -118,6 +120,7 @@ function chainIn({ entries, last, chainBefore, chains }: ReplayedGroup, index: L
 }
 
 interface Start extends JournalStart {
+  readonly pool: SegmentPool;
   readonly retired: readonly { file: FileName; number: number }[];
   readonly quarantined: readonly FileName[];
 }
@@ -129,16 +132,57 @@ async function continueAfter(options: JournalOptions, found: ReadJournal): Promi
   // The process may have been killed while the mark was on its way, and what the page cache shows is not yet durable:
   // it is written again, before anything is written behind it.
   await options.disk.writeDurable(tail.segment.file, tail.mark.offset, tail.mark.bytes);
-  const groups = new Map<GroupId, GroupStart>();
-  for (const [id, group] of found.groups) groups.set(id, startOf(group, options.from.get(id), group));
-  return { ...tail, live: found.live, groups, retired: found.obsolete, quarantined: found.quarantined };
+  return { ...tail, ...asFound(options, found), pool: await poolOf(options, found) };
 }
 
-/** After anything else, and for a new journal: what is alive goes to a fresh segment, and the others are given back. */
-async function startAfresh(options: JournalOptions, pool: SegmentPool, found: ReadJournal): Promise<Start> {
+/** The segments stay what they are. */
+function asFound(
+  options: JournalOptions,
+  found: ReadJournal,
+): Pick<Start, "groups" | "live" | "retired" | "quarantined"> {
+  const groups = new Map<GroupId, GroupStart>();
+  for (const [id, group] of found.groups) groups.set(id, startOf(group, options.from.get(id), group));
+  return { live: found.live, groups, retired: found.obsolete, quarantined: found.quarantined };
+}
+
+/** After anything else, and for a new journal. */
+async function startAfresh(options: JournalOptions, found: ReadJournal): Promise<Start> {
+  try {
+    return await copyAll(options, found);
+  } catch (fault) {
+    const isFull = fault instanceof DiskFault && fault.kind === "full";
+    if (!isFull || found.end === null || options.setAside === true) throw fault;
+    // The attempt has given segments other names.
+    const again = await readJournal(options);
+    const { end } = again;
+    // What a taken snapshot gives up must not stay.
+    const isWhole = joined(again.groups, options.taken ?? new Map<GroupId, never>()) === again.groups;
+    if (end === null || !isWhole || end.segment.segmentBytes !== options.settings.segmentBytes) throw fault;
+    return await mendEnd(options, again, end);
+  }
+}
+
+/** Where there is no space for a copy of all: what stands in the older segments stays there. */
+async function mendEnd(options: JournalOptions, found: ReadJournal, end: JournalEnd): Promise<Start> {
+  const pool = await poolOf(options, found);
+  const mended = await mendTail({ disk: options.disk, pool, end });
+  return { ...mended, ...asFound(options, found), pool };
+}
+
+/** With what a copy, that was broken off behind its end, has not given back yet: there may be no other segment. */
+async function poolOf(options: JournalOptions, { spares, copied }: ReadJournal): Promise<SegmentPool> {
+  const pool = new SegmentPool({ ...options, ...options.settings }, spares);
+  for (const { file } of copied) await pool.retire(file);
+  return pool;
+}
+
+/** What is alive goes to a fresh segment, and the others are given back. */
+async function copyAll(options: JournalOptions, found: ReadJournal): Promise<Start> {
   const lossy = found.damage.length > 0 || options.setAside === true;
   const number = found.highestNumber + 1;
   const flags = baseFlag | (lossy ? quarantineFlag : 0);
+  // What is older than damage is kept with it.
+  const pool = await poolOf(options, lossy ? { ...found, copied: [] } : found);
   const copy = await copyForward({
     ...options,
     pool,
@@ -153,9 +197,10 @@ async function startAfresh(options: JournalOptions, pool: SegmentPool, found: Re
     const copied = { chains: copy.chains.get(id)!, places: copy.places.get(id)! };
     groups.set(id, { ...startOf(group, options.from.get(id), places), ...copied });
   }
-  const older = [...found.obsolete, ...found.read];
+  const older = [...found.obsolete, ...(lossy ? found.copied : []), ...found.read];
   return {
     ...copy,
+    pool,
     groups,
     retired: lossy ? [] : older,
     quarantined: lossy ? [...found.quarantined, ...older.map(({ file }) => file)] : found.quarantined,

@@ -14,6 +14,7 @@ import {
   sectorBytes,
 } from "./layout.ts";
 import type { SegmentHeader } from "./layout.ts";
+import type { JournalEnd } from "./mend-tail.ts";
 import { decodeRecords } from "./records.ts";
 import { Replay } from "./replay.ts";
 import type { Damage, ReplayedGroup } from "./replay.ts";
@@ -30,11 +31,15 @@ export interface ReadJournal {
   readonly clean: boolean;
   /** Where the log goes on after a clean stop. */
   readonly tail: JournalTail | null;
+  /** Where it ends; null for a damaged one, and for none. */
+  readonly end: JournalEnd | null;
   readonly live: JournalStart["live"];
   /** The segments that were read. */
   readonly read: { file: FileName; number: number }[];
-  /** Older ones, of which nothing is needed. */
+  /** Older ones, of which nothing is needed, as a record says that may be in the page cache only. */
   readonly obsolete: { file: FileName; number: number }[];
+  /** Those that were copied forward, which is durable. */
+  readonly copied: { file: FileName; number: number }[];
   /** Older ones that were damaged when the loss was accepted, and are not yet in quarantine. */
   readonly quarantined: FileName[];
   readonly spares: FileName[];
@@ -117,6 +122,8 @@ class JournalReader {
   #base: SegmentOnDisk | null = null;
   #torn: ReadJournal["torn"] = null;
   #tail: JournalTail | null = null;
+  /** How each segment that was read stands; damage ends it. */
+  readonly #stands: { segment: Segment; role: SegmentRole; scan: SegmentScan }[] = [];
   #lastNumber = 0;
   /** Set by `#readSegment`: the segment that the last batch of this one names. */
   #rollOf: Named | null = null;
@@ -184,7 +191,7 @@ class JournalReader {
     const readFiles = new Set(read.map((segment) => segment.file));
     const old = this.#segments.filter((segment) => segment.role === "wal" && !readFiles.has(segment.file));
     const setAside = this.#base !== null && (this.#base.header!.flags & quarantineFlag) !== 0;
-    const before = (segment: SegmentOnDisk): boolean => setAside && segment.number < this.#base!.number;
+    const isCopied = ({ number }: SegmentOnDisk): boolean => this.#base !== null && number < this.#base.number;
     const highestNumber = Math.max(
       0,
       ...[...this.#live.values(), ...this.#read].map((segment) => segment.number),
@@ -196,19 +203,43 @@ class JournalReader {
       torn: this.#torn,
       clean: damage.length === 0 && this.#tail !== null,
       tail: this.#tail,
+      end: damage.length === 0 ? this.#end(floor) : null,
       live: read.map((segment) => ({
         number: segment.number,
         bytes: segment.header?.segmentBytes ?? this.#options.settings.segmentBytes,
         highest: new Map(this.#replay.highest(segment.number)),
       })),
       read: read.map(({ file, number }) => ({ file, number })),
-      obsolete: old.filter((segment) => !before(segment)).map(({ file, number }) => ({ file, number })),
-      quarantined: old.filter(before).map((segment) => segment.file),
+      obsolete: old.filter((segment) => !isCopied(segment)).map(({ file, number }) => ({ file, number })),
+      copied: old.filter((segment) => isCopied(segment) && !setAside).map(({ file, number }) => ({ file, number })),
+      quarantined: old.filter((segment) => isCopied(segment) && setAside).map((segment) => segment.file),
       spares: this.#segments
         .filter((segment) => segment.role !== "wal" && !readFiles.has(segment.file))
         .map((segment) => segment.file),
       highestNumber,
       lastNumber: this.#lastNumber,
+    };
+  }
+
+  #end(floor: number): JournalEnd | null {
+    const stands = this.#stands.filter(({ segment }) => segment.number >= floor);
+    const last = stands.at(-1);
+    if (last === undefined) return null;
+    // A segment under its live name was named by a roll that had settled. One that is prepared only and has nothing in it
+    // may be named by a roll that has not.
+    const isBegun = last.role === "wal" || last.scan.parts.length > 0 || last.scan.torn !== null;
+    const written = isBegun ? last : stands.at(-2);
+    if (written === undefined) return null;
+    const { end: offset, lastNumber, lastChecksum } = written.scan;
+    if (lastNumber === null || lastChecksum === null) return null;
+    return {
+      segment: written.segment,
+      offset,
+      lastNumber,
+      lastChecksum,
+      isFirst: written === stands[0],
+      next: isBegun ? null : last.segment,
+      unnamed: stands.filter((one) => one.role === "next" && (isBegun || one !== last)).map(({ segment }) => segment),
     };
   }
 
@@ -264,6 +295,11 @@ class JournalReader {
       if (generation === null) return null;
     }
     const scan = scanSegment(image, { generation: generation!, previous });
+    if (header !== null) {
+      const { segmentBytes } = header;
+      const stand = { number, file, generation: header.generation, segmentBytes };
+      this.#stands.push({ segment: stand, role: segment.role, scan });
+    }
     this.#lastNumber = Math.max(this.#lastNumber, (scan.lastNumber ?? 0) + 1);
     for (const part of scan.parts) {
       if ("gap" in part) {

@@ -29,6 +29,10 @@ export class UnusableJournal implements Journal {
     throw refusal();
   }
 
+  useReserve(): never {
+    throw refusal();
+  }
+
   baseOf(): never {
     throw refusal();
   }
