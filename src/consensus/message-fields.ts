@@ -3,40 +3,86 @@ import type { Entry, EntryType } from "../base/entry.ts";
 import { FieldReader, type FieldWriter, u48Max } from "../base/field-bytes.ts";
 import type { GroupId, LogIndex, Term } from "../base/ids.ts";
 import type { Day, Timestamp } from "../base/units.ts";
-import { configurationBytesMax, decodeConfiguration } from "./configuration.ts";
+import { configurationBytesMax, decodeConfiguration, encodeConfiguration } from "./configuration.ts";
 import type { Snapshot } from "./messages.ts";
 
-/** The fields of messages that are more than a number; message-codec.ts has their layout. */
+/** One field of a message as bytes, both ways. */
+export interface Field<Value> {
+  bytes(value: Value): number;
+  put(out: FieldWriter, value: Value): void;
+  /** A field that is not there is read as 0 or empty; null: what is there is none. In both cases the reader has failed. */
+  read(input: FieldReader, group: GroupId): Value | null;
+}
+
+const u48 = <Value extends number>(): Field<Value> => ({
+  bytes: () => 6,
+  put: (out, value) => out.u48(value),
+  read: (input) => input.u48() as Value,
+});
+
+/** u48 */
+export const indexField = u48<LogIndex>();
+/** u48 */
+export const termField = u48<Term>();
+/** u48 */
+export const contextField = u48<number>();
+
+/** u8, 0 or 1 */
+export const flagField: Field<boolean> = {
+  bytes: () => 1,
+  put: (out, value) => out.flag(value),
+  read: (input) => input.flag(),
+};
+
+/** u48 index, u48 term, u48 configurationIndex, u16 length and configuration */
+export const snapshotField: Field<Snapshot> = {
+  bytes: ({ configuration }) => 20 + encodeConfiguration(configuration).length,
+  put(out, { index, term, configuration, configurationIndex }) {
+    const bytes = encodeConfiguration(configuration);
+    out.u48(index);
+    out.u48(term);
+    out.u48(configurationIndex);
+    out.u16(bytes.length);
+    out.raw(bytes);
+  },
+  read(input) {
+    const index = input.u48() as LogIndex;
+    const term = input.u48() as Term;
+    const configurationIndex = input.u48() as LogIndex;
+    const length = input.u16();
+    const isOne = length <= configurationBytesMax && configurationIndex <= index;
+    const configuration = isOne ? decodeConfiguration(input.raw(length)) : null;
+    if (configuration !== null) return { index, term, configuration, configurationIndex };
+    input.fail();
+    return null;
+  },
+};
+
+/** A flag, and behind 1 a snapshot. */
+export const snapshotOrNoneField: Field<Snapshot | null> = {
+  bytes: (snapshot) => 1 + (snapshot === null ? 0 : snapshotField.bytes(snapshot)),
+  put(out, snapshot) {
+    out.flag(snapshot !== null);
+    if (snapshot !== null) snapshotField.put(out, snapshot);
+  },
+  read: (input, group) => (input.flag() ? snapshotField.read(input, group) : null),
+};
+
+/**
+ * u32 count; unless it is 0: u48 index of the first, and for each one u48 term, u8 type, u48 ts, u32 day, u32 length,
+ * payload. It stands last in a message.
+ */
+export const entriesField: Field<readonly Entry[]> = { bytes: entriesBytes, put: putEntries, read: entriesIn };
 
 const entryHeadBytes = 21;
 
-export function putSnapshot(out: FieldWriter, snapshot: Snapshot, configuration: Uint8Array): void {
-  out.u48(snapshot.index);
-  out.u48(snapshot.term);
-  out.u48(snapshot.configurationIndex);
-  out.u16(configuration.length);
-  out.raw(configuration);
-}
-
-/** Null: it is none, though its bytes may be there. */
-export function snapshotIn(input: FieldReader): Snapshot | null {
-  const index = input.u48() as LogIndex;
-  const term = input.u48() as Term;
-  const configurationIndex = input.u48() as LogIndex;
-  const length = input.u16();
-  if (length > configurationBytesMax || configurationIndex > index) return null;
-  const configuration = decodeConfiguration(input.raw(length));
-  return configuration === null ? null : { index, term, configuration, configurationIndex };
-}
-
-/** What they take without their count and the index of the first. */
-export function entriesBytes(entries: readonly Entry[]): number {
-  let bytes = 0;
+function entriesBytes(entries: readonly Entry[]): number {
+  let bytes = entries.length === 0 ? 4 : 10;
   for (const { payload } of entries) bytes += entryHeadBytes + payload.length;
   return bytes;
 }
 
-export function putEntries(out: FieldWriter, entries: readonly Entry[]): void {
+function putEntries(out: FieldWriter, entries: readonly Entry[]): void {
   out.u32(entries.length);
   if (entries.length === 0) return;
   const first = entries[0]!.index;
@@ -53,8 +99,8 @@ export function putEntries(out: FieldWriter, entries: readonly Entry[]): void {
   }
 }
 
-/** Entries stand last in a message: their payloads are views of one copy of all that is left. */
-export function entriesIn(input: FieldReader, group: GroupId): Entry[] {
+/** Payloads are views of one copy of all that is left. */
+function entriesIn(input: FieldReader, group: GroupId): Entry[] {
   const count = input.u32();
   const entries: Entry[] = [];
   if (count === 0) return entries;
