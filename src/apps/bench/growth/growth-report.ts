@@ -1,3 +1,5 @@
+import { table } from "../markdown-table.ts";
+
 /** One cost, with few and with many of something. */
 export interface GrowthRow {
   readonly what: string;
@@ -35,15 +37,14 @@ export function growthMarkdown(rows: readonly GrowthRow[]): string {
   const whole = (value: number): string => value.toLocaleString("en-US");
   const cost = (value: number | null, unit: string): string =>
     value === null ? "" : `${Number(value.toPrecision(3))} ${unit}`;
-  return [
-    "| cost | grows | from → to | with few | with many | ratio | allowed | met |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ...rows.map((row) => {
+  return table(
+    ["cost", "grows", "from → to", "with few", "with many", "ratio", "allowed", "met"],
+    rows.map((row) => {
       const costs = [cost(row.fewCost, row.unit), cost(row.manyCost, row.unit)];
       const ratio = row.ratio === null ? "" : `${row.ratio.toFixed(2)}×`;
       const met = row.met === null ? "" : row.met ? "yes" : "no";
       const range = `${whole(row.from)} → ${whole(row.to)}`;
-      return `| ${[row.what, row.grows, range, ...costs, ratio, `≤ ${row.allowed}×`, met].join(" | ")} |`;
+      return [row.what, row.grows, range, ...costs, ratio, `≤ ${row.allowed}×`, met];
     }),
-  ].join("\n");
+  ).join("\n");
 }

@@ -1,5 +1,5 @@
 import type { LossRow, ReturnRow, SilenceRow } from "./cluster-measure.ts";
-import { count, short, table } from "./markdown-table.ts";
+import { count, short, table } from "../markdown-table.ts";
 import type { RunResult } from "./measure.ts";
 import { type Goal, type Ratio, ratioOf, ratioTable } from "./ratio.ts";
 import { median, type ReportRow, rowTable } from "./report-row.ts";

@@ -1,4 +1,4 @@
-import { short, table } from "./markdown-table.ts";
+import { short, table } from "../markdown-table.ts";
 
 /** What Synod is held to: the least that will do, and what is aimed at. */
 export interface Goal {

@@ -1,4 +1,4 @@
-import { count, short, table } from "./markdown-table.ts";
+import { count, short, table } from "../markdown-table.ts";
 import type { RunResult } from "./measure.ts";
 
 /** What one system reached in one work: the runs, and the middle of them. */

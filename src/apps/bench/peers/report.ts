@@ -1,4 +1,4 @@
-import { count, short, table } from "./markdown-table.ts";
+import { count, short, table } from "../markdown-table.ts";
 import type { IdleRun } from "./measure.ts";
 import { type Goal, type Ratio, ratioOf, ratioTable } from "./ratio.ts";
 import { type ReportRow, rowTable } from "./report-row.ts";
