@@ -49,26 +49,20 @@ export interface PeerFrame {
   readonly payload: Uint8Array;
 }
 
+const lanes: Readonly<Record<FrameType, Lane | null>> = {
+  [frameTypes.hello]: null,
+  [frameTypes.welcome]: null,
+  [frameTypes.confirm]: null,
+  [frameTypes.ready]: null,
+  [frameTypes.refuse]: null,
+  [frameTypes.credit]: null,
+  [frameTypes.control]: "control",
+  [frameTypes.append]: "append",
+  [frameTypes.bulk]: "bulk",
+};
+
 /** The lane of a frame's type; null for frames that are the link's own. */
-export function laneOf(type: FrameType): Lane | null {
-  switch (type) {
-    case frameTypes.control:
-      return "control";
-    case frameTypes.append:
-      return "append";
-    case frameTypes.bulk:
-      return "bulk";
-    case frameTypes.hello:
-    case frameTypes.welcome:
-    case frameTypes.confirm:
-    case frameTypes.ready:
-    case frameTypes.refuse:
-    case frameTypes.credit:
-      return null;
-    default:
-      return unreachable(type);
-  }
-}
+export const laneOf = (type: FrameType): Lane | null => lanes[type];
 
 /** Longest payload that a caller may hand to a lane. */
 export function payloadBytesMax(lane: Lane, limits: LinkLimits): number {
@@ -105,22 +99,7 @@ export function linkFrame(type: FrameType, payload: Uint8Array): Uint8Array {
 }
 
 /** What a first piece of frame says before anything is held for it; null when no link may send such a frame. */
-export function frameTypeOf(value: number): FrameType | null {
-  switch (value) {
-    case frameTypes.hello:
-    case frameTypes.welcome:
-    case frameTypes.confirm:
-    case frameTypes.ready:
-    case frameTypes.refuse:
-    case frameTypes.credit:
-    case frameTypes.control:
-    case frameTypes.append:
-    case frameTypes.bulk:
-      return value;
-    default:
-      return null;
-  }
-}
+export const frameTypeOf = (value: number): FrameType | null => (value in lanes ? (value as FrameType) : null);
 
 /** Of a frame with a flag: the name, and what stands behind it. Null: it can't be read. */
 export function relayedPayload(payload: Uint8Array): { name: NodeName; payload: Uint8Array } | null {
