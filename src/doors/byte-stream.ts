@@ -22,7 +22,7 @@ export interface ByteStream {
 
 /** Whoever is told what happens to a stream. */
 export interface StreamReceiver {
-  /** Bytes came, in any cut. They are the receiver's to keep. */
+  /** Bytes came, in any cut. They are lent: what the receiver needs after this call it copies. */
   data(bytes: Uint8Array): void;
   /** What had been held back by a slow other side was taken. */
   drained(): void;

@@ -1,11 +1,14 @@
 import type { Socket } from "node:net";
 import type { ByteStream, StreamReceiver } from "./byte-stream.ts";
+import type { ReadMemory } from "./read-memory.ts";
 
 const receiver = Symbol("receiver");
+const readMemory = Symbol("read memory");
 
 /** A socket that knows whom to tell: the listeners below are shared by all sockets, instead of closures for each. */
 interface HeardSocket extends Socket {
   [receiver]?: StreamReceiver;
+  [readMemory]?: ReadMemory;
 }
 
 /** A socket of the operating system as a stream of bytes. */
@@ -13,8 +16,10 @@ export class SocketStream implements ByteStream {
   readonly address: string;
   readonly #socket: HeardSocket;
 
-  constructor(socket: Socket) {
+  /** `memory` takes back what the receiver was lent. */
+  constructor(socket: Socket, memory: ReadMemory) {
     this.#socket = socket;
+    this.#socket[readMemory] = memory;
     this.address = addressOf(socket);
   }
 
@@ -75,6 +80,7 @@ export function addressOf(socket: Socket): string {
 // faster code than two, and a view of a Buffer costs twice that of an array.
 function onData(this: HeardSocket, bytes: Uint8Array): void {
   this[receiver]?.data(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  this[readMemory]?.giveBack(bytes);
 }
 
 function onDrain(this: HeardSocket): void {

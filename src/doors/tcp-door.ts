@@ -1,4 +1,5 @@
 import { AssertionFailure } from "../base/assert.ts";
+import { BytePool } from "../base/byte-pool.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
 import type { Limits } from "../base/limits.ts";
@@ -36,6 +37,8 @@ export class TcpDoor {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;
+  /** For what of a piece must wait. */
+  readonly memory = new BytePool();
   readonly #links = new Set<TcpLink>();
 
   constructor(options: { server: ConnectionPort; clock: Clock; limits: Limits; log: Log }) {
@@ -79,6 +82,8 @@ class TcpLink implements ClientLink, StreamReceiver {
   #splitter: LineSplitter | FrameSplitter | null = null;
   /** What the splitter was given last, while it may hold a rest of it. */
   #chunk: Uint8Array = nothing;
+  /** The block of the door's memory that it lies in; null: it is lent by the stream. */
+  #block: Uint8Array | null = null;
   #greeted = false;
   #inputEnded = false;
   #pausedBySession = false;
@@ -120,6 +125,7 @@ class TcpLink implements ClientLink, StreamReceiver {
     this.#chunk = rest;
     this.#splitter.add(rest);
     this.#feed();
+    if (this.#chunk === rest) this.#keepRest();
   }
 
   drained(): void {
@@ -212,16 +218,37 @@ class TcpLink implements ClientLink, StreamReceiver {
     } finally {
       this.#feeding = false;
     }
-    if (this.#reads) this.#chunk = nothing;
+    if (this.#reads || splitter.rest.length === 0) this.#letGo();
   }
 
-  // Frames that lie back to back in one chunk are handed over as one piece.
+  // All of it was looked at.
+  #letGo(): void {
+    this.#chunk = nothing;
+    if (this.#block !== null) this.#door.memory.giveBack(this.#block);
+    this.#block = null;
+  }
+
+  // Somebody has said stop, and the stream wants back what it has lent.
+  #keepRest(): void {
+    if (this.#state !== "open") {
+      this.#chunk = nothing;
+      return;
+    }
+    const { rest } = this.#splitter!;
+    this.#block = this.#door.memory.take(rest.length);
+    this.#block.set(rest);
+    this.#chunk = this.#block.subarray(0, rest.length);
+    this.#splitter!.add(this.#chunk);
+  }
+
+  // Frames that lie back to back in one chunk are handed over as one piece, and all of them at once: a session that must
+  // wait holds them as cheaply as this would.
   #feedFrames(splitter: FrameSplitter): void {
     const chunk = this.#chunk;
     let start = 0;
     let end = 0;
     try {
-      while (this.#reads && splitter.next()) {
+      while (this.#state === "open" && splitter.next()) {
         if (splitter.bytes !== chunk || !this.#greeted) {
           this.#handOver(splitter);
         } else {
@@ -236,9 +263,7 @@ class TcpLink implements ClientLink, StreamReceiver {
   }
 
   #handOver(splitter: LineSplitter | FrameSplitter): void {
-    const { bytes, start, end } = splitter;
-    // What lies in the splitter's own memory is written over by the next piece, and the session may keep it.
-    this.#session!.received(bytes === this.#chunk ? bytes.subarray(start, end) : bytes.slice(start, end));
+    this.#session!.received(splitter.bytes.subarray(splitter.start, splitter.end));
     if (this.#greeted) return;
     this.#greeted = true;
     splitter.allow(this.#door.limits.frameBytesMax);
@@ -292,6 +317,7 @@ class TcpLink implements ClientLink, StreamReceiver {
     this.#session = null;
     this.#splitter = null;
     this.#chunk = nothing;
+    this.#block = null;
     session?.closed();
   }
 }

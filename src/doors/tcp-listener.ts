@@ -1,4 +1,5 @@
 import { createServer, type Server } from "node:net";
+import { ReadMemory } from "./read-memory.ts";
 import { SocketStream } from "./socket-stream.ts";
 import type { TcpDoor } from "./tcp-door.ts";
 
@@ -14,7 +15,8 @@ export class TcpListener {
     this.#door = door;
     // Answers are gathered a turn at a time already; Nagle's algorithm would only hold them back.
     const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs, allowHalfOpen: true };
-    this.#server = createServer(options, (socket) => door.accept(new SocketStream(socket)));
+    const memory = new ReadMemory();
+    this.#server = createServer(options, (socket) => door.accept(new SocketStream(socket, memory)));
     // A little above what the server takes, so that most who come too many are told; beyond, they are just dropped.
     this.#server.maxConnections = door.limits.connectionsMax + refusedAtOnceMax;
   }

@@ -10,7 +10,7 @@ import { heldKeptBytes, withRoom } from "./line-splitter.ts";
  * 2. A declared length is checked as soon as its four bytes are there: below the fixed header or above
  *    `frameBytesMax` (the length field included) the stream is refused, and nothing is held for it.
  * 3. Only bytes that have come are held; a declared length allocates nothing.
- * 4. A chunk may be reused by its owner once `next` has answered false.
+ * 4. A chunk may be reused by its owner once `next` has answered false; before, `rest` says what of it is still needed.
  *
  * ```ts
  * splitter.add(chunk);
@@ -47,6 +47,11 @@ export class FrameSplitter {
   add(chunk: Uint8Array): void {
     this.#chunk = chunk;
     this.#at = 0;
+  }
+
+  /** What of the chunk was not looked at yet. Whoever needs the chunk's memory hands over a copy of it with `add`. */
+  get rest(): Uint8Array {
+    return this.#chunk.subarray(this.#at);
   }
 
   /** Goes to the next frame; false when more bytes are needed. Throws a `Fault`; the stream cannot be used after that. */

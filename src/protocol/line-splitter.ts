@@ -5,7 +5,7 @@ import { Fault } from "../base/error-codes.ts";
  *
  * 1. The lines that come out are those of the whole stream, at every way of cutting it into chunks.
  * 2. A line longer than `lineBytesMax` (without its end) is refused before more than that is held.
- * 3. A chunk may be reused by its owner once `next` has answered false.
+ * 3. A chunk may be reused by its owner once `next` has answered false; before, `rest` says what of it is still needed.
  *
  * ```ts
  * splitter.add(chunk);
@@ -43,6 +43,11 @@ export class LineSplitter {
   add(chunk: Uint8Array): void {
     this.#chunk = chunk;
     this.#at = 0;
+  }
+
+  /** What of the chunk was not looked at yet. Whoever needs the chunk's memory hands over a copy of it with `add`. */
+  get rest(): Uint8Array {
+    return this.#chunk.subarray(this.#at);
   }
 
   /** Goes to the next line; false when more bytes are needed. Throws `too_large`; the stream cannot be used after that. */

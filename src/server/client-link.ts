@@ -50,7 +50,10 @@ export interface ClientLink {
 
 /** What the server does for a connection: the door calls it. */
 export interface ClientSession {
-  /** Bytes of whole frames, as the format has them without wrapping: JSON text in UTF-8, or binary frames back to back. */
+  /**
+   * Bytes of whole frames, as the format has them without wrapping: JSON text in UTF-8, or binary frames back to back. They are
+   * lent for the call: what must wait is copied.
+   */
   received(bytes: Uint8Array): void;
   /** The client's side has taken what was queued. */
   drained(): void;

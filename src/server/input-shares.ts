@@ -1,3 +1,4 @@
+import { BytePool } from "../base/byte-pool.ts";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { UserName } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
@@ -57,6 +58,8 @@ export interface Gathered {
 export class InputShares {
   readonly #clock: Clock;
   readonly #gathered: Gathered;
+  /** Where bytes are that wait. */
+  readonly memory = new BytePool();
   readonly #users = new Map<UserName, UserShare>();
   #turn = 0;
   #isTurnOpen = false;
@@ -99,11 +102,14 @@ export class InputShares {
 
   /** The number of this turn. */
   get turn(): number {
-    if (!this.#isTurnOpen) {
-      this.#isTurnOpen = true;
-      this.#clock.defer(() => this.#endTurn());
-    }
+    if (!this.#isTurnOpen) this.#openTurn();
     return this.#turn;
+  }
+
+  // By itself: what has a closure allocates for it on every call, also where none is made.
+  #openTurn(): void {
+    this.#isTurnOpen = true;
+    this.#clock.defer(() => this.#endTurn());
   }
 
   /** What a connection that does not wait may have taken in this turn: as much as is left of its user's part. */

@@ -26,6 +26,7 @@ import { outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import type { Origin, PostSource } from "./batch.ts";
 import type { History } from "./history.ts";
+import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { Proposals } from "./proposals.ts";
 import { RecheckChains } from "./recheck-chains.ts";
@@ -156,7 +157,7 @@ export class Orderer {
       const done = this.#lookUpAndPropose(origin, request, room, record, follows, checkedMax).then(notBehind);
       return { type: "lookingUp", done };
     }
-    if (!live.ring.order()) return { type: "full", again: (task) => void (live.waiting ??= []).push(task) };
+    if (!live.ring.order()) return fullRing(live);
     batch.keep(recordLength(batch.bytes, offset), origin, request, live);
     this.#proposals.gathered();
     return proposed;
@@ -247,6 +248,9 @@ export class Orderer {
     }
   }
 }
+
+// By itself: what has a closure allocates for it on every call, also where none is made.
+const fullRing = (live: LiveRoom): Taken => ({ type: "full", again: (task) => void (live.waiting ??= []).push(task) });
 
 // It was looked up behind others that will come back, and must not pass them.
 function notBehind(proposed: number | null | "behind"): number | null {

@@ -41,7 +41,7 @@ export class SessionInput implements SharedInput {
   #turn = -1;
   #left = 0;
   /** What waits for its turn: whole frames as bytes, or decoded ones. */
-  #held: (Uint8Array | ClientFrame | Refused)[] = [];
+  #held: (HeldBytes | ClientFrame | Refused)[] = [];
 
   constructor(taker: FrameTaker, link: ClientLink, limits: Limits, shares: InputShares) {
     this.#shares = shares;
@@ -56,8 +56,9 @@ export class SessionInput implements SharedInput {
   }
 
   received(bytes: Uint8Array): void {
-    if (this.#mayTake()) this.#take(bytes);
-    else this.#held.push(bytes);
+    const end = bytes.length;
+    const at = this.#mayTake() ? this.#take(bytes, 0, end) : 0;
+    if (at < end) this.#hold(bytes, at, end);
   }
 
   get #waits(): boolean {
@@ -88,11 +89,33 @@ export class SessionInput implements SharedInput {
   #takeHeld(): void {
     while (this.#held.length > 0 && this.#mayTake()) {
       const next = this.#held.shift()!;
-      if (next instanceof Uint8Array) this.#take(next);
+      if (next instanceof HeldBytes) this.#takeHeldBytes(next);
       else if (!this.#taker.takeFrame(next)) this.#held.unshift(next);
       else this.#took(0);
     }
     if (!this.#waits) this.#link.resume();
+  }
+
+  #takeHeldBytes(held: HeldBytes): void {
+    const { block } = held;
+    held.at = this.#take(block.bytes, held.at, held.end);
+    if (held.at < held.end) this.#held.unshift(held);
+    else if (--block.users === 0) this.#shares.memory.giveBack(block.bytes);
+  }
+
+  // They are lent by the door.
+  #hold(bytes: Uint8Array, at: number, end: number): void {
+    const length = end - at;
+    const last = this.#held.at(-1);
+    let block = last instanceof HeldBytes ? last.block : null;
+    if (block === null || block.used + length > block.bytes.length) {
+      block = { bytes: this.#shares.memory.take(length), used: 0, users: 0 };
+    }
+    const start = block.used;
+    block.bytes.set(bytes.subarray(at, end), start);
+    block.used += length;
+    block.users++;
+    this.#held.push(new HeldBytes(block, start, block.used));
   }
 
   // Whether the next frame may be taken now. If not, it will be told to go on.
@@ -117,36 +140,36 @@ export class SessionInput implements SharedInput {
     if (this.#share !== null) this.#left -= this.#shares.took(this.#share, bytes);
   }
 
-  /** Nothing of what waits will be taken. */
+  /** Nothing of what waits will be taken. Its memory is not given back: some of it may be looked at right now. */
   clear(): void {
     this.#held = [];
     if (this.#share !== null) this.#shares.leave(this.#share, this);
     this.#share = null;
   }
 
-  #take(bytes: Uint8Array): void {
+  // Takes frames up to `end`, and answers how far it came.
+  #take(bytes: Uint8Array, start: number, end: number): number {
     const { format } = this.#link;
-    if (format === "binary-stream" || format === "binary-websocket") this.#takeBinary(bytes);
-    else this.#takeJson(bytes);
+    if (format === "binary-stream" || format === "binary-websocket") return this.#takeBinary(bytes, start, end);
+    this.#takeJson(bytes.subarray(start, end));
+    return end;
   }
 
-  #takeBinary(bytes: Uint8Array): void {
+  #takeBinary(bytes: Uint8Array, start: number, end: number): number {
     const taker = this.#taker;
-    let o = 0;
-    while (o < bytes.length && taker.state !== "ended") {
-      const end = o + 4 + getU32(bytes, o);
+    let at = start;
+    while (at < end && taker.state !== "ended") {
+      const next = at + 4 + getU32(bytes, at);
       const isTaken =
         this.#mayTake() &&
-        (bytes[o + 4] === sendCode && taker.state === "open" && isSend(bytes, o, end, this.#limits)
-          ? taker.takeSend(bytes, o, end)
-          : taker.takeFrame(decodeBinary("client", bytes, o, end, this.#limits)));
-      if (!isTaken) {
-        this.#held.unshift(bytes.subarray(o));
-        return;
-      }
-      this.#took(end - o);
-      o = end;
+        (bytes[at + 4] === sendCode && taker.state === "open" && isSend(bytes, at, next, this.#limits)
+          ? taker.takeSend(bytes, at, next)
+          : taker.takeFrame(decodeBinary("client", bytes, at, next, this.#limits)));
+      if (!isTaken) return at;
+      this.#took(next - at);
+      at = next;
     }
+    return end;
   }
 
   #takeJson(bytes: Uint8Array): void {
@@ -164,5 +187,26 @@ export class SessionInput implements SharedInput {
       // All of it was read, whatever is taken now.
       this.#took(i === 0 ? bytes.length : 0);
     }
+  }
+}
+
+/** Memory of the pool, and how much of it is filled. Small pieces share a block. */
+interface HeldBlock {
+  readonly bytes: Uint8Array;
+  used: number;
+  /** Pieces in it that were not taken. */
+  users: number;
+}
+
+/** What a door has handed over in one piece, as far as it was not taken. */
+class HeldBytes {
+  readonly block: HeldBlock;
+  at: number;
+  readonly end: number;
+
+  constructor(block: HeldBlock, at: number, end: number) {
+    this.block = block;
+    this.at = at;
+    this.end = end;
   }
 }

@@ -166,21 +166,11 @@ export class SessionSends implements Origin {
       case "lookingUp":
         this.#inFlight++;
         this.#session.block();
-        taken.done.then(
-          (checked) => {
-            if (checked !== null) this.#knownAbsent.add(room, hasPrev ? 0 : checked);
-            this.#session.goOn();
-          },
-          (cause: unknown) => {
-            this.#ended();
-            this.#session.answer(refusalOf(id, cause));
-            this.#session.goOn();
-          },
-        );
+        this.#goOnWhenKnown(taken.done, id, room, hasPrev);
         return true;
       case "full":
         this.#session.block();
-        taken.again(() => this.#session.goOn());
+        this.#goOnWhenFreed(taken.again);
         giveBack(rate, source.bodyLength);
         return false;
       case "refused":
@@ -194,6 +184,25 @@ export class SessionSends implements Origin {
       default:
         return unreachable(taken);
     }
+  }
+
+  // These two by themselves: what has a closure allocates for it on every call, also where none is made.
+  #goOnWhenKnown(done: Promise<number | null>, id: RequestId, room: Room | undefined, hasPrev: boolean): void {
+    done.then(
+      (checked) => {
+        if (checked !== null) this.#knownAbsent.add(room, hasPrev ? 0 : checked);
+        this.#session.goOn();
+      },
+      (cause: unknown) => {
+        this.#ended();
+        this.#session.answer(refusalOf(id, cause));
+        this.#session.goOn();
+      },
+    );
+  }
+
+  #goOnWhenFreed(again: (task: () => void) => void): void {
+    again(() => this.#session.goOn());
   }
 
   // One is decided, or will not be proposed.

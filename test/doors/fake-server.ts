@@ -90,7 +90,8 @@ export class FakeSession implements ClientSession {
   }
 
   received(bytes: Uint8Array): void {
-    this.received_.push(bytes);
+    // They are lent.
+    this.received_.push(bytes.slice());
     this.onReceived?.(bytes, this);
   }
 

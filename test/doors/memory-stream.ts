@@ -29,7 +29,7 @@ export class MemoryStream implements ByteStream {
 
   resume(): void {
     this.isPaused = false;
-    while (!this.isPaused && this.#waiting.length > 0) this.receiver!.data(this.#waiting.shift()!);
+    while (!this.isPaused && this.#waiting.length > 0) this.#lend(this.#waiting.shift()!);
   }
 
   end(): void {
@@ -44,7 +44,14 @@ export class MemoryStream implements ByteStream {
   arrive(bytes: Uint8Array | string): void {
     const piece = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
     if (this.isPaused) this.#waiting.push(piece);
-    else this.receiver!.data(piece);
+    else this.#lend(piece);
+  }
+
+  // What is lent is used for something else as soon as the call is over.
+  #lend(piece: Uint8Array): void {
+    const lent = piece.slice();
+    this.receiver!.data(lent);
+    lent.fill(0xee);
   }
 
   /** The client takes everything. */

@@ -249,11 +249,35 @@ test("[DOOR9] an error in one session ends that connection alone; a broken asser
   expect(() => other.arrive(line(hello))).toThrow("two heads");
 });
 
-test("[DOOR11] what the session keeps stays as it was while more comes, also when it came in small pieces", () => {
-  const { stream, session } = met();
-  const lines = [hello, ping(111), ping(222), ping(333)].map(line);
-  for (const character of lines.join("")) stream.arrive(character);
-  expect(session.texts).toEqual(lines.map((text) => text.trimEnd()));
+test("[DOOR11] what waits stays as it was sent, though the memory of the stream has served for something else since", () => {
+  const { stream, session, door: entrance } = met();
+  stream.arrive(line(hello));
+  session.onReceived = () => session.link.pause();
+  const lines = Array.from({ length: 50 }, (_, n) => line(ping(n)));
+  stream.arrive(lines.join(""));
+  expect(session.texts).toHaveLength(2);
+  // Nothing of it is the door's: it holds a copy of what the session has not been given.
+  expect(entrance.memory.spareBytes).toBe(0);
+  while (stream.isPaused) session.link.resume();
+  expect(session.texts).toEqual([hello, ...lines.map((_, n) => ping(n))].map((frame) => line(frame).trimEnd()));
+  expect(entrance.memory.spareBytes).toBeGreaterThan(0);
+  // The same memory serves the next time.
+  const { spareBytes } = entrance.memory;
+  stream.arrive(lines.join(""));
+  expect(entrance.memory.spareBytes).toBe(0);
+  while (stream.isPaused) session.link.resume();
+  expect(entrance.memory.spareBytes).toBe(spareBytes);
+});
+
+test("[DOOR11] frames that came whole are all the session's to hold, also when it says pause at the first of them", () => {
+  const { stream, session, door: entrance } = met();
+  const frames = Array.from({ length: 50 }, (_, n) => encodeBinary("client", ping(n + 1)));
+  const [first, ...others] = frames;
+  stream.arrive(concat([Uint8Array.of(binaryGreeting), encodeBinary("client", hello), first!.subarray(0, 9)]));
+  session.onReceived = () => session.link.pause();
+  stream.arrive(concat([first!.subarray(9), ...others]));
+  expect(session.bytes).toEqual(concat([encodeBinary("client", hello), ...frames]));
+  expect(entrance.memory.spareBytes).toBe(0);
 });
 
 async function listening() {
@@ -287,6 +311,22 @@ test("[DOOR1][DOOR5] over a real socket: a client asks and is answered", async (
     { t: "pong", id: 2 },
   ]);
   expect(server.only.link.address).toBe("127.0.0.1");
+});
+
+test("[DOOR11] over a real socket: a read gives its memory back when it was looked at", async () => {
+  const { server, dial } = await listening();
+  const lent: Uint8Array[] = [];
+  server.onSession = (session) => (session.onReceived = (bytes) => void lent.push(bytes));
+  const socket = dial();
+  const frame = encodeBinary("client", ping(7));
+  const greeting = concat([Uint8Array.of(binaryGreeting), encodeBinary("client", hello)]);
+  socket.write(concat([greeting, ...Array.from({ length: 20_000 }, () => frame)]));
+  await until(
+    () => server.sessions.length === 1 && server.only.bytes.length === 20_000 * frame.length + greeting.length - 1,
+  );
+  // Pieces of long reads have no memory any more; what was taken from them in time is what was sent.
+  expect(lent.filter((bytes) => bytes.buffer.byteLength === 0).length).toBeGreaterThan(3);
+  expect(server.only.bytes.subarray(-frame.length)).toEqual(frame);
 });
 
 test("[DOOR4] over a real socket: a reader that never reads stops being read, and costs a bounded queue", async () => {
