@@ -10,7 +10,6 @@ import type { Standing } from "../topology/engine.ts";
 import { nextChanges } from "../topology/membership-plan.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
 import { CatchUp, defaultCatchUpSettings } from "./catch-up/catch-up.ts";
-import type { Difference } from "./catch-up/checkpoints.ts";
 import type { ClientAddresses } from "./client-addresses.ts";
 import { type CountedPlace, countedPlaceKind, decodeCountedPlace, encodeCountedPlace } from "./counted-place.ts";
 import type { GroupDriver } from "./group-driver.ts";
@@ -20,6 +19,7 @@ import { type KnownPeer, type PeerGround, type PeerListener, Peers, type Replica
 import { PresenceGossip } from "./presence-gossip.ts";
 import type { Proposals } from "./proposals.ts";
 import type { Recovered } from "./recovery.ts";
+import type { SelfFencing } from "./self-fencing.ts";
 
 /** What this needs of the server it is in. */
 export interface ClusterHost {
@@ -28,12 +28,7 @@ export interface ClusterHost {
   readonly clientAddresses: ClientAddresses | null;
   /** Why commands of another server can't be taken now; null when they can. */
   refusalForOthers(): ErrorCode | null;
-  /** A snapshot of another server is durable here: only a start from the disk can go on with it. */
-  snapshotTaken(index: LogIndex): void;
-  /** The leader counts on this server for more than it has. */
-  forgot(counted: CountedPlace): void;
-  /** Others have made something else of the same log. */
-  stateDiffers(difference: Difference): void;
+  readonly fencing: Pick<SelfFencing, "snapshotTaken" | "forgot" | "stateDiffers">;
 }
 
 /** How often a leader looks whether somebody is to be added or made a voter. */
@@ -106,8 +101,8 @@ export class Cluster implements PeerListener {
       log,
       ...defaultCatchUpSettings,
       send: (to, kind, payload) => this.peers.bulk(to, kind, payload),
-      onSnapshot: (index) => this.#host.snapshotTaken(index),
-      onDifference: (difference) => this.#host.stateDiffers(difference),
+      onSnapshot: (index) => this.#host.fencing.snapshotTaken(index),
+      onDifference: (difference) => this.#host.fencing.stateDiffers(difference),
     });
   }
 
@@ -257,7 +252,7 @@ export class Cluster implements PeerListener {
     const isMeant = counted.group === this.#group && counted.replica === this.#self;
     // A leader of another term may count on what has been replaced since.
     if (!isMeant || counted.term !== driver.engine.standing.term || driver.lastIndex >= counted.index) return;
-    this.#host.forgot(counted);
+    this.#host.fencing.forgot(counted);
   }
 
   /** Tells members what they have acknowledged to this server while it led. */

@@ -33,7 +33,7 @@ export class GroupDuties implements DriverListener {
   }
 
   turnEnded(): void {
-    this.#server.turnEnded();
+    this.#server.committed.turnEnded();
   }
 
   standingChanged(standing: Standing): void {
@@ -93,7 +93,7 @@ export class GroupDuties implements DriverListener {
     }
     // Whoever steps down meanwhile because too few are left never hears of another leader.
     const until = clock.now() + decideWithinMs;
-    while ((handover.isUnderWay || !proposals.isIdle) && clock.now() < until && !this.#server.hasFailed) {
+    while ((handover.isUnderWay || !proposals.isIdle) && clock.now() < until && !this.#server.fencing.hasFailed) {
       await new Promise<void>((resolve) => {
         clock.after(millis(decidePollMs), resolve);
       });

@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { ErrorCode, Fault } from "../base/error-codes.ts";
-import { groupId, type Incarnation, type LogIndex, type NodeName, type RoomName, type UserName } from "../base/ids.ts";
+import { groupId, type Incarnation, type NodeName, type RoomName, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import type { Millis } from "../base/units.ts";
@@ -8,23 +8,19 @@ import type { Change } from "../consensus/configuration-change.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
 import { membersOf } from "../protocol/names.ts";
 import type { ServerFrame } from "../protocol/schema.ts";
-import type { RoomEvent } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
-import { sealReasons } from "../rooms/seal.ts";
-import { olderCopyFile } from "../storage/data-directory.ts";
 import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import type { PeerStream } from "../transport/peer-stream.ts";
 import { Admission } from "./admission.ts";
-import { Applier, type CommitListener } from "./applier.ts";
+import { Applier } from "./applier.ts";
 import { emptySource, type PostSource } from "./batch.ts";
 import { AnswerTurns } from "./answer-turns.ts";
 import { calendar } from "./calendar.ts";
 import { ClientAddresses } from "./client-addresses.ts";
 import type { ClientLink, ClientSession } from "./client-link.ts";
-import type { Difference } from "./catch-up/checkpoints.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
-import type { CountedPlace } from "./counted-place.ts";
+import { CommitConsequences } from "./commit-consequences.ts";
 import { DamagedReads } from "./damaged-reads.ts";
 import { Digests } from "./digest.ts";
 import { RecentEntries } from "./entry-times.ts";
@@ -37,7 +33,6 @@ import { History } from "./history.ts";
 import { InputShares } from "./input-shares.ts";
 import { Jitter } from "./jitter.ts";
 import { JournalScrub } from "./journal-scrub.ts";
-import type { LiveRoom } from "./live-room.ts";
 import type { Log } from "./log.ts";
 import type { LogClock } from "./log-clock.ts";
 import { MemoryLog } from "./memory-log.ts";
@@ -50,6 +45,7 @@ import type { Recovered } from "./recovery.ts";
 import { Requests } from "./requests.ts";
 import { RoomNews } from "./room-news.ts";
 import { Sealer } from "./sealer.ts";
+import { SelfFencing } from "./self-fencing.ts";
 import type { ServerSettings } from "./server-settings.ts";
 import { SendRates } from "./send-rates.ts";
 import { Session } from "./session.ts";
@@ -60,10 +56,11 @@ import { Trimmer } from "./trimmer.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /**
- * One server: its parts put together, its sessions, and what it does with what was committed. Made by `startServer`
- * (start-server.ts); the doors call `connect`, `send` and `requests`.
+ * One server: its parts put together, and its sessions. Made by `startServer` (start-server.ts); the doors call `connect`,
+ * `send` and `requests`. What follows from what was committed is in commit-consequences.ts, from where it stands in its
+ * group in group-duties.ts; when it must not go on, in self-fencing.ts.
  */
-export class Server implements SessionHost, CommitListener, ClusterHost {
+export class Server implements SessionHost, ClusterHost {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly log: Log;
@@ -71,6 +68,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly state: GroupState;
   readonly memory: MemoryLog;
   readonly driver: GroupDriver;
+  readonly entries: StampedEntries;
   readonly proposals: Proposals;
   /** When the newest entries went which step of their way. */
   readonly recent: RecentEntries;
@@ -86,6 +84,9 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly sealer: Sealer;
   readonly upkeep: Upkeep;
   readonly online: Online;
+  readonly news: RoomNews;
+  readonly committed: CommitConsequences;
+  readonly fencing: SelfFencing;
   readonly jitter: Jitter;
   /** What clients have not taken yet of what they were sent. */
   readonly held: HeldOutput;
@@ -106,14 +107,8 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   readonly #settings: ServerSettings;
   readonly #random: Random;
   readonly #sessions = new Set<Session>();
-  readonly #entries: StampedEntries;
-  readonly #news: RoomNews;
   readonly #duties: GroupDuties;
-  /** Rooms whose ring has a free slot that somebody waits for: they go on at the end of the turn. */
-  readonly #freed = new Set<LiveRoom>();
   #stopping: { reason: string } | null = null;
-  #failed: Error | null = null;
-  #isForgetful = false;
   /** Counts for status and metrics. */
   readonly counts = { slowDropped: 0, movedAside: 0 };
   readonly damagedReads: DamagedReads;
@@ -135,6 +130,8 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     this.memory = new MemoryLog({ limits, from: state.appliedIndex, isShared: chunkBuilder !== undefined });
     this.damagedReads = new DamagedReads({ clock, log });
     this.#duties = new GroupDuties(this, settings, recovered.self);
+    this.committed = new CommitConsequences(this);
+    this.fencing = new SelfFencing(this, settings, disk);
     this.cluster = recovered.peers === undefined ? null : new Cluster(this, recovered, recovered.peers);
     const others = this.cluster?.catchUp ?? null;
     this.history = new History({ memory: this.memory, chunks, damagedReads: this.damagedReads, others });
@@ -154,7 +151,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     const applier = new Applier({
       state,
       memory,
-      listener: this,
+      listener: this.committed,
       recent,
       letGo: (batch) => this.proposals.letGo(batch),
     });
@@ -169,7 +166,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       listener: this.#duties,
       recent,
     });
-    this.#entries = new StampedEntries({
+    this.entries = new StampedEntries({
       driver: this.driver,
       applier,
       memory,
@@ -180,7 +177,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       driver: this.driver,
       applier,
       clock,
-      entries: this.#entries,
+      entries: this.entries,
       limits,
       forwarding: peers,
       flushNow: () => journal.flushNow(),
@@ -229,7 +226,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       certain: (act) => this.requests.certain(act),
       mayBegin: (user, room) => this.mayBegin(user, room),
     });
-    this.#news = new RoomNews({
+    this.news = new RoomNews({
       state,
       memory: this.memory,
       online: this.online,
@@ -272,18 +269,18 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
       sessions: () => this.#sessions,
       turns: this.turns,
       journal,
-      giveBack: (room) => this.#news.giveBackNow(room),
+      giveBack: (room) => this.news.giveBackNow(room),
       scrub: new Scrub(chunks),
       journalScrub: new JournalScrub(journal, state.group),
       onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
-      onJournalDamaged: () => this.#journalDamaged(),
+      onJournalDamaged: () => this.fencing.journalDamaged(),
       onSpace: (freeBytes) => this.cluster?.spaceIs(freeBytes),
     });
   }
 
   /** Whether sends can succeed here now, and if not, why. */
   get ready(): { ok: boolean; reason: string | null } {
-    if (this.#failed !== null) return { ok: false, reason: "the journal failed" };
+    if (this.fencing.hasFailed) return { ok: false, reason: "the journal failed" };
     if (this.#stopping !== null) return { ok: false, reason: "stopping" };
     if (this.upkeep.isFull) return { ok: false, reason: "the disk is full" };
     const why = this.orderer.refusal();
@@ -321,13 +318,8 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     return this.#recovered.chunks.list().length;
   }
 
-  /** Its journal failed, or its data are not what they must be: nothing is acknowledged any more. */
-  get hasFailed(): boolean {
-    return this.#failed !== null;
-  }
-
   get isRunning(): boolean {
-    return this.#stopping === null && this.#failed === null;
+    return this.#stopping === null && !this.fencing.hasFailed;
   }
 
   // Connections
@@ -407,105 +399,11 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     this.counts.slowDropped++;
   }
 
-  // What was committed
-
   /** The journal has flushed: everything that follows from it happens in this turn. */
   flushed(mark: Parameters<GroupDriver["flushed"]>[0]): void {
     this.driver.flushed(mark);
     this.proposals.close();
     this.driver.endTurn();
-  }
-
-  /** The journal failed, for good. Nothing is acknowledged any more; whoever waits hears that the outcome is unknown. */
-  failed(cause: Error): void {
-    this.#failed = cause;
-    this.log.error("journal.failed", { cause });
-    this.orderer.end({ code: "unavailable", message: "the journal of this server failed" });
-    this.proposals.fail();
-    this.driver.end();
-    this.sealer.halt();
-    this.cluster?.stop().catch((why: unknown) => this.log.warn("peers.not.left", { cause: why }));
-    this.fanOut.flush();
-    this.#settings.onFailed(cause);
-  }
-
-  stored(live: LiveRoom): void {
-    this.fanOut.stored(live);
-  }
-
-  freed(live: LiveRoom): void {
-    this.#freed.add(live);
-  }
-
-  recheck(...[origin, request, record]: Parameters<CommitListener["recheck"]>): void {
-    if (origin !== null && origin !== undefined) this.orderer.again(origin, request, record);
-  }
-
-  holdsPrev(...[origin, bytes, offset]: Parameters<CommitListener["holdsPrev"]>): boolean {
-    return this.orderer.holdsPrev(origin, bytes, offset);
-  }
-
-  atSeal(): void {
-    this.sealer.atSeal();
-  }
-
-  turnEnded(): void {
-    this.#news.proposeFollowing(this.driver.leads);
-    this.fanOut.turnEnded();
-    if (this.#freed.size > 0) this.#letWaitingGoOn();
-    if (this.memory.openBytes >= this.limits.chunkBytes) this.proposals.seal(sealReasons.full);
-  }
-
-  // Whoever finds the ring full once more waits anew.
-  #letWaitingGoOn(): void {
-    const freed = [...this.#freed];
-    this.#freed.clear();
-    for (const live of freed) {
-      const { waiting } = live;
-      live.waiting = null;
-      for (const again of waiting ?? []) again();
-    }
-  }
-
-  changed(event: RoomEvent): void {
-    switch (event.type) {
-      case "notice":
-        this.#news.notice(event.room, event.notice);
-        return;
-      case "told":
-        this.#news.told(event);
-        return;
-      case "read":
-        this.#news.readMoved(event.room, event.user, event.seq);
-        return;
-      case "left":
-      case "deleted":
-        this.#news.mayNotRead(event.room, event.type === "left" ? "removed" : "deleted");
-        return;
-      case "sealed":
-        this.sealer.sealed(event.sealed);
-        return;
-      case "chunkEmpty":
-        this.sealer.chunkEmpty(event.chunk);
-        this.#chunksChanged();
-        return;
-      case "rewrite":
-        this.sealer.rewrite(event.chunk, event.generation);
-        this.#chunksChanged();
-        return;
-      case "setting":
-        if (event.setting.kind === "timeZone") this.#entries.calendar = calendar(event.setting.timeZone);
-        if (event.setting.kind === "line") this.placeChanged();
-        return;
-      default:
-        return;
-    }
-  }
-
-  /** In a turn of its own: while entries are applied, the state says what is half-way. */
-  #chunksChanged(): void {
-    const { cluster } = this;
-    if (cluster !== null) this.clock.defer(() => cluster.catchUp.changed());
   }
 
   /** Answers to sends name who orders, and the line: one of them is another now. */
@@ -523,42 +421,6 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
   /** Who orders, as far as is known here; this server when nobody is: then nothing is answered that would say so. */
   get #leader(): NodeName {
     return this.driver.engine.standing.leader ?? this.node;
-  }
-
-  snapshotTaken(index: LogIndex): void {
-    this.log.warn("snapshot.taken", { index, applied: this.state.appliedIndex });
-    this.#settings.onOvertaken?.("a snapshot of another server was taken");
-  }
-
-  /** From here on it must promise nothing more under its name. A start finds the mark, whoever starts it. */
-  forgot({ index, term }: CountedPlace): void {
-    if (!this.isRunning || this.#isForgetful) return;
-    this.#isForgetful = true;
-    this.log.error("member.forgot", { counted: index, term, has: this.driver.lastIndex });
-    this.#recovered.disk.publish(olderCopyFile, []).then(
-      () => {
-        const because = "it has less than it has acknowledged: it is an older copy of itself";
-        if (this.#settings.onOvertaken === undefined) this.failed(new Error(because));
-        else this.#settings.onOvertaken(because);
-      },
-      (cause: unknown) => this.failed(cause instanceof Error ? cause : new Error(String(cause))),
-    );
-  }
-
-  /** What a start would need can't be read. All of it is in memory here, and the next start gets it from the others. */
-  #journalDamaged(): void {
-    if (!this.isRunning || this.cluster?.areOthersQuorum() !== true) return;
-    this.#settings.onOvertaken?.("its journal is damaged, and the others are a quorum");
-  }
-
-  /** What this server has made of the log is not what others have: if it is the one that is wrong, it must not go on. */
-  stateDiffers({ item, own, others, isOutvoted }: Difference): void {
-    this.log.error("state.differs", { ...item, own, others: Object.fromEntries(others), isOutvoted });
-    if (!isOutvoted || this.#failed !== null) return;
-    const what = `${item.kind} ${item.number}`;
-    this.failed(
-      new Error(`the ${what} of this server is another than that of the others; begin another life of its data`),
-    );
   }
 
   /** A stream of another server that has shown that it knows the cluster's secret. */
@@ -584,8 +446,8 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
 
   /** Proposes again what was never acknowledged: after a start, and for a new leader. */
   tellAgain(): void {
-    this.#news.noticeAgain();
-    this.turnEnded();
+    this.news.noticeAgain();
+    this.committed.turnEnded();
   }
 
   // The end
@@ -601,7 +463,7 @@ export class Server implements SessionHost, CommitListener, ClusterHost {
     for (const session of this.#sessions) session.answer({ t: "drain", withinMs });
     this.fanOut.announceNow();
     const quiet = this.upkeep.stop();
-    if (this.#failed === null) {
+    if (!this.fencing.hasFailed) {
       this.proposals.close();
       if (this.cluster !== null) await this.#duties.leave(this.cluster);
       this.proposals.end();

@@ -24,7 +24,7 @@ export async function startServer(ground: Ground, settings: ServerSettings): Pro
   const recovered = await recover(ground, {
     onSettled: () => server?.proposals.settled(),
     onFlushed: (mark: Mark) => server?.flushed(mark),
-    onFailed: (cause: Error) => server?.failed(cause),
+    onFailed: (cause: Error) => server?.fencing.fail(cause),
   });
   server = new Server(recovered, settings);
   server.recover();
