@@ -14,7 +14,7 @@ import type { PeerAddress, PeerDialler, PeerStream } from "./peer-stream.ts";
 import type { RemoteServer } from "./remote-server.ts";
 
 /** Kinds from here on are the transport's own. */
-export const ownKindsFrom = 0xff00;
+const ownKindsFrom = 0xff00;
 const heartbeatKind = 0xff00;
 
 /** What happens on links, told in the order in which it happened. Frames of one link come in the order of their lane. */

@@ -74,7 +74,7 @@ function sessionLines(answer: unknown): string[] {
 }
 
 /** Columns as wide as their widest cell; wide characters count as two. */
-export function bytes(value: unknown): string {
+function bytes(value: unknown): string {
   if (typeof value !== "number") return "?";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let [size, unit] = [value, 0];

@@ -58,7 +58,7 @@ export async function withSystem<R extends RunningSystem, T>(
   }
 }
 
-export function portOf(running: RunningSystem, wire: WireName): number {
+function portOf(running: RunningSystem, wire: WireName): number {
   const port = running.ports[wire];
   if (port === undefined) throw new Error(`the server has no port for ${wire}`);
   return port;

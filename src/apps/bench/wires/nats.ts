@@ -12,7 +12,7 @@ const letterM = 0x4d;
 const letterP = 0x50;
 
 /** Reads INFO, says CONNECT and `also`, and waits until the server has worked through it (PING, PONG). */
-export async function natsGreeting(connection: Connection, also: string): Promise<void> {
+async function natsGreeting(connection: Connection, also: string): Promise<void> {
   await connection.expect("INFO", (bytes, length) => Math.max(0, endOfLine(bytes, 0, length)));
   connection.write(Buffer.from(`${connectLine}${also}PING\r\n`));
   await connection.expect("CONNECT", (bytes, length) => {

@@ -12,15 +12,15 @@ import {
 } from "./websocket.ts";
 
 /** Socket.IO 5 over Engine.IO 4 (https://socket.io/docs/v4/socket-io-protocol/), WebSocket from the start, text packets. */
-export const publishEvent = "publish";
-export const messageEvent = "message";
+const publishEvent = "publish";
+const messageEvent = "message";
 const path = "/socket.io/?EIO=4&transport=websocket";
 const connectPacket = Buffer.from("40");
 const pongPacket = Buffer.from("3");
 const [digit2, digit4] = [0x32, 0x34];
 
 /** Upgrades, then: `0{…}` from the server, `40` from us, `40{…}` from the server. */
-export async function socketIoGreeting(connection: Connection, host: string): Promise<void> {
+async function socketIoGreeting(connection: Connection, host: string): Promise<void> {
   await upgrade(connection, { path, host, subprotocol: null });
   await expectMessage(connection, "Engine.IO open", (bytes, from) => bytes[from] === 0x30);
   connection.write(maskedMessage(opcode.text, connectPacket));
