@@ -113,13 +113,6 @@ export function encodeJson<S extends Sender>(sender: S, frame: FrameFrom<S>): st
   return JSON.stringify(plain(sender, frame));
 }
 
-/** Several frames as one text: an array, or the object itself when it is one. */
-export function encodeJsonFrames<S extends Sender>(sender: S, frames: readonly FrameFrom<S>[]): string {
-  const only = frames[0];
-  if (frames.length === 1 && only !== undefined) return encodeJson(sender, only);
-  return `[${frames.map((frame) => encodeJson(sender, frame)).join(",")}]`;
-}
-
 /** The frame with the table's fields only. Nested structures are written as they are. */
 function plain<S extends Sender>(sender: S, frame: FrameFrom<S>): Record<string, unknown> {
   const given = frame as unknown as { readonly t: string; readonly of?: string } & Record<string, unknown>;

@@ -1,7 +1,6 @@
-import { layouts } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import { idCharactersMax, messageFields, wholeMax } from "./schema.ts";
-import type { Field, Fields, Sender, TextField } from "./schema.ts";
+import type { Field, Fields, TextField } from "./schema.ts";
 
 /**
  * The table as JSON Schema (draft 2020-12), for people's tools. The codecs do not use it, and it says a little less than
@@ -114,17 +113,4 @@ function choiceSchema({ spec }: Layout): JsonSchema {
   const names = spec.atMostOne;
   const pairs = names.flatMap((one, i) => names.slice(i + 1).map((other) => ({ required: [one, other] })));
   return { not: { anyOf: pairs } };
-}
-
-/** Every frame of one side: one object, or an array of them. */
-export function framesSchema(sender: Sender): JsonSchema {
-  const defs: Record<string, JsonSchema> = {};
-  for (const layout of layouts[sender]) defs[layout.name] = frameSchema(layout);
-  const frame = { anyOf: layouts[sender].map(({ name }) => ({ $ref: `#/$defs/${name}` })) };
-  return {
-    $schema: "https://json-schema.org/draft/2020-12/schema",
-    title: `What a ${sender} sends`,
-    anyOf: [{ $ref: "#/$defs/frame" }, { type: "array", items: { $ref: "#/$defs/frame" } }],
-    $defs: { ...defs, frame },
-  };
 }

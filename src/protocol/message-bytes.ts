@@ -148,18 +148,9 @@ const okSendDup = 2;
 export const messageFrameBytes = (m: MessageRanges): number =>
   messageAt.texts + m.roomLength + m.fromLength + m.cidLength + m.kindLength + m.bodyLength;
 
-/** Exact size of the message in a page of history, which names no room. */
-export const messageItemBytes = (m: MessageRanges): number => messageFrameBytes(m) - m.roomLength;
-
 /** Writes a `msg` frame at `at` and answers the offset behind it. The caller has made room: `messageFrameBytes`. */
-export const putMessageFrame = (into: Uint8Array, at: number, m: MessageRanges): number =>
-  putMessage(into, at, m, m.roomLength);
-
-/** Writes the message as it stands in a page of history. The caller has made room: `messageItemBytes`. */
-export const putMessageItem = (into: Uint8Array, at: number, m: MessageRanges): number => putMessage(into, at, m, 0);
-
-function putMessage(into: Uint8Array, at: number, m: MessageRanges, roomLength: number): number {
-  const namesLength = roomLength + m.fromLength + m.cidLength + m.kindLength;
+export function putMessageFrame(into: Uint8Array, at: number, m: MessageRanges): number {
+  const namesLength = m.roomLength + m.fromLength + m.cidLength + m.kindLength;
   putU32(into, at, messageAt.texts - 4 + namesLength + m.bodyLength);
   into[at + 4] = messageCode;
   into[at + 5] = 0;
@@ -170,14 +161,13 @@ function putMessage(into: Uint8Array, at: number, m: MessageRanges, roomLength: 
   putU48(into, at + messageAt.epoch, m.epoch);
   putU48(into, at + messageAt.ref, m.ref);
   putU48(into, at + messageAt.copies, 0);
-  putU16(into, at + messageAt.room, roomLength);
+  putU16(into, at + messageAt.room, m.roomLength);
   putU16(into, at + messageAt.from, m.fromLength);
   putU16(into, at + messageAt.cid, m.cidLength);
   putU16(into, at + messageAt.kind, m.kindLength);
   putU16(into, at + messageAt.at, 0);
   putU32(into, at + messageAt.body, m.bodyLength);
-  const namesStart = m.namesStart + m.roomLength - roomLength;
-  const end = copyBytes(into, at + messageAt.texts, m.source, namesStart, namesLength);
+  const end = copyBytes(into, at + messageAt.texts, m.source, m.namesStart, namesLength);
   return copyBytes(into, end, m.source, m.bodyStart, m.bodyLength);
 }
 

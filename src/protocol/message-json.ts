@@ -28,7 +28,6 @@ function escapeTable(): Uint8Array {
 
 const part = {
   room: utf8('{"t":"msg","room":"'),
-  itemSeq: utf8('{"seq":'),
   seq: utf8('","seq":'),
   from: utf8(',"from":"'),
   cid: utf8('","cid":"'),
@@ -82,16 +81,8 @@ export function putMessageJson(into: Uint8Array, at: number, m: MessageRanges): 
   let end = put(into, at, part.room);
   end = putEscaped(into, end, m.source, m.namesStart, m.roomLength);
   end = put(into, end, part.seq);
-  return putMessageTail(into, end, m);
-}
-
-/** Writes the message as it stands in a page of history: an object without `t` and `room`. */
-export const putMessageItemJson = (into: Uint8Array, at: number, m: MessageRanges): number =>
-  putMessageTail(into, put(into, at, part.itemSeq), m);
-
-function putMessageTail(into: Uint8Array, at: number, m: MessageRanges): number {
+  end = putDecimal(into, end, m.seq);
   let start = m.namesStart + m.roomLength;
-  let end = putDecimal(into, at, m.seq);
   end = put(into, end, part.from);
   end = putEscaped(into, end, m.source, start, m.fromLength);
   start += m.fromLength;

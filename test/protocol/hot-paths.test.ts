@@ -9,7 +9,6 @@ import {
   messageAt,
   messageCode,
   messageFrameBytes,
-  messageItemBytes,
   messageRanges,
   okPlace,
   okSendAt,
@@ -17,7 +16,6 @@ import {
   okSendFrameBytesMax,
   okSendRanges,
   putMessageFrame,
-  putMessageItem,
   putOkSendFrame,
 } from "../../src/protocol/message-bytes.ts";
 import type { MessageRanges, OkSendRanges } from "../../src/protocol/message-bytes.ts";
@@ -26,7 +24,6 @@ import {
   messageJsonBytesMax,
   okSendJsonBytesMax,
   putDecimal,
-  putMessageItemJson,
   putMessageJson,
   putOkSendJson,
 } from "../../src/protocol/message-json.ts";
@@ -214,53 +211,6 @@ describe("written from a record", () => {
         expect(textOf(bytes, 0, bytes.length)).toBe(encodeJson("server", frame));
       }),
       { numRuns: 500 },
-    );
-  });
-
-  test("[PROTO12] a page of history made of items is what the codec writes", () => {
-    fc.assert(
-      fc.property(fc.array(messages, { maxLength: 3 }), (list) => {
-        const items = list.map(({ frame }) => {
-          const { t: _t, room: _room, ...item } = frame;
-          return item;
-        });
-        const page: ServerFrameOf<"okHist"> = {
-          t: "ok",
-          of: "hist",
-          id: 1,
-          room: "lobby" as RoomName,
-          line: "l" as Line,
-          first: 1 as Seq,
-          head: 1 as Seq,
-          node: "n1" as NodeName,
-          more: false,
-          items,
-        };
-        const parts = list.map(({ ranges }) =>
-          written((into, o) => putMessageItem(into, o, ranges), messageItemBytes(ranges), 0),
-        );
-        expect(parts.map((part) => part.length)).toStrictEqual(list.map(({ ranges }) => messageItemBytes(ranges)));
-        const empty = encodeBinary("server", { ...page, items: [] });
-        const size = parts.reduce((sum, part) => sum + part.length, empty.length);
-        const bytes = new Uint8Array(size);
-        bytes.set(empty);
-        let end = empty.length;
-        for (const part of parts) {
-          bytes.set(part, end);
-          end += part.length;
-        }
-        const view = new DataView(bytes.buffer);
-        view.setUint32(0, size - 4, true);
-        const slot = layout("server", "ok", "hist").slots.find((one) => one.name === "items")!;
-        view.setUint32(slot.at, size - empty.length, true);
-        expect(decodeBinary("server", bytes, 0, size, limits)).toStrictEqual(page);
-        const json = list.map(({ ranges }) => {
-          const part = written((into, o) => putMessageItemJson(into, o, ranges), messageJsonBytesMax(ranges), 0);
-          return textOf(part, 0, part.length);
-        });
-        expect(`[${json.join(",")}]`).toBe(JSON.stringify(items));
-      }),
-      { numRuns: 200 },
     );
   });
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeBinary, encodeBinary } from "../../src/protocol/binary-codec.ts";
 import type { Refused } from "../../src/protocol/check-frame.ts";
-import { decodeJson, encodeJson, encodeJsonFrames } from "../../src/protocol/json-codec.ts";
+import { decodeJson, encodeJson } from "../../src/protocol/json-codec.ts";
 import { layouts } from "../../src/protocol/layout.ts";
 import type { ClientFrame, FrameFrom, Sender } from "../../src/protocol/schema.ts";
 import { utf8 } from "../../src/protocol/utf8.ts";
@@ -61,7 +61,9 @@ describe("one table", () => {
   test.each(senders)("[PROTO2] several frames of a %s in one text come out in their order", (sender) => {
     fc.assert(
       fc.property(fc.array(anyFrame(sender), { maxLength: 6 }), (frames) => {
-        expect(fromJson(sender, encodeJsonFrames(sender, frames))).toStrictEqual(frames);
+        expect(fromJson(sender, `[${frames.map((frame) => encodeJson(sender, frame)).join(",")}]`)).toStrictEqual(
+          frames,
+        );
       }),
       { numRuns: 50 },
     );
