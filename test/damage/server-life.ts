@@ -350,6 +350,11 @@ export class ServerLife {
    */
   async check(): Promise<void> {
     hold(this.server.ready.ok, () => `the server is not ready: ${String(this.server.ready.reason)}`);
+    await this.checkReading();
+  }
+
+  /** The same of a server that takes nothing. */
+  async checkReading(): Promise<void> {
     for (const room of this.ledger.roomNames()) await this.#checkRoom(room);
     for (const user of this.ledger.users()) {
       const answer = await this.ask(user, { t: "rooms" });
