@@ -63,6 +63,13 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
     expect(await field.inputValue()).toBe("");
   });
 
+  test("what is joined of several characters is shown as it was written [needs chromium]", async () => {
+    const written = "👨‍💻 dev 👩‍👩‍👧‍👦 می‌خواهم 🏴󠁧󠁢󠁥󠁮󠁧󠁿";
+    await alice.say(written);
+    await bob.sees(written);
+    expect((await bob.rows()).map((row) => row.body)).toContain(written);
+  });
+
   test("an edit, a reaction and a deletion show on their message, on both screens [needs chromium]", async () => {
     await alice.say("a mistkae");
     const seq = await bob.sees("a mistkae");

@@ -66,7 +66,7 @@ function addVisible(parts: TextPart[], text: string): void {
   if (from < text.length) parts.push({ type: "text", text: text.slice(from) });
 }
 
-const joinedBefore = /[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f]$/u;
+const joinedBefore = /^[\p{L}\p{M}\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f]/u;
 const joinedAfter = /^[\p{L}\p{M}\p{Extended_Pictographic}]/u;
 const flagBefore = /\u{1f3f4}[\u{e0020}-\u{e007f}]*$/u;
 
@@ -74,10 +74,14 @@ const flagBefore = /\u{1f3f4}[\u{e0020}-\u{e007f}]*$/u;
 function isHarmless(text: string, at: number, character: string): boolean {
   const code = character.codePointAt(0)!;
   if (code === 0x200c || code === 0x200d) {
-    return joinedBefore.test(text.slice(Math.max(0, at - 4), at)) && joinedAfter.test(text.slice(at + 1, at + 5));
+    return joinedBefore.test(characterBefore(text, at)) && joinedAfter.test(text.slice(at + 1, at + 5));
   }
   return code >= 0xe0020 && code <= 0xe007f && flagBefore.test(text.slice(Math.max(0, at - 16), at));
 }
+
+// Looked at from its start: V8 has versions that find no character beyond 16 bits by a class before the end of a text.
+const characterBefore = (text: string, at: number): string =>
+  /^[\udc00-\udfff]/.test(text.slice(at - 1, at)) ? text.slice(Math.max(0, at - 2), at) : text.slice(at - 1, at);
 
 function symbolOf(character: string): string {
   const code = character.codePointAt(0)!;
