@@ -376,6 +376,24 @@ describe("the lock of a real directory", () => {
     return { pid: child.pid!, kill };
   }
 
+  test("folders on the way are made too; where none can be made it is refused", async () => {
+    const parent = await folder();
+    const lock = nodeDataLock(join(parent, "a", "b", "data"));
+    await lock.acquire();
+    for (const made of ["a", "a/b", "a/b/data"]) expect((await stat(join(parent, made))).mode & 0o777).toBe(0o700);
+    await lock.release();
+    await writeFile(join(parent, "file"), "");
+    await expect(nodeDataLock(join(parent, "file")).acquire()).rejects.toThrow("EEXIST");
+    await expect(nodeDataLock(join(parent, "file", "data")).acquire()).rejects.toThrow("ENOTDIR");
+  });
+
+  test.skipIf(process.platform !== "linux")(
+    "a file system that takes no folders refuses, and does not spin",
+    async () => {
+      await expect(nodeDataLock("/proc/synod-data").acquire()).rejects.toThrow("ENOENT");
+    },
+  );
+
   test("the whole way on a real disk: founded with mode 0700, refused while open, opened again after closing", async () => {
     const directory = join(await folder(), "data");
     const openReal = (): Promise<DataDirectory> =>

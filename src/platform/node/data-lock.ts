@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { chmod, link, mkdir, open, readdir, readFile, readlink, rm, stat } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import { constants, hostname } from "node:os";
@@ -231,7 +232,7 @@ async function placeFile(name: string, content: string): Promise<void> {
 
 /** The directory, readable by its owner only. One that holds something and can be read by others is refused. */
 async function makeDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeFolders(directory);
   if (process.platform === "win32") return;
   const mode = (await stat(directory)).mode & 0o777;
   if ((mode & 0o077) === 0) return;
@@ -243,6 +244,20 @@ async function makeDirectory(directory: string): Promise<void> {
     );
   }
   await chmod(directory, 0o700);
+}
+
+/** Node's own way to make parents too never ends where one is there and takes no folders, such as /proc. */
+async function makeFolders(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+  } catch (cause) {
+    const parent = dirname(directory);
+    if (codeOf(cause) === "EEXIST" && (await stat(directory)).isDirectory()) return;
+    if (codeOf(cause) !== "ENOENT" || existsSync(parent)) throw cause;
+    await makeFolders(parent);
+    // By another process meanwhile, too.
+    await makeFolders(directory);
+  }
 }
 
 /** No space left, or no quota, for which Node has a number and no name. */
