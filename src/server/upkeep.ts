@@ -227,7 +227,7 @@ export class Upkeep {
       this.#log.error("disk.full", { freeBytes, reserveBytes: reserve });
       this.#orderer.closed = {
         code: "storage_full",
-        message: "the disk is full; nothing is lost, nothing new is taken",
+        message: `the disk is full: ${wholeMiB(freeBytes)} MiB are free, and ${wholeMiB(reserve)} MiB are kept free; nothing is lost, nothing new is taken`,
       };
       // What makes room is put in order like everything else.
       this.#journal.useReserve(true);
@@ -298,3 +298,5 @@ export class Upkeep {
     }
   }
 }
+
+const wholeMiB = (bytes: number): number => Math.round(bytes / 1_048_576);

@@ -40,6 +40,8 @@ function statusLines(answer: unknown): string[] {
       `${bytes(at(answer, "process", "rss"))}, event loop p99 ${shown(at(answer, "process", "loopDelayP99Ms"))} ms`,
     ],
   ];
+  const clock = clockLine(at(group, "clockAheadMs"), at(group, "clockDoubtedMs"));
+  if (clock !== null) rows.push(["clock", yellow(clock)]);
   const damage = at(answer, "storage", "corruptDetected");
   if (typeof damage === "number" && damage > 0) rows.push(["damage", red(`${damage} places; see the log`)]);
   const insecure = at(answer, "insecure");
@@ -48,6 +50,16 @@ function statusLines(answer: unknown): string[] {
     `${bold(shown(at(answer, "node")))}  ${ready}`,
     ...rows.map(([what, value]) => `  ${what.padEnd(9)} ${value}`),
   ];
+}
+
+// The log's time never goes back; below a second it is what batches are ahead by.
+function clockLine(aheadMs: unknown, doubtedMs: unknown): string | null {
+  if (typeof aheadMs === "number" && aheadMs >= 1_000) {
+    return `${duration(aheadMs)} behind the log, which goes on with its own time until the clock has come there`;
+  }
+  if (typeof doubtedMs !== "number" || Math.abs(doubtedMs) < 1_000) return null;
+  const step = duration(Math.abs(doubtedMs));
+  return `went ${doubtedMs > 0 ? "forward" : "back"} by ${step}, which is not believed yet`;
 }
 
 function kept(days: unknown): string {

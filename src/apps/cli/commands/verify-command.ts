@@ -14,7 +14,10 @@ export function verifyCommand(ended: (code: ExitCode) => void): Command {
   return new Command("verify")
     .helpGroup("Servers:")
     .description("check every byte of a stopped server's data directory, or compare servers that run")
-    .argument("<dir-or-url...>", "a data directory, or a copy of one; or public ports of servers, http://HOST:7400")
+    .argument(
+      "<dir-or-url...>",
+      "a data directory, or a copy of one without its lock files; or public ports of servers, http://HOST:7400",
+    )
     .option("--room <name...>", "rooms to compare, besides those the user belongs to")
     .option("--user <name>", "who reads them (SYNOD_USER; else who a token is for, or who you are on this machine)")
     .option("--token-file <file>", "token to prove it with (or SYNOD_TOKEN)")
