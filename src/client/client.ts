@@ -131,7 +131,7 @@ export class Chat {
       },
       closed: (reason, fault) => this.#shut(reason, fault),
     });
-    this.#sender = new Sender({ outbox, store, random, driver: this.#driver, events: this.#events });
+    this.#sender = new Sender({ outbox, store, random, clock, driver: this.#driver, events: this.#events });
     this.#direct = new DirectMessages({
       driver: this.#driver,
       store,

@@ -1,6 +1,7 @@
 import type { Cid } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
-import type { Outcome } from "./outcome.ts";
+import { SendRefused } from "./outcome.ts";
+import type { Outcome, SendWait } from "./outcome.ts";
 import type { SavedSend } from "./ports.ts";
 
 /** One message in the outbox, and how far it is. */
@@ -12,6 +13,8 @@ export interface OutboxEntry {
   /** As it was given to `add` or `restore`; replaced by what was saved of it. */
   send: SavedSend;
   readonly bytes: number;
+  /** Those of its room, and why they wait; null: no server has told them to. */
+  readonly lane: { readonly wait: SendWait<Millis> | null };
   prev: Cid | null;
   /** The store has not confirmed it yet: not sent, and nothing behind it is. */
   saving: boolean;
@@ -19,7 +22,8 @@ export interface OutboxEntry {
   step: "send" | "lookup";
   /** Id of the attempt that is out, or 0. */
   request: number;
-  sentAt: Millis;
+  /** When the newest attempt went out, or null: there was none. */
+  sentAt: Millis | null;
   /** `prev` of the attempt that is out. */
   sentPrev: Cid | null;
   /** An attempt ended without a definite answer. */
@@ -38,17 +42,18 @@ export interface Waiter {
 }
 
 /** One that was never attempted. */
-export function newEntry(send: SavedSend, bytes: number): OutboxEntry {
+export function newEntry(send: SavedSend, bytes: number, lane: OutboxEntry["lane"]): OutboxEntry {
   return {
     waiter: null,
     gone: false,
     send,
     bytes,
+    lane,
     prev: send.prev,
     saving: false,
     step: "send",
     request: 0,
-    sentAt: 0 as Millis,
+    sentAt: null,
     sentPrev: null,
     uncertain: false,
     abandoned: false,
@@ -63,3 +68,9 @@ export function newEntry(send: SavedSend, bytes: number): OutboxEntry {
  * already, and says nothing of the messages sent before the repeat. So both are alone on their way.
  */
 export const goesAlone = (entry: OutboxEntry): boolean => entry.step === "lookup" || entry.send.mayBeRepeat === true;
+
+/** What becomes of one that gets no other attempt, and of which every attempt ended definite: the last word, if there was any. */
+export const notStored = ({ send, sentAt, lane: { wait } }: OutboxEntry, why: string): SendRefused =>
+  sentAt === null || wait === null
+    ? new SendRefused(send.cid, "aborted", `${why} before it was sent`)
+    : new SendRefused(send.cid, wait.code, wait.message);

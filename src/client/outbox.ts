@@ -6,9 +6,9 @@ import type { Millis } from "../base/units.ts";
 import type { ServerFrameOf } from "../protocol/schema.ts";
 import { backoffMs } from "./backoff.ts";
 import { SendRefused, SendUnknown } from "./outcome.ts";
-import { goesAlone, newEntry } from "./outbox-entry.ts";
+import { goesAlone, newEntry, notStored } from "./outbox-entry.ts";
 import type { OutboxEntry } from "./outbox-entry.ts";
-import type { AttemptError, Outcome, Stored } from "./outcome.ts";
+import type { AttemptError, Outcome, SendWait, Stored } from "./outcome.ts";
 import type { SavedSend } from "./ports.ts";
 import { SendWindow } from "./send-window.ts";
 
@@ -20,6 +20,8 @@ interface Lane {
   inFlight: number;
   rewinding: boolean;
   blockedUntil: number;
+  /** What a server said that made it wait, until something is stored. */
+  wait: SendWait<Millis> | null;
   /** In a row, counted once for all that was out together. */
   failures: number;
   hasFailed: boolean;
@@ -134,7 +136,7 @@ export class Outbox {
   }
 
   #enter(lane: Lane, send: SavedSend, bytes: number): OutboxEntry {
-    const entry = newEntry(send, bytes);
+    const entry = newEntry(send, bytes, lane);
     this.#active.add(lane);
     this.#messages++;
     this.#bytes += bytes;
@@ -151,6 +153,7 @@ export class Outbox {
         inFlight: 0,
         rewinding: false,
         blockedUntil: 0,
+        wait: null,
         failures: 0,
         hasFailed: false,
         restored: 0,
@@ -205,6 +208,7 @@ export class Outbox {
   stored(entry: OutboxEntry, stored: Stored): void {
     const lane = this.#answered(entry);
     lane.failures = 0;
+    lane.wait = null;
     this.#window.stored();
     this.#remove(lane, entry);
     entry.outcome = { state: "stored", stored };
@@ -299,14 +303,14 @@ export class Outbox {
 
   /**
    * The caller gives up. Answers with the outcome: refused when it was never attempted, or attempted and refused each
-   * time; else unknown, and it keeps its place until it is known whether it was stored.
+   * time, with what was said last; else unknown, and it keeps its place until it is known whether it was stored.
    */
   abandon(entry: OutboxEntry): Outcome {
     const { room, cid } = entry.send;
     const lane = this.#lanes.get(room);
     assert(lane !== undefined && entry.outcome === null, "only what is queued can be given up");
     if (entry.request === 0 && !entry.uncertain) {
-      return this.#refuse(lane, entry, new SendRefused(cid, "aborted", "given up before it was sent"));
+      return this.#refuse(lane, entry, notStored(entry, "given up"));
     }
     entry.abandoned = true;
     if (entry.request === 0) entry.step = "lookup";
@@ -389,6 +393,7 @@ export class Outbox {
     if (lane.entries.length === 0) {
       this.#active.delete(lane);
       lane.blockedUntil = 0;
+      lane.wait = null;
       lane.failures = 0;
       lane.hasFailed = false;
       lane.rewinding = false;
@@ -403,7 +408,10 @@ export class Outbox {
     const asked = backoffMs(error.retryAfterMs, retryMs, Math.max(lane.failures - 1, 0));
     // Never sooner than the server asks, and not all clients at the same moment.
     const delay = asked + (isFirst ? fraction(this.#random) * Math.max(asked / 2, 1) : 0);
-    lane.blockedUntil = Math.max(lane.blockedUntil, now + delay);
+    const retryAt = Math.max(lane.blockedUntil, now + delay) as Millis;
+    lane.blockedUntil = retryAt;
+    const { code, message, hint = null } = error;
+    lane.wait = { code, message, hint, since: lane.wait?.code === code ? lane.wait.since : now, retryAt };
   }
 
   /** Once no answer is out any more, the lane starts again from its first entry. */

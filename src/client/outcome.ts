@@ -83,6 +83,20 @@ export type Outcome =
   | { readonly state: "refused"; readonly error: SendRefused }
   | { readonly state: "unknown"; readonly error: SendUnknown };
 
+/** Why a message is not stored yet though a server answers: what that said, and when the message is tried next. */
+export interface SendWait<Time = Timestamp> {
+  /** One of the protocol's, or of a newer server: `storage_full`, `no_quorum`, `rate_limited`, `overloaded`, … */
+  readonly code: string;
+  /** In the server's words. */
+  readonly message: string;
+  /** Another server that may do better, where one was named. */
+  readonly hint: string | null;
+  /** Since when its room has been told this code, and has stored nothing. */
+  readonly since: Time;
+  /** Not sooner than this; past while an attempt is out. */
+  readonly retryAt: Time;
+}
+
 /** What an `err` frame says of an attempt. */
 export interface AttemptError {
   readonly code: string;
@@ -90,4 +104,5 @@ export interface AttemptError {
   readonly definite: boolean;
   readonly retryable: boolean;
   readonly retryAfterMs: number | null;
+  readonly hint?: string | undefined;
 }

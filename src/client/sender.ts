@@ -1,6 +1,9 @@
+import type { Clock } from "../base/clock.ts";
 import type { Cid, RoomName, Seq, UserName } from "../base/ids.ts";
 import { randomHex } from "../base/random.ts";
 import type { Random } from "../base/random.ts";
+import { timestamp } from "../base/units.ts";
+import type { Millis } from "../base/units.ts";
 import type { ServerFrameOf } from "../protocol/schema.ts";
 import { utf8Length } from "../protocol/utf8.ts";
 import type { Driver } from "./driver.ts";
@@ -10,7 +13,9 @@ import { KeptMessages } from "./kept-messages.ts";
 import { onAbort } from "./on-abort.ts";
 import type { Outbox } from "./outbox.ts";
 import type { OutboxEntry } from "./outbox-entry.ts";
+import { notStored } from "./outbox-entry.ts";
 import { SendRefused, SendUnknown } from "./outcome.ts";
+import type { SendWait } from "./outcome.ts";
 import type { OutboxStore, SavedPosition, SavedSend } from "./ports.ts";
 import type { SendOptions } from "./room.ts";
 import { SentMessage } from "./sent-message.ts";
@@ -23,6 +28,7 @@ export interface SenderParts {
   readonly outbox: Outbox;
   readonly store: OutboxStore | null;
   readonly random: Random;
+  readonly clock: Clock;
   readonly driver: Driver;
   readonly events: Emitter<ChatEvents>;
 }
@@ -39,6 +45,7 @@ export class Sender implements SentMessageOwner {
   readonly #outbox: Outbox;
   readonly #store: OutboxStore | null;
   readonly #driver: Driver;
+  readonly #clock: Clock;
   readonly #events: Emitter<ChatEvents>;
   readonly #cidPrefix: string;
   /** null: there is no store. */
@@ -57,6 +64,7 @@ export class Sender implements SentMessageOwner {
     this.#outbox = parts.outbox;
     this.#store = parts.store;
     this.#driver = parts.driver;
+    this.#clock = parts.clock;
     this.#events = parts.events;
     this.#kept = parts.store === null ? null : new KeptMessages(parts.store, (done) => this.#note(done));
     // 64 bits of chance tell this page's messages from those of every other; the number keeps them apart among themselves.
@@ -149,6 +157,12 @@ export class Sender implements SentMessageOwner {
     void this.#store?.remove({ room, cid }).catch(() => undefined);
   }
 
+  wallTimes(wait: SendWait<Millis>): SendWait {
+    const ahead = this.#clock.wall() - this.#clock.now();
+    const at = (time: Millis) => timestamp(Math.max(Math.round(time + ahead), 0));
+    return { ...wait, since: at(wait.since), retryAt: at(wait.retryAt) };
+  }
+
   /** Reads what an earlier life left, if there is a store, and only then calls `start`, with its positions. */
   load(start: (positions: readonly SavedPosition[]) => void): void {
     if (this.#store === null) {
@@ -188,13 +202,13 @@ export class Sender implements SentMessageOwner {
   end(reason: string): void {
     this.#state = "closed";
     this.#driver.close(reason);
-    for (const { outcome, send, uncertain, waiter } of this.#outbox.entries()) {
-      if (outcome !== null) continue;
-      const [cid, before] = [send.cid, "the client was closed before"];
-      waiter?.settled(
-        uncertain || this.#store !== null
-          ? { state: "unknown", error: new SendUnknown(cid, `${before} there was an answer`) }
-          : { state: "refused", error: new SendRefused(cid, "aborted", `${before} it was sent`) },
+    for (const entry of this.#outbox.entries()) {
+      if (entry.outcome !== null) continue;
+      const closed = "the client was closed";
+      entry.waiter?.settled(
+        entry.uncertain || this.#store !== null
+          ? { state: "unknown", error: new SendUnknown(entry.send.cid, `${closed} before there was an answer`) }
+          : { state: "refused", error: notStored(entry, closed) },
       );
     }
     this.#drained?.();

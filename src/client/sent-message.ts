@@ -1,6 +1,7 @@
 import type { Cid, RoomName, Seq } from "../base/ids.ts";
+import type { Millis } from "../base/units.ts";
 import type { OutboxEntry, Waiter } from "./outbox-entry.ts";
-import type { Outcome, Stored } from "./outcome.ts";
+import type { Outcome, SendWait, Stored } from "./outcome.ts";
 
 export type SentState = "queued" | "sending" | "stored" | "refused" | "unknown";
 
@@ -17,6 +18,8 @@ export interface SentContent {
 export interface SentMessageOwner {
   giveUp(entry: OutboxEntry): void;
   dismiss(sent: SentMessage): void;
+  /** The same by the wall clock. */
+  wallTimes(wait: SendWait<Millis>): SendWait;
 }
 
 /**
@@ -69,7 +72,18 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
   }
 
   /**
-   * Gives up: refused with `aborted` when it was never attempted, else unknown until it is known whether it was stored.
+   * Why it waits, as the server said that answered its room last; null when none has, and once there is an outcome. All
+   * of a room wait for the same. While there is no link this is what was said before: the client's `state` tells more.
+   * Every change comes with a `send` event of a message of the room.
+   */
+  get wait(): SendWait | null {
+    const wait = this.#outcome === null ? (this.#entry?.lane.wait ?? null) : null;
+    return wait && this.#owner.wallTimes(wait);
+  }
+
+  /**
+   * Gives up: refused with `aborted` when it was never attempted, refused with the last code when each attempt was, else
+   * unknown until it is known whether it was stored.
    * Does nothing to what has an outcome. With an outbox store, a message of an earlier life can be given up too.
    */
   giveUp(): void {

@@ -105,6 +105,38 @@ describe("sending", () => {
     expect(sent.map(tell)).toEqual(bodies.map((_, n) => `stored ${n + 1}`));
   });
 
+  test("[SDK18] what waits tells why, since when, and when it is tried next, until it is stored", async () => {
+    const { clock, server, chat } = world();
+    let isFull = true;
+    server.intercept = (frame) =>
+      frame.t === "send" && frame.room === "lobby" && isFull
+        ? [{ ...error(frame.id, "storage_full", true, true, 1_000), hint: "ws://b" }]
+        : null;
+    const client = chat();
+    const reasons: (string | null)[] = [];
+    client.on("send", ({ wait }) => reasons.push(wait?.code ?? null));
+    const sent = client.room("lobby").send("a");
+    expect(sent.wait).toBeNull();
+    await clock.advance(50);
+    const first = sent.wait!;
+    expect(first).toMatchObject({ code: "storage_full", message: "storage_full by the model", hint: "ws://b" });
+    expect(first.since).toBeGreaterThan(clock.wall() - 50);
+    expect(first.retryAt - first.since).toBeGreaterThanOrEqual(1_000);
+    // What is said later waits for the same, and another room does not.
+    const [next, other] = [client.room("lobby").send("b"), client.room("ops").send("c")];
+    await clock.advance(3_000);
+    expect(other.wait).toBeNull();
+    for (const { wait } of [sent, next]) {
+      expect(wait).toMatchObject({ code: "storage_full", since: first.since });
+      expect(wait!.retryAt).toBeGreaterThan(first.retryAt);
+    }
+    isFull = false;
+    await clock.advance(3_000);
+    expect([sent, next].map(tell)).toEqual(["stored 1", "stored 2"]);
+    expect([sent.wait, next.wait]).toEqual([null, null]);
+    expect(new Set(reasons)).toEqual(new Set([null, "storage_full"]));
+  });
+
   test("[SDK15] another room does not wait for one that has to", async () => {
     const { clock, server, chat } = world();
     server.intercept = (frame) =>
@@ -231,6 +263,28 @@ describe("sending", () => {
     await clock.advance(30_000);
     expect(server.bodies("lobby")).toEqual(["b"]);
     expect(tell(next)).toBe("stored 1");
+  });
+
+  test("[SDK21] given up after attempts that were all refused: refused, with what was said last", async () => {
+    const { clock, server, chat } = world();
+    const isFull = (frame: { t: string }): boolean => frame.t === "send" && server.frames("send").length > 1;
+    server.intercept = (frame) =>
+      frame.t === "send" && isFull(frame) ? [error(frame.id, "storage_full", true, true, 1_000)] : null;
+    const client = chat();
+    const first = client.room("lobby").send("a");
+    await clock.advance(50);
+    const sent = client.room("lobby").send("b");
+    await clock.advance(50);
+    // It has not been attempted: what makes it wait is not what it was told.
+    const never = client.room("lobby").send("c");
+    never.giveUp();
+    sent.giveUp();
+    expect([first, sent, never].map(tell)).toEqual(["stored 1", "refused storage_full", "refused aborted"]);
+    // At the end of the client too.
+    const last = client.room("lobby").send("d");
+    await clock.advance(50);
+    await client.close();
+    expect(tell(last)).toBe("refused storage_full");
   });
 
   test("[SDK21] given up while the answer is out: unknown, and what it became is told later", async () => {
