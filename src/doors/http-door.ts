@@ -117,7 +117,9 @@ export function httpDoor(options: HttpDoorOptions): HttpRequests {
 
   const messageOf = async (context: HttpContext): Promise<JsonObject> => {
     const { incoming } = context.env;
-    switch (mediaTypeOf(incoming)) {
+    const { type, charset } = mediaTypeOf(incoming);
+    if (!charsets.includes(charset)) throw new Fault("unsupported", "bodies are UTF-8, and no other charset");
+    switch (type) {
       case "application/json":
         return jsonOf(await bodies.read(incoming, limits.frameBytesMax));
       case "text/plain": {
@@ -405,8 +407,18 @@ function idempotencyKeyOf(context: HttpContext): string | null {
   return key.length >= 2 && key.startsWith('"') && key.endsWith('"') ? key.slice(1, -1) : key;
 }
 
-const mediaTypeOf = (incoming: IncomingMessage): string =>
-  (incoming.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase();
+/** UTF-8 by its names, and what is the same bytes in it. */
+const charsets = ["utf-8", "utf8", "us-ascii"];
+
+function mediaTypeOf(incoming: IncomingMessage): { type: string; charset: string } {
+  const [type, ...parameters] = (incoming.headers["content-type"] ?? "").toLowerCase().split(";");
+  let charset = "utf-8";
+  for (const parameter of parameters) {
+    const [name, value = ""] = parameter.split("=", 2);
+    if (name!.trim() === "charset") charset = value.trim().replaceAll('"', "");
+  }
+  return { type: type!.trim(), charset };
+}
 
 function numbersOf<N extends string>(query: Record<string, string>, names: readonly N[]): Partial<Record<N, number>> {
   const numbers: Partial<Record<N, number>> = {};

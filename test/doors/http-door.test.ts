@@ -235,6 +235,14 @@ test.each([
   expect(server.asked).toEqual([]);
 });
 
+test("[HTTP5] the names of UTF-8 are taken as charsets", async () => {
+  const { ask } = await listening();
+  for (const charset of ["UTF-8", '"utf-8"', "us-ascii"]) {
+    const headers = { "content-type": `text/plain; format=flowed; charset=${charset}` };
+    expect((await ask("POST", "/v1/rooms/lobby/messages", { headers, body: "x" })).json).not.toHaveProperty("code");
+  }
+});
+
 test("[HTTP5] bytes that are no UTF-8 are refused, in text and in JSON", async () => {
   const { server, ask } = await listening();
   for (const type of ["text/plain", "application/json"]) {
@@ -242,8 +250,13 @@ test("[HTTP5] bytes that are no UTF-8 are refused, in text and in JSON", async (
     const answer = await ask("POST", "/v1/rooms/lobby/messages", { headers: { "content-type": type }, body });
     expect(answer.json).toMatchObject({ code: "bad_request" });
   }
-  const other = await ask("POST", "/v1/rooms/lobby/messages", { headers: { "content-type": "text/html" }, body: "x" });
-  expect(other.json).toMatchObject({ code: "unsupported" });
+  for (const type of ["text/html", "text/plain; charset=latin1", 'application/json;charset="utf-16"']) {
+    const other = await ask("POST", "/v1/rooms/lobby/messages", {
+      headers: { "content-type": type },
+      body: '{"body":"x"}',
+    });
+    expect(other.json).toMatchObject({ code: "unsupported" });
+  }
   expect(server.asked).toEqual([]);
 });
 
