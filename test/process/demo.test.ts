@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { run, temporaryFolder } from "./command.ts";
@@ -18,41 +18,51 @@ async function started(words: readonly string[] = []): Promise<DemoProcess> {
   return demo;
 }
 
-test("whatever is done to the servers, what was acknowledged is stored and delivered; Ctrl-C leaves nothing behind", async () => {
+test("whatever is done to the servers, what was acknowledged is stored and delivered; Ctrl-C leaves nothing behind", {
+  // Several waits, each of which gives up by itself and says what it saw.
+  timeout: 300_000,
+}, async () => {
   const demo = await started();
-  await demo.until(() => demo.isEven(5) && demo.leader !== null);
+  await demo.until("what was said is even, and they know who leads", () => demo.isEven(5) && demo.leader !== null);
   const first = demo.leader!;
 
   // The leader dies: the people go on with another, who leads in a later term.
   expect(await demo.act({ do: "kill", server: first })).toBe(200);
-  await demo.until(() => demo.leader !== null && demo.leader !== first);
+  await demo.until("another leads", () => demo.leader !== null && demo.leader !== first);
   const afterKill = demo.books!.acknowledged;
-  await demo.until(() => demo.isEven(afterKill + 5));
+  await demo.until("what was said after the kill is even", () => demo.isEven(afterKill + 5));
   expect(demo.processes.get(first)).toMatchObject({ state: "stopped", pid: null });
   expect(await demo.act({ do: "restart", server: first })).toBe(200);
-  await demo.until(() => demo.processes.get(first)?.state === "running" && demo.leader !== null);
+  await demo.until(
+    "the killed one runs again",
+    () => demo.processes.get(first)?.state === "running" && demo.leader !== null,
+  );
 
   // The next is frozen, and thawed again by "heal".
   const second = demo.leader!;
   expect(await demo.act({ do: "pause", server: second })).toBe(200);
-  await demo.until(() => demo.leader !== null && demo.leader !== second);
+  await demo.until("another leads than the frozen one", () => demo.leader !== null && demo.leader !== second);
   const afterFreeze = demo.books!.acknowledged;
-  await demo.until(() => demo.isEven(afterFreeze + 5));
+  await demo.until("what was said after the freeze is even", () => demo.isEven(afterFreeze + 5));
 
   // A link is cut and a disk is slow; a message is found on every server that answers.
   const third = demo.leader!;
   expect(await demo.act({ do: "heal" })).toBe(200);
-  await demo.until(() => [...demo.processes.values()].every(({ state }) => state === "running"));
+  await demo.until("all run again", () => [...demo.processes.values()].every(({ state }) => state === "running"));
   const other = ["n1", "n2", "n3"].find((name) => name !== third)!;
   expect(await demo.act({ do: "cut", server: third, other })).toBe(200);
   expect(await demo.act({ do: "slow", server: other })).toBe(200);
   const afterCut = demo.books!.acknowledged;
-  await demo.until(() => demo.isEven(afterCut + 8));
+  await demo.until("what was said past the cut is even", () => demo.isEven(afterCut + 8));
   const { cid } = demo.said[0]!;
-  const trace = (await (await fetch(`${demo.url}demo/v1/trace/${cid}`)).json()) as {
-    servers: { messages: object[] }[];
+  // A server that is busy may not answer within the second that it has.
+  const places = async (): Promise<(number | null)[]> => {
+    const trace = (await (await fetch(`${demo.url}demo/v1/trace/${cid}`)).json()) as {
+      servers: { messages: object[] | null }[];
+    };
+    return trace.servers.map(({ messages }) => messages?.length ?? null);
   };
-  expect(trace.servers.map(({ messages }) => messages.length)).toEqual([1, 1, 1]);
+  await expect.poll(places, { timeout: 60_000 }).toEqual([1, 1, 1]);
   const operators = ["n1", "n2", "n3"].map((name) => demo.operatorsOf(name));
   const printed = await run(["trace", cid, "--url", operators.join()]);
   expect([printed.code, printed.errors]).toEqual([0, ""]);
@@ -67,7 +77,10 @@ test("whatever is done to the servers, what was acknowledged is stored and deliv
     expect.stringContaining("no server answers at http://127.0.0.1:1"),
   ]);
   expect(await demo.act({ do: "heal" })).toBe(200);
-  await demo.until(() => demo.books?.verified?.servers === 3 && demo.isEven(afterCut + 16));
+  await demo.until(
+    "three servers agree, and what was said after healing is even",
+    () => demo.books?.verified?.servers === 3 && demo.isEven(afterCut + 16),
+  );
 
   expect(demo.books).toMatchObject({ lost: 0, twice: 0, disordered: 0, differ: 0 });
   const { pids, folder: written } = demo;
@@ -104,4 +117,34 @@ test("only its own page may use its handles; what is no act is refused; a folder
   writeFileSync(join(kept, "mine"), "");
   const refused = await run(["demo", "--no-open", "--keep", kept]);
   expect([refused.code, refused.errors]).toEqual([2, expect.stringContaining("is not empty")]);
+});
+
+test("without a quorum Ctrl-C ends it all the same, and it says what could not be confirmed", async () => {
+  const demo = await started();
+  await demo.until("what was said is even", () => demo.isEven(2));
+  for (const server of ["n1", "n2"]) expect(await demo.act({ do: "kill", server })).toBe(200);
+  const { said, pids, folder: written } = { said: demo.books!.said, pids: demo.pids, folder: demo.folder };
+  await demo.until("more is said than anybody answers", () => demo.books!.said > said + 4);
+  expect(await demo.interrupt()).toBe(0);
+  expect(demo.output).toMatch(/^not confirmed: \d+ had no answer, and may be stored or not$/m);
+  expect(demo.output).toMatch(/^not confirmed: n1, n2 did not answer$/m);
+  expect(demo.output).toMatch(/lost 0, twice 0, out of order 0\n$/);
+  expect(demo.errors).toBe("");
+  expect(existsSync(written)).toBe(false);
+  expect(pids.filter(isThere)).toEqual([]);
+});
+
+test("Ctrl-C before it has begun ends what was started", async () => {
+  const kept = join(folder.path, "hasty");
+  const demo = new DemoProcess(["--keep", kept]);
+  demos.push(demo);
+  const configurations = (): string[] => (existsSync(kept) ? readdirSync(kept) : []);
+  await demo.until("its servers are started", () => configurations().includes("n3.log"));
+  expect(await demo.interrupt()).toBe(0);
+  expect([demo.output, demo.errors]).toEqual(["starting three servers …\n", ""]);
+  const running = readdirSync(kept).flatMap((name) => {
+    const file = join(kept, name, "ports.json");
+    return existsSync(file) ? [(JSON.parse(readFileSync(file, "utf8")) as { pid: number }).pid] : [];
+  });
+  expect(running.filter(isThere)).toEqual([]);
 });

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { root } from "../../../scripts/repository.mjs";
 
 /** What the demonstration counts. */
 export interface Books {
+  readonly said: number;
   readonly acknowledged: number;
   readonly stored: number;
   readonly delivered: number;
@@ -17,6 +18,11 @@ export interface Books {
   readonly verified: { readonly upto: number; readonly servers: number } | null;
 }
 
+/** What must come and has not come by then will not: many times what it takes where nothing else runs. */
+const patienceMs = 90_000;
+/** The last lines of a server's log that a wait in vain shows. */
+const logLines = 12;
+
 /** `synod demo` as somebody starts it at a terminal, and what its page would be told. */
 export class DemoProcess {
   output = "";
@@ -25,6 +31,9 @@ export class DemoProcess {
   /** Who leads, as each server says, with its term. */
   readonly leaders = new Map<string, { readonly leader: string | null; readonly term: number }>();
   readonly processes = new Map<string, { readonly state: string; readonly pid: number | null }>();
+  /** Which server each person is connected to. */
+  readonly #people = new Map<string, string | null>();
+  #isTold = true;
   readonly said: { readonly seq: number; readonly cid: string }[] = [];
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
@@ -43,7 +52,7 @@ export class DemoProcess {
   /** Settles once its page is there, and listens to what that is told. */
   static async start(words: readonly string[] = []): Promise<DemoProcess> {
     const demo = new DemoProcess(words);
-    await demo.until(() => demo.output.includes("Ctrl-C"));
+    await demo.until("it says where its page is", () => demo.output.includes("Ctrl-C"));
     const response = await fetch(`${demo.url}demo/v1/stream`);
     demo.#reading = demo.#read(response);
     return demo;
@@ -88,14 +97,33 @@ export class DemoProcess {
     return response.status;
   }
 
-  /** Waits; rejects when it ends before. */
-  async until(what: () => boolean): Promise<void> {
+  /** Waits for what must come; rejects with what it last saw when that does not come, or can't any more. */
+  async until(awaited: string, what: () => boolean): Promise<void> {
+    const giveUpAt = performance.now() + patienceMs;
     while (!what()) {
-      if (this.child.exitCode !== null || this.child.signalCode !== null) {
-        throw new Error(`it ended:\n${this.output}${this.errors}`);
+      const hasEnded = this.child.exitCode !== null || this.child.signalCode !== null;
+      const why = hasEnded ? "it has ended" : !this.#isTold ? "the page is told nothing more" : "it does not come";
+      if (hasEnded || !this.#isTold || performance.now() > giveUpAt) {
+        throw new Error(`waited until ${awaited}: ${why}\n${this.#lastSeen()}`);
       }
       await pause(20);
     }
+  }
+
+  #lastSeen(): string {
+    const logs = [...this.processes.keys()].map((name) => {
+      const file = join(this.folder, `${name}.log`);
+      const lines = existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n").slice(-logLines) : ["(no log)"];
+      return `${name} wrote:\n${lines.join("\n")}`;
+    });
+    return [
+      `books: ${JSON.stringify(this.books)}`,
+      `processes: ${JSON.stringify(Object.fromEntries(this.processes))}`,
+      `as servers see it: ${JSON.stringify(Object.fromEntries(this.leaders))}`,
+      `people are with: ${JSON.stringify(Object.fromEntries(this.#people))}`,
+      ...logs,
+      `it printed:\n${this.output}${this.errors}`,
+    ].join("\n");
   }
 
   /** Ends it as Ctrl-C does; answers its exit code. */
@@ -124,6 +152,8 @@ export class DemoProcess {
     } catch (cause) {
       // It was killed.
       if (!(cause instanceof TypeError)) throw cause;
+    } finally {
+      this.#isTold = false;
     }
   }
 
@@ -131,6 +161,7 @@ export class DemoProcess {
     const server = String(told["server"]);
     if (told["type"] === "count") this.books = told as unknown as Books;
     else if (told["type"] === "said") this.said.push(told as unknown as { seq: number; cid: string });
+    else if (told["type"] === "person") this.#people.set(String(told["person"]), told["server"] as string | null);
     else if (told["type"] === "process")
       this.processes.set(server, told as unknown as { state: string; pid: number | null });
     else if (told["type"] === "status") {

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -30,16 +31,18 @@ export async function demo(command: DemoCommand): Promise<ExitCode> {
   const end = signalled();
   try {
     process.stdout.write("starting three servers …\n");
-    const play = await Play.begin(folder);
+    const play = await Play.begin(folder, end.signal);
+    if (play === null) return exitCodes.ok;
     const door = new DemoDoor(play, page);
     let isGentle = true;
+    let unconfirmed: readonly string[] = [];
     try {
       const url = await door.listen(command.port).catch((cause: unknown) => {
         throw listenRefused({ host: "127.0.0.1", port: command.port, portFlag: "--port", hostFlag: "--port" }, cause);
       });
       process.stdout.write(banner(url, play, folder));
       if (command.open && process.stdout.isTTY) openInBrowser(url);
-      await end.first;
+      if (!end.signal.aborted) await once(end.signal, "abort");
       process.stdout.write("ending …\n");
     } catch (cause) {
       isGentle = false;
@@ -49,10 +52,10 @@ export async function demo(command: DemoCommand): Promise<ExitCode> {
         const exit = (): never => process.exit(130);
         play.stage.end(false).then(exit, exit);
       });
-      await play.end(isGentle);
+      unconfirmed = await play.end(isGentle);
       await door.close();
     }
-    return summed(play);
+    return summed(play, unconfirmed);
   } finally {
     if (command.keep === null) rmSync(folder, { recursive: true, force: true });
     end.forget();
@@ -82,10 +85,11 @@ function banner(url: string, play: Play, folder: string): string {
   return `\n${bold("Three servers, one log.")}\n\n${lines.join("\n")}\n\n${next}\n\n`;
 }
 
-function summed({ count }: Play): ExitCode {
+function summed({ count }: Play, unconfirmed: readonly string[]): ExitCode {
   const { acknowledged, stored, delivered, lost, twice, disordered, differ } = count;
   const wrong = lost + twice + disordered + differ;
   const numbers = `acknowledged ${acknowledged}, stored ${stored}, delivered ${delivered}`;
+  for (const line of unconfirmed) process.stdout.write(`not confirmed: ${line}\n`);
   process.stdout.write(`${numbers}; lost ${lost}, twice ${twice}, out of order ${disordered}\n`);
   return wrong === 0 ? exitCodes.ok : exitCodes.failed;
 }
@@ -99,22 +103,17 @@ function openInBrowser(url: string): void {
 }
 
 /** The first signal that ends the demonstration, and what a second one does. */
-function signalled(): { first: Promise<void>; second: (then: () => void) => void; forget: () => void } {
-  let told: () => void = () => undefined;
-  let count = 0;
+function signalled(): { signal: AbortSignal; second: (then: () => void) => void; forget: () => void } {
+  const first = new AbortController();
   let second: (() => void) | null = null;
-  const first = new Promise<void>((settle) => {
-    told = settle;
-  });
   const listener = (): void => {
-    count++;
-    told();
-    if (count > 1) second?.();
+    if (first.signal.aborted) second?.();
+    first.abort();
   };
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   for (const signal of signals) process.on(signal, listener);
   return {
-    first,
+    signal: first.signal,
     second: (then) => {
       second = then;
     },

@@ -24,8 +24,10 @@ const againMs = 150;
 /** What whoever opens the page later is told of the past. */
 const rememberedMax = 2_000;
 const saidMax = 50;
-/** What is on its way has so long to arrive, in the end. */
+/** What is on its way has so long to arrive, in the end: without a quorum it never does. */
 const drainWithinMs = 4_000;
+/** Three servers that are no cluster by then will not be one. */
+const beginWithinMs = 120_000;
 /** Answers so far back count for the slowest one. */
 const slowestWithinMs = 10_000;
 
@@ -67,22 +69,41 @@ export class Play implements PersonListener {
     this.stage = stage;
   }
 
-  /** Begins, in a folder that is empty. Settles once the servers are a cluster and clients can connect to all of them. */
-  static async begin(folder: string): Promise<Play> {
+  /**
+   * Begins, in a folder that is empty. Settles once the servers are a cluster and clients can connect to all of them; with
+   * null when `signal` came before: then nothing of it is left.
+   */
+  static async begin(folder: string, signal: AbortSignal): Promise<Play | null> {
     let play: Play | null = null;
     const stage = await Stage.in(folder, (server) => play?.processChanged(server));
     play = new Play(stage);
+    const { servers } = stage;
+    const ends = play.#ends;
+    if (signal.aborted) ends.abort();
+    else signal.addEventListener("abort", () => ends.abort(), { once: true });
     stage.start();
-    for (const server of stage.servers) {
+    for (const server of servers) {
       play.processChanged(server);
       play.#tasks.push(play.#watch(server));
     }
     try {
-      await play.#allListen();
-      await play.#allVote();
+      // Everybody knows who leads, and counts: else the first one to be killed could be one that the others can't do without.
+      await play.#stands("all listen", async () => servers.every(({ state }) => state === "running"));
+      await play.#stands("all know who leads", async () => {
+        const all = await Promise.all(servers.map(({ ports }) => askJson(`http://127.0.0.1:${ports.port}/readyz`)));
+        return all.every((answer) => at(answer, "ok") === true);
+      });
+      await play.#stands("all vote", async () => {
+        const all = await Promise.all(servers.map(({ adminUrl }) => askJson(`${adminUrl}/admin/v1/cluster`)));
+        return all.every((answer) => votersIn(answer) === servers.length);
+      });
     } catch (cause) {
       await play.end(false);
       throw cause;
+    }
+    if (signal.aborted) {
+      await play.end(false);
+      return null;
     }
     play.#raise();
     return play;
@@ -122,15 +143,22 @@ export class Play implements PersonListener {
     return this.#counted(this.#ledger.mark());
   }
 
-  /** Ends the people, then the servers. */
-  async end(isGentle: boolean): Promise<void> {
+  /**
+   * Ends the people, then the servers. `isGentle`: waits a few seconds for what is on its way, and answers, for people,
+   * what could not be confirmed by then; nothing, when all was.
+   */
+  async end(isGentle: boolean): Promise<readonly string[]> {
     this.#ends.abort();
     // Nobody else asks servers any more: each of them is to show each message once.
     await Promise.all(this.#tasks);
-    if (isGentle) await this.#settled();
-    await Promise.all(this.#people.map((person) => person.leave(isGentle ? drainWithinMs : 0)));
-    if (isGentle) await this.#ask();
+    const overAt = Date.now() + drainWithinMs;
+    if (isGentle) await this.#settled(overAt);
+    const leftMs = isGentle ? Math.max(0, overAt - Date.now()) : 0;
+    await Promise.all(this.#people.map((person) => person.leave(leftMs)));
+    const silent = isGentle ? await this.#ask() : [];
+    const unconfirmed = isGentle ? this.#unconfirmed(silent) : [];
     await this.stage.end(isGentle);
+    return unconfirmed;
   }
 
   processChanged(server: ServerChild): void {
@@ -152,12 +180,25 @@ export class Play implements PersonListener {
   }
 
   /** Waits a little for what is on its way, which there always is something of. */
-  async #settled(): Promise<void> {
-    for (const until = Date.now() + drainWithinMs; Date.now() < until; await pause(20)) {
+  async #settled(overAt: number): Promise<void> {
+    for (; Date.now() < overAt; await pause(20)) {
       await this.#ask();
       const { onTheirWay, acknowledged, stored, delivered } = this.count;
       if (onTheirWay === 0 && acknowledged === stored && stored === delivered) return;
     }
+  }
+
+  /** `silent`: servers that show nothing. */
+  #unconfirmed(silent: readonly string[]): readonly string[] {
+    const { onTheirWay, acknowledged, stored, delivered } = this.count;
+    const lines = [
+      [onTheirWay, "had no answer, and may be stored or not"],
+      [acknowledged - stored, "were acknowledged, and no two servers were there to show them"],
+      [acknowledged - delivered, "were acknowledged, and not delivered to everybody yet"],
+    ] as const;
+    const told = lines.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+    if (told.length > 0 && silent.length > 0) told.push(`${silent.join(", ")} did not answer`);
+    return told;
   }
 
   // The people begin once there is somebody to talk to.
@@ -170,30 +211,19 @@ export class Play implements PersonListener {
     this.#tasks.push(this.#talk(), this.#look());
   }
 
-  async #allListen(): Promise<void> {
+  /** Waits until the servers stand as they must, or it is over; throws when they can't any more. */
+  async #stands(awaited: string, holds: () => Promise<boolean>): Promise<void> {
     const { servers } = this.stage;
-    while (servers.some(({ state }) => state !== "running")) {
+    const giveUpAt = performance.now() + beginWithinMs;
+    while (!(await holds())) {
       const ended = servers.find(({ state }) => state === "stopped");
-      if (ended !== undefined) {
-        throw new CommandFailed(exitCodes.failed, `${ended.name} ended before it listened:\n${ended.lastWords()}`);
+      const words = (server: ServerChild): string => `${server.name} said last:\n${server.lastWords()}`;
+      if (ended !== undefined) throw new CommandFailed(exitCodes.failed, `a server ended by itself; ${words(ended)}`);
+      if (performance.now() > giveUpAt) {
+        const told = servers.map(words).join("\n");
+        throw new CommandFailed(exitCodes.failed, `waited ${beginWithinMs / 1_000} s until ${awaited}; ${told}`);
       }
-      await pause(20);
-    }
-    // Everybody knows who leads.
-    for (;;) {
-      const all = await Promise.all(servers.map(({ ports }) => askJson(`http://127.0.0.1:${ports.port}/readyz`)));
-      if (all.every((answer) => at(answer, "ok") === true)) return;
-      await pause(50);
-    }
-  }
-
-  /** Until each counts: before, the first one to be killed could be one that the others can't do without. */
-  async #allVote(): Promise<void> {
-    const { servers } = this.stage;
-    for (;;) {
-      const all = await Promise.all(servers.map(({ adminUrl }) => askJson(`${adminUrl}/admin/v1/cluster`)));
-      if (all.every((answer) => votersIn(answer) === servers.length)) return;
-      await pause(50);
+      if (!(await this.#rests(50))) return;
     }
   }
 
@@ -248,24 +278,27 @@ export class Play implements PersonListener {
     };
   }
 
-  /** Has every server that answers show what stands behind what it has shown. */
-  async #ask(): Promise<void> {
-    await Promise.all(
-      this.stage.servers.map(async ({ name, ports, state }) => {
-        if (state !== "running") return;
-        for (;;) {
-          const after = this.#ledger.shownBy(name);
-          const path = `/v1/rooms/${room}/messages?after=${after}&limit=${pageItems}`;
-          const answer = await askJson(`http://127.0.0.1:${ports.port}${path}`);
-          const items = at(answer, "items");
-          if (!Array.isArray(items)) return;
-          for (const item of items as { seq: number; from: string; cid: string; body: string }[]) {
-            this.#ledger.shows(name, item);
-          }
-          if (items.length < pageItems) return;
-        }
-      }),
+  /** Has every server that answers show what stands behind what it has shown; answers which did not. */
+  async #ask(): Promise<readonly string[]> {
+    const all = await Promise.all(
+      this.stage.servers.map(async (server) => ((await this.#askOne(server)) ? [] : [server.name])),
     );
+    return all.flat();
+  }
+
+  async #askOne({ name, ports, state }: ServerChild): Promise<boolean> {
+    if (state !== "running") return false;
+    for (;;) {
+      const after = this.#ledger.shownBy(name);
+      const path = `/v1/rooms/${room}/messages?after=${after}&limit=${pageItems}`;
+      const answer = await askJson(`http://127.0.0.1:${ports.port}${path}`);
+      const items = at(answer, "items");
+      if (!Array.isArray(items)) return false;
+      for (const item of items as { seq: number; from: string; cid: string; body: string }[]) {
+        this.#ledger.shows(name, item);
+      }
+      if (items.length < pageItems) return true;
+    }
   }
 
   /** Has servers reckon the digest of all they hold up to the same place. */

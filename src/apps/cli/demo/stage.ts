@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { Cable } from "./cable.ts";
+import { freePorts } from "./free-ports.ts";
 import { ServerChild } from "./server-child.ts";
 
 export const names = ["n1", "n2", "n3"] as const;
@@ -128,12 +127,3 @@ export class Stage {
 }
 
 const wayOf = (from: string, to: string): string => `${from} ${to}`;
-
-/** Ports that nobody has just now. Servers must know one another's before they start, and keep theirs over a restart. */
-async function freePorts(count: number): Promise<number[]> {
-  const held = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(held.map((server) => once(server, "listening")));
-  const ports = held.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(held.map((server) => once(server.close(), "close")));
-  return ports;
-}
