@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { encodeBinary } from "../../src/protocol/binary-codec.ts";
 import { binaryGreeting } from "../../src/protocol/schema.ts";
 import type { ServerFrame } from "../../src/protocol/schema.ts";
-import { Command, run, temporaryFolder } from "./command.ts";
+import { Command, ownPorts, run, temporaryFolder } from "./command.ts";
 import { StartedCommands } from "./started-commands.ts";
 
 const folder = temporaryFolder();
@@ -33,8 +33,8 @@ const shown = (lines: string): Shown[] =>
 
 test("what is piped in while the server is killed and started again is stored once and in order", async () => {
   const data = join(folder.path, "killed");
-  let server = await started.serve(data);
-  const { ports } = server;
+  const ports = await ownPorts();
+  let server = await started.serve(data, [], ports);
   const webSocket = `ws://127.0.0.1:${ports.port}`;
   const tcp = `tcp://127.0.0.1:${ports.tcpPort}`;
   const speakers = [

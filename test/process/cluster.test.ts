@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Chat } from "../../src/client/client.ts";
-import { ClusterProcesses, freePort } from "./support/cluster-processes.ts";
+import { ClusterProcesses } from "./support/cluster-processes.ts";
 import { smallLimits } from "./support/small-limits.ts";
 import { runCommand, until } from "./support/server-process.ts";
 
@@ -72,7 +72,6 @@ describe("three servers that were told of one another", () => {
   test("one that waits for a cluster stops when it is told to, and has made nothing", async () => {
     const cluster = await clusterOf(...three);
     const server = cluster.prepare("n1", three);
-    server.ports = { ...server.ports, port: await freePort() };
     const { url } = server;
     server.spawn();
     await until(() => existsSync(server.data) && server.log().includes("founding.waits"));

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { root } from "../../scripts/repository.mjs";
+import { freePorts } from "../../src/apps/cli/demo/free-ports.ts";
 import type { Ports } from "../../src/apps/cli/ports-file.ts";
 
 const program = join(root, "dist/apps/cli/synod.cjs");
@@ -83,6 +84,12 @@ export async function run(
 }
 
 type ServePorts = Pick<Ports, "port" | "tcpPort" | "adminPort">;
+
+/** For a server that is to come back on the ports it had: what a system gives to whoever names none, it may give to others meanwhile. */
+export async function ownPorts(): Promise<ServePorts> {
+  const [port, tcpPort, adminPort] = (await freePorts(3)) as [number, number, number];
+  return { port, tcpPort, adminPort };
+}
 
 /** The words that start a server on this directory, on ports that are free, or on those it had before. */
 export function serveWords(

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { root } from "../../scripts/repository.mjs";
-import { run, serve, temporaryFolder } from "./command.ts";
+import { ownPorts, run, serve, temporaryFolder } from "./command.ts";
 
 const folder = temporaryFolder();
 const server = await serve(join(folder.path, "data"));
@@ -66,8 +66,8 @@ test("the program of the README says what the README shows, in both languages", 
 
 test("a program whose client is open stays alive while no server answers, and what it sent is stored later", async () => {
   const data = join(folder.path, "late");
-  const first = await serve(data);
-  const { ports } = first;
+  const ports = await ownPorts();
+  const first = await serve(data, [], ports);
   first.signal("SIGKILL");
   await first.ended;
 

@@ -1,9 +1,8 @@
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Limits } from "../../../src/base/limits.ts";
+import { freePorts } from "../../../src/apps/cli/demo/free-ports.ts";
 import { binaryEncoding } from "../../../src/client/binary-encoding.ts";
 import { type Chat, connect } from "../../../src/client/client.ts";
 import { nodeClock } from "../../../src/platform/node/node-clock.ts";
@@ -11,20 +10,7 @@ import { nodeDial } from "../../../src/platform/node/node-dial.ts";
 import { nodeRandom } from "../../../src/platform/node/node-random.ts";
 import type { ClusterStatus } from "../../../src/server/cluster-status.ts";
 import { wholeRoom } from "./line-client.ts";
-import { runCommand, ServerProcess, until } from "./server-process.ts";
-
-/** Ports that nobody has just now: servers of a cluster must know one another's before they start. */
-async function freePorts(count: number): Promise<number[]> {
-  const held = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(held.map((server) => once(server, "listening")));
-  const ports = held.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(held.map((server) => once(server.close(), "close")));
-  return ports;
-}
-
-export async function freePort(): Promise<number> {
-  return (await freePorts(1))[0]!;
-}
+import { type Ports, runCommand, ServerProcess, until } from "./server-process.ts";
 
 interface ClusterOptions {
   readonly limits?: Partial<Limits>;
@@ -41,6 +27,7 @@ export class ClusterProcesses {
   readonly servers = new Map<string, ServerProcess>();
   readonly folder: string;
   readonly #peerPorts = new Map<string, number>();
+  readonly #ports = new Map<string, Ports>();
   readonly #options: ClusterOptions;
   readonly #chats: Chat[] = [];
 
@@ -57,8 +44,12 @@ export class ClusterProcesses {
 
   static async with(names: readonly string[], options: ClusterOptions): Promise<ClusterProcesses> {
     const cluster = new ClusterProcesses(options);
-    const ports = await freePorts(names.length);
-    for (const [at, name] of names.entries()) cluster.#peerPorts.set(name, ports[at]!);
+    const ports = await freePorts(names.length * 4);
+    for (const [at, name] of names.entries()) {
+      const [peerPort, port, tcpPort, adminPort] = ports.slice(at * 4) as [number, number, number, number];
+      cluster.#peerPorts.set(name, peerPort);
+      cluster.#ports.set(name, { port, tcpPort, adminPort });
+    }
     return cluster;
   }
 
@@ -110,6 +101,7 @@ export class ClusterProcesses {
     const { limits = {}, environment } = this.#options;
     const data = this.dataOf(name);
     const server = new ServerProcess({ limits, configuration, data, environment: environment?.(name) ?? {} });
+    server.ports = this.#ports.get(name)!;
     this.servers.set(name, server);
     return server;
   }
@@ -124,7 +116,11 @@ export class ClusterProcesses {
 
   /** Settles when exactly these vote, and each of them knows who leads and can take messages. */
   async voting(names: readonly string[]): Promise<void> {
-    await until(() => this.isVoting(names));
+    await until(
+      () => this.isVoting(names),
+      20,
+      () => this.#lastWords(names),
+    );
   }
 
   async isVoting(names: readonly string[]): Promise<boolean> {
@@ -178,10 +174,20 @@ export class ClusterProcesses {
 
   /** Settles when these have applied the same. */
   async level(names: readonly string[]): Promise<void> {
-    await until(async () => {
-      const all = await Promise.all(names.map((name) => this.status(name)));
-      return new Set(all.map(({ appliedIndex }) => appliedIndex)).size === 1;
-    });
+    await until(
+      async () => {
+        const all = await Promise.all(names.map((name) => this.status(name)));
+        return new Set(all.map(({ appliedIndex }) => appliedIndex)).size === 1;
+      },
+      20,
+      () => this.#lastWords(names),
+    );
+  }
+
+  #lastWords(names: readonly string[]): string {
+    return names
+      .map((name) => `${name}: ${this.of(name).log().trimEnd().split("\n").slice(-12).join("\n")}`)
+      .join("\n");
   }
 
   /** Ends what runs, and removes what was written. */

@@ -52,11 +52,9 @@ export async function killLoop(options: {
   said?: (line: string) => void;
 }): Promise<KillReport> {
   const random = seededRandom(options.seed);
-  const server = new ServerProcess({ limits: smallLimits() });
+  const server = await ServerProcess.start({ limits: smallLimits() });
   const people: Person[] = [];
   try {
-    server.spawn();
-    await server.listening();
     const witness = new Witness(random);
     for (const [at, way] of ways.entries()) people.push(new Person(witness, sdkClient(server, `user${at}`, way), way));
     await Promise.all(people.map((person) => person.enter()));

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { root } from "../../../scripts/repository.mjs";
 import type { Limits } from "../../../src/base/limits.ts";
+import { ownPorts } from "../command.ts";
 
 const command = join(root, "dist/apps/cli/synod.cjs");
 
@@ -61,6 +62,7 @@ export class ServerProcess {
   /** A server that listens. */
   static async start(options: ServerOptions = {}): Promise<ServerProcess> {
     const server = new ServerProcess(options);
+    server.ports = await ownPorts();
     try {
       server.spawn();
       await server.listening();
@@ -239,7 +241,20 @@ export async function runCommand(
   return { code, signal, output, errors };
 }
 
-/** Waits for something that must come; what is asked may be costly. Vitest's own time limit ends a wait in vain. */
-export async function until(what: () => boolean | Promise<boolean>, everyMs = 20): Promise<void> {
-  while (!(await what())) await pause(everyMs);
+/** Many times what anything here takes on a machine that is busy with other things. */
+const patienceMs = 100_000;
+
+/** Waits for what must come; what is asked may be costly. Rejects with what it waited for, and `lastSeen`, when it does not. */
+export async function until(
+  what: () => boolean | Promise<boolean>,
+  everyMs = 20,
+  lastSeen: () => string = () => "",
+): Promise<void> {
+  const giveUpAt = performance.now() + patienceMs;
+  while (!(await what())) {
+    if (performance.now() > giveUpAt) {
+      throw new Error(`not within ${patienceMs / 1_000} s: ${what.toString()}\n${lastSeen()}`);
+    }
+    await pause(everyMs);
+  }
 }
