@@ -4,7 +4,7 @@ import { beginNewLife, type Identity } from "../storage/data-directory.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { Log } from "./log.ts";
 import type { PeerGround } from "./peers.ts";
-import type { PromisesLost } from "./recovery.ts";
+import type { PromisesLost } from "./data-refused.ts";
 import { SilentMember } from "./silent-member.ts";
 
 /** The data directory of a member, which nobody uses, and how the others are reached. */

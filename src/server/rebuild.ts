@@ -22,7 +22,7 @@ import type { ChunkListing, ChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { FileName } from "../storage/disk.ts";
 import { chainBytes } from "../storage/journal/records.ts";
 import { buildSnapshot, publishSnapshot } from "../storage/snapshot-file.ts";
-import type { Ground } from "./recovery.ts";
+import type { Ground } from "./ground.ts";
 
 /** One room as it would be rebuilt. */
 export interface RebuiltRoom {

@@ -1,81 +1,37 @@
 import { assert } from "../base/assert.ts";
-import type { Clock } from "../base/clock.ts";
-import { type Entry, entryTypes } from "../base/entry.ts";
 import { Fault } from "../base/error-codes.ts";
-import {
-  type GroupId,
-  groupId,
-  type LogIndex,
-  logIndex,
-  type Mark,
-  type NodeName,
-  type Term,
-  term as termOf,
-} from "../base/ids.ts";
-import type { Limits } from "../base/limits.ts";
-import type { Random } from "../base/random.ts";
-import { day, timestamp } from "../base/units.ts";
-import { decodeConfiguration, membersOf } from "../consensus/configuration.ts";
+import { type GroupId, groupId, type LogIndex, logIndex, type Mark } from "../base/ids.ts";
+import { timestamp } from "../base/units.ts";
 import { rankedCampaigns } from "../consensus/election/campaign-policy.ts";
 import { type ReplicaId, replicaId } from "../consensus/replica.ts";
 import { defaultGroupSettings } from "../consensus/settings.ts";
-import type { LiveChunk } from "../rooms/chunks.ts";
 import { GroupState } from "../rooms/group-state.ts";
-import type { ChunkImage } from "../storage/chunk/build-chunk.ts";
-import type { ChunkBuilder } from "../storage/chunk/chunk-builder.ts";
 import {
   type ChunkListing,
   type ChunkStore,
   defaultChunkStoreSettings,
   openChunkStore,
 } from "../storage/chunk/chunk-store.ts";
-import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
-import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { Damage } from "../storage/damage.ts";
 import { lineOwedFile, newbornFile, olderCopyFile, startedFile } from "../storage/data-directory.ts";
-import { type Disk, type FileName, fileName } from "../storage/disk.ts";
+import type { FileName } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
+import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
 import { NewerFormat } from "../storage/newer-format.ts";
 import { quarantine, quarantineFolder } from "../storage/quarantine.ts";
-import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
-import { readJournal } from "../storage/journal/read-journal.ts";
-import { latestSnapshot, listSnapshots, type Snapshot, type SnapshotOwner } from "../storage/snapshot-file.ts";
+import { latestSnapshot, listSnapshots } from "../storage/snapshot-file.ts";
 import type { Engine, RememberedLog } from "../topology/engine.ts";
 import { leaderEngine } from "../topology/leader.ts";
-import { calendar } from "./calendar.ts";
-import type { Log } from "./log.ts";
-import { type Loss, lossLines, lossOf } from "./loss.ts";
+import { listedBehind, setAside } from "./chunks-aside.ts";
+import { DataDamaged, PromisesLost } from "./data-refused.ts";
+import type { Ground } from "./ground.ts";
+import { behind, hasOthers, listsOthers } from "./log-behind.ts";
 import { LogClock } from "./log-clock.ts";
+import { lossOfStart } from "./loss-of-start.ts";
+import { acceptedLoss, missingChunks } from "./missing-chunks.ts";
 import { neededChunks } from "./needed-chunks.ts";
-import type { PeerGround } from "./peers.ts";
-import { publishRebuilt, rebuild } from "./rebuild.ts";
-
-/** What a server is started with from below: the disk, time, chance, and whose data it is. */
-export interface Ground {
-  readonly disk: Disk;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly limits: Limits;
-  readonly node: NodeName;
-  readonly owner: SnapshotOwner;
-  /** Go on without what is damaged. It is moved aside, and rooms get another line. */
-  readonly acceptLoss: boolean;
-  /** Rooms that are open to all when the state has to be rebuilt without knowing which were. @defaultValue none */
-  readonly openRooms?: ReadonlySet<string>;
-  /** The directory is an older copy: numbers given out since are given out again, so rooms get another line. @defaultValue false */
-  readonly restored?: boolean;
-  /** When a batch of the journal is written; 0 and 0 = at once, as soon as the disk is free. */
-  readonly flush: { readonly afterMs: number; readonly afterBytes: number };
-  /** Who builds large chunks; left out: this thread does, in slices. */
-  readonly chunkBuilder?: ChunkBuilder | undefined;
-  /** How other servers are reached; left out: there are none, and none ever comes. */
-  readonly peers?: PeerGround | undefined;
-  /** The directory was made to join a cluster that others had founded. @defaultValue false */
-  readonly joined?: boolean;
-  /** Stands before the engine and is asked in its place, for whoever watches it; left out: nobody does. */
-  readonly watch?: ((engine: Engine) => Engine) | undefined;
-}
+import { isWithoutState, memberAdvice, rebuildState } from "./rebuilt-start.ts";
+import { rememberedLog } from "./remembered-log.ts";
 
 /** Everything that was read, and is durable; nothing of it is committed yet. */
 export interface Recovered extends Ground {
@@ -89,50 +45,6 @@ export interface Recovered extends Ground {
   readonly snapshotIndex: number;
   /** Numbers may be given out again, to other messages: rooms are to get another line. */
   readonly owesLine: boolean;
-}
-
-/** The data is damaged, and only a person may decide to go on without what is missing. */
-export class DataDamaged extends Error {
-  override readonly name = "DataDamaged";
-  readonly damage: readonly Damage[];
-  readonly loss: Loss;
-
-  constructor(damage: readonly Damage[], loss: Loss) {
-    const lost = lossLines(loss).map((line) => `\n  ${line}`);
-    super(
-      `the data is damaged in ${damage.length} place(s):\n` +
-        damage.map((one) => `  ${placeOf(one)}`).join("\n") +
-        "\nRestore these files from a backup, or start once with --accept-loss to go on without them." +
-        (lost.length === 0 ? "" : `\nGoing on without them would cost:${lost.join("")}`),
-    );
-    this.damage = damage;
-    this.loss = loss;
-  }
-}
-
-/**
- * A member of a cluster can't tell any more what it has promised to the others: votes, and entries that count on a quorum
- * only with it. It must not go on under its old name; `anotherLife` (another-life.ts) says what becomes of it.
- */
-export class PromisesLost extends Error {
-  override readonly name = "PromisesLost";
-  readonly damage: readonly Damage[];
-  readonly because: "damaged" | "restored";
-
-  constructor(damage: readonly Damage[]) {
-    const places = damage.map((one) => `\n  ${placeOf(one)}`).join("");
-    super(
-      damage.length === 0
-        ? "this data directory is an older copy of a member of a cluster, which may have promised more since"
-        : `the journal of a member of a cluster is damaged in ${damage.length} place(s):${places}`,
-    );
-    this.damage = damage;
-    this.because = damage.length === 0 ? "restored" : "damaged";
-  }
-}
-
-function placeOf({ file, offset, length, what }: Damage): string {
-  return `${file}${length === 0 ? "" : ` bytes ${offset}…${offset + length}`}: ${what}`;
 }
 
 /**
@@ -259,21 +171,7 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
   const damage = [...(given ?? []), ...opened.damage, ...missing];
   if (damage.length > 0 && !ground.acceptLoss) {
     // A damaged snapshot alone costs a longer replay; here it may be why the journal does not join anything.
-    const hidden = opened.damage.flatMap((one) => one.groups.filter((range) => range.group === group));
-    const entriesBehind = (index: LogIndex): Promise<readonly Entry[]> => readableEntries(ground, group, index);
-    const aside = opened.damage.length > 0 ? listedBehind(chunks, state.lastChunk) : [];
-    const gone = missingMessages(state, new Set(missing.map(({ file }) => file)));
-    const rebuilt = isWithoutState(snapshot, chunks) ? await rebuild(ground, { group, chunks, entriesBehind }) : null;
-    const behindRebuilt = rebuilt === null ? aside : listedBehind(chunks, rebuilt.sealedThrough);
-    const loss = await lossOf({
-      chunks,
-      aside: behindRebuilt,
-      isWhole: snapshot === null,
-      missing: gone,
-      entriesBehind,
-      hidden: hidden.filter(({ through }) => through === null || through > (rebuilt?.sealedIndex ?? 0)),
-      rebuilt: rebuilt?.told ?? null,
-    });
+    const loss = await lossOfStart(ground, { state, snapshot, chunks, missing, journal: opened.damage });
     throw new DataDamaged([...found.damage, ...damage], loss);
   }
   for (const snapshotDamage of found.damage) {
@@ -309,160 +207,6 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
   };
 }
 
-const memberAdvice =
-  "nobody can tell here any more who belongs to this cluster, so the state can't be rebuilt beside others: start this server with an empty directory, and it gets from them what it lacks";
-
-/** There is no sound state, and there are chunks that tell what can be told without one. */
-function isWithoutState(snapshot: Snapshot | null, chunks: ChunkStore): boolean {
-  return snapshot === null && chunks.list().length > 0;
-}
-
-/**
- * Rebuilds the state, and makes it the newest snapshot. Chunks that it can't go on from go to quarantine before their
- * numbers are given out again. A start that breaks off on the way finds the same damage, and does the rest.
- */
-async function rebuildState(
-  ground: Ground,
-  { group, chunks, damaged }: { group: GroupId; chunks: ChunkStore; damaged: readonly Damage[] },
-): Promise<void> {
-  const { log } = ground;
-  const entriesBehind = async (index: LogIndex): Promise<readonly Entry[]> => {
-    const entries = await readableEntries(ground, group, index);
-    if (hasOthers(ground, null, entries)) throw new Fault("unsupported", memberAdvice);
-    return entries;
-  };
-  for (const one of damaged) {
-    log.error("snapshot.damaged", { ...one, movedTo: await quarantine(ground.disk, one.file) });
-  }
-  let isClear = false;
-  const write = async (image: ChunkImage): Promise<void> => {
-    if (!isClear) await setAside(chunks, image.meta.chunk - 1, ground);
-    isClear = true;
-    await ground.disk.publish(image.file, image.parts);
-  };
-  const { state, told } = await rebuild(ground, { group, chunks, entriesBehind, write });
-  if (!isClear) await setAside(chunks, state.lastChunk, ground);
-  await publishRebuilt(ground, { state, group });
-  const { rooms, ...counts } = told;
-  log.warn("state.rebuilt", { ...counts, rooms: rooms.length, index: state.appliedIndex });
-}
-
-/** Whether others rely on what this log says, as far as it can be read. */
-function hasOthers(
-  { joined = false }: Ground,
-  configuration: GroupState["configuration"],
-  entries: readonly Entry[],
-): boolean {
-  const newest = entries.findLast(({ type }) => type === entryTypes.configuration)?.payload ?? configuration?.bytes;
-  const members = newest === undefined ? null : decodeConfiguration(newest);
-  return joined || (members !== null && membersOf(members).length > 1);
-}
-
-/** Whether this server was told of others, who may belong to the group though what can be read does not say so. */
-function listsOthers({ peers, node }: Ground): boolean {
-  return peers !== undefined && [...peers.addresses.keys()].some((name) => name !== node);
-}
-
-/** What the engine goes on from: as much of the log as is here, also what the state holds already. */
-function rememberedLog(
-  { node, owner, joined = false }: Ground,
-  state: GroupState,
-  mine: ReturnType<OpenedJournal["groups"]["get"]>,
-  logClock: LogClock,
-): RememberedLog {
-  const all = mine?.entries ?? [];
-  const committed = state.appliedIndex;
-  const { configuration } = state;
-  const first = all[0];
-  // Of older entries the first one's term is known, so the log begins behind it; unless who belongs to the group there is
-  // known to nobody any more.
-  const isOlder = first !== undefined && first.index <= committed && (configuration?.index ?? 0) <= first.index;
-  const base = isOlder ? first : { index: committed, term: state.appliedTerm };
-  const entries = all.filter(({ index }) => index > base.index);
-  const last = entries.at(-1);
-  const vote = mine?.vote ?? null;
-  const term = Math.max(state.appliedTerm, vote?.term ?? 0, last?.term ?? 0) as Term;
-  const ts = logClock.stamp();
-  const firstDay = state.lastDay > 0 ? state.lastDay : day(calendar(state.timeZone).dayOf(ts));
-  return {
-    term,
-    votedFor: vote?.term === term ? votedFor(vote.votedFor, replicaId(node, owner.incarnation)) : null,
-    baseIndex: base.index,
-    baseTerm: termOf(base.term),
-    entries,
-    committed,
-    configuration,
-    isJoiner: joined,
-    ts,
-    day: last?.day ?? firstDay,
-    damaged: [],
-  };
-}
-
-/** A server that was alone wrote its bare name. */
-function votedFor(written: string, self: ReplicaId): ReplicaId | null {
-  if (written === "") return null;
-  return written.includes("#") ? (written as ReplicaId) : self;
-}
-
-/** Entries behind `from`, in order. */
-function behind(groups: OpenedJournal["groups"], group: GroupId, from: LogIndex): Entry[] {
-  return (groups.get(group)?.entries ?? []).filter(({ index }) => index > from);
-}
-
-/** Entries behind `index` in a journal that is damaged, for counting them. Nothing is changed. */
-async function readableEntries({ disk, owner, limits }: Ground, group: GroupId, index: LogIndex): Promise<Entry[]> {
-  const { segmentBytes } = limits;
-  try {
-    const from = new Map([[group, index]]);
-    const { groups } = await readJournal({ disk, ...owner, settings: { segmentBytes }, from, acceptLoss: true });
-    return behind(groups, group, index);
-  } catch (fault) {
-    // Too much is missing in it for anybody to tell.
-    if (fault instanceof Fault) return [];
-    throw fault;
-  }
-}
-
-/** What rooms have in these chunks. */
-function missingMessages(
-  state: GroupState,
-  files: ReadonlySet<FileName>,
-): { room: string; first: number; last: number }[] {
-  const missing: { room: string; first: number; last: number }[] = [];
-  const gone = new Set<number>();
-  for (const chunk of state.chunks()) if (files.has(nameOf(chunk, state.group))) gone.add(chunk.chunk);
-  for (const { name, first, runs } of gone.size === 0 ? [] : state.rooms()) {
-    for (let run = 0; run < runs.length; run++) {
-      if (!gone.has(runs.chunk(run))) continue;
-      missing.push({ room: name, first: Math.max(first, runs.firstSeq(run)), last: runs.lastSeq(run) });
-    }
-  }
-  return missing;
-}
-
-/** Those that are not there. From names alone. */
-function missingChunks(needed: Iterable<LiveChunk>, chunks: ChunkStore, group: GroupId): Damage[] {
-  const missing: Damage[] = [];
-  for (const chunk of needed) {
-    if (chunks.has(chunk.chunk as ChunkNumber)) continue;
-    const what = `this chunk of ${chunk.messages} messages is missing`;
-    missing.push({ file: nameOf(chunk, group), offset: 0, length: 0, what });
-  }
-  return missing;
-}
-
-/**
- * Moves the chunks behind the snapshot to quarantine, of each the newest generation; answers whether there were any. A log
- * that lost entries, or went back, gives their numbers out again, to other messages. What it still says of them is built
- * once more.
- */
-async function setAside(chunks: ChunkStore, lastChunk: number, { disk, log }: Ground): Promise<boolean> {
-  const behindSnapshot = listedBehind(chunks, lastChunk);
-  for (const { file } of behindSnapshot) log.warn("chunk.aside", { file, movedTo: await quarantine(disk, file) });
-  return behindSnapshot.length > 0;
-}
-
 /** What a newer version wrote stops the start, before anything is decided because of it. */
 async function refuseNewer(chunks: ChunkStore, listed: readonly ChunkListing[]): Promise<void> {
   for (const { chunk } of listed) {
@@ -470,16 +214,3 @@ async function refuseNewer(chunks: ChunkStore, listed: readonly ChunkListing[]):
     if (newer !== null) throw newer;
   }
 }
-
-/** The name a chunk was sealed under. */
-function nameOf({ chunk, day }: LiveChunk, group: GroupId): FileName {
-  return chunkFileName({ group, chunk: chunk as ChunkNumber, generation: 0, day });
-}
-
-/** The chunks behind the last one that the snapshot knows. */
-function listedBehind(chunks: ChunkStore, lastChunk: number): ChunkListing[] {
-  return chunks.list().filter(({ chunk }) => chunk > lastChunk);
-}
-
-/** An empty file that says: the loss of this chunk was accepted. */
-const acceptedLoss = (chunk: FileName): FileName => fileName(`${quarantineFolder}/lost-${chunk.split("/").at(-1)!}`);

@@ -7,7 +7,8 @@ import { encodeSettings } from "../rooms/setting.ts";
 import { lineOwedFile } from "../storage/data-directory.ts";
 import { differingSettings, isUnfounded } from "./committed-settings.ts";
 import { fillRings } from "./fill-rings.ts";
-import { type Ground, type Recovered, recover } from "./recovery.ts";
+import type { Ground } from "./ground.ts";
+import { type Recovered, recover } from "./recovery.ts";
 import { Server } from "./server.ts";
 import type { ServerSettings } from "./server-settings.ts";
 

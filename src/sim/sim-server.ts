@@ -8,7 +8,7 @@ import { TcpDoor } from "../doors/tcp-door.ts";
 import { FoundingLinks } from "../server/founding-links.ts";
 import type { Log } from "../server/log.ts";
 import { anotherLife } from "../server/another-life.ts";
-import { DataDamaged, PromisesLost } from "../server/recovery.ts";
+import { DataDamaged, PromisesLost } from "../server/data-refused.ts";
 import type { Server } from "../server/server.ts";
 import type { ServerSettings } from "../server/server-settings.ts";
 import { startServer } from "../server/start-server.ts";

@@ -4,7 +4,7 @@ import type { RoomName, UserName } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
 import { operate } from "../../src/server/operator.ts";
-import { DataDamaged } from "../../src/server/recovery.ts";
+import { DataDamaged } from "../../src/server/data-refused.ts";
 import { crashModes } from "../../src/sim/crash-modes.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { verifyDirectory } from "../../src/storage/verify.ts";

@@ -4,7 +4,7 @@ import { Fault } from "../../src/base/error-codes.ts";
 import { equalBytes } from "../../src/base/compare-bytes.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
-import { DataDamaged } from "../../src/server/recovery.ts";
+import { DataDamaged } from "../../src/server/data-refused.ts";
 import { crashModes } from "../../src/sim/crash-modes.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { verifyDirectory } from "../../src/storage/verify.ts";

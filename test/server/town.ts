@@ -10,7 +10,7 @@ import type { Caller } from "../../src/server/caller.ts";
 import type { PushSettings } from "../../src/server/fan-out.ts";
 import type { Log } from "../../src/server/log.ts";
 import { anotherLife } from "../../src/server/another-life.ts";
-import { PromisesLost } from "../../src/server/recovery.ts";
+import { PromisesLost } from "../../src/server/data-refused.ts";
 import type { Server } from "../../src/server/server.ts";
 import { startServer } from "../../src/server/start-server.ts";
 import type { Identity } from "../../src/storage/data-directory.ts";

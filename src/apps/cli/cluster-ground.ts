@@ -10,7 +10,7 @@ import { anotherLife } from "../../server/another-life.ts";
 import { FoundingLinks } from "../../server/founding-links.ts";
 import type { Log } from "../../server/log.ts";
 import type { PeerGround } from "../../server/peers.ts";
-import type { PromisesLost } from "../../server/recovery.ts";
+import type { PromisesLost } from "../../server/data-refused.ts";
 import type { Identity } from "../../storage/data-directory.ts";
 import type { Disk } from "../../storage/disk.ts";
 import { defaultLinkLimits, type LinkLimits } from "../../transport/link-limits.ts";

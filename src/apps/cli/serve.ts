@@ -12,7 +12,7 @@ import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
 import { nodeRandom } from "../../platform/node/node-random.ts";
 import { boundNames } from "../../rooms/setting.ts";
 import type { Log } from "../../server/log.ts";
-import { DataDamaged, PromisesLost } from "../../server/recovery.ts";
+import { DataDamaged, PromisesLost } from "../../server/data-refused.ts";
 import type { Server } from "../../server/server.ts";
 import { startServer } from "../../server/start-server.ts";
 import { ToldEvents } from "../../server/told-events.ts";
