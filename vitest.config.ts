@@ -1,11 +1,20 @@
+import { relative } from "node:path";
 import { defineConfig } from "vitest/config";
-import { stages, testFilesOf } from "./scripts/stages.mjs";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { longestFirst, stages, testFilesOf } from "./scripts/stages.mjs";
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return longestFirst(await super.sort(files), ({ moduleId }) => relative(import.meta.dirname, moduleId));
+  }
+}
 
 export default defineConfig({
   test: {
     // A test left focused or a suite that found nothing must not look like success.
     allowOnly: false,
     passWithNoTests: false,
+    sequence: { sequencer: LongestFirst },
     // What a failing test compared is worth reading whole.
     chaiConfig: { truncateThreshold: 400 },
     projects: stages.map((stage) => {

@@ -12,6 +12,8 @@ import { filesUnder } from "./repository.mjs";
  * @property {string | null} folder its folder under test/, or null for "all that is left"
  * @property {number} testTimeoutMs after how long one test counts as stuck; generous, because machines differ
  * @property {number} workersMax how many test files may run at the same time
+ * @property {readonly string[]} [longest] files that take long and are short to read, which is what says how long one takes
+ *   where it was never run: begun first, so that nobody waits for them alone in the end
  */
 
 /** @type {readonly Stage[]} */
@@ -20,7 +22,14 @@ export const stages = [
   { name: "damage", folder: "test/damage", testTimeoutMs: 120_000, workersMax: 2 },
   { name: "simulator", folder: "test/sim", testTimeoutMs: 180_000, workersMax: 2 },
   { name: "museum", folder: "test/museum", testTimeoutMs: 300_000, workersMax: 1 },
-  { name: "process", folder: "test/process", testTimeoutMs: 120_000, workersMax: 1 },
+  {
+    name: "process",
+    folder: "test/process",
+    testTimeoutMs: 120_000,
+    // Mostly they wait: for elections, deadlines, and processes to start.
+    workersMax: 2,
+    longest: ["test/process/kill.test.ts", "test/process/cluster-faults.test.ts", "test/process/demo.test.ts"],
+  },
   { name: "browser", folder: "test/browser", testTimeoutMs: 120_000, workersMax: 1 },
 ];
 
@@ -47,4 +56,18 @@ export function testFilesIn(stage) {
   return filesUnder(stage.folder ?? "test").filter(
     (file) => file.endsWith(".test.ts") && (stage.folder !== null || !others.some((folder) => file.startsWith(folder))),
   );
+}
+
+/**
+ * The order in which test files are begun: of what a stage names as long, that first.
+ *
+ * @template T
+ * @param {readonly T[]} files
+ * @param {(file: T) => string} pathOf from the root of the repository
+ * @returns {T[]}
+ */
+export function longestFirst(files, pathOf) {
+  const longest = stages.flatMap((stage) => stage.longest ?? []);
+  const isLong = (/** @type {T} */ file) => longest.includes(pathOf(file));
+  return [...files.filter(isLong), ...files.filter((file) => !isLong(file))];
 }
