@@ -68,6 +68,24 @@ test("JSON frames have a row but no goal, and what is missing is said", () => {
   expect(text).toContain("| Synod, JSON frames / Redis Streams, appendfsync always | 5× |");
 });
 
+test("a row of the SDK has no ceiling, says what it measures, and stands beside Synod without it", () => {
+  const sdk = (errors: number) =>
+    rowOf(
+      { system: "Synod, SDK", work: "4 × 1000", bodyBytes: 128, runs: [run(50, { errors })] },
+      null,
+      "server and SDK",
+    );
+  expect(sdk(1).counts).toBe(false);
+  const rows = [row("Synod", [100], 1000), sdk(0), row("Redis Streams, appendfsync always", [200], 1000)];
+  expect(ratiosOf(rows).map(({ system, peer, value, goal }) => [system, peer, value, goal?.aim])).toEqual([
+    ["Synod", "Redis Streams, appendfsync always", 0.5, 1],
+    ["Synod, SDK", "Synod", 0.5, undefined],
+  ]);
+  const machine = { cpus: 2, cpuModel: "a CPU", node: "20", kernel: "6" };
+  const rest = { startedAt: "2026-01-02T03:04:05Z", machine, versions: {}, runs: 1, missing: [], fanOut: [], idle: [] };
+  expect(markdownOf({ ...rest, publish: rows })).toContain("| yes: server and SDK |");
+});
+
 test("growth: a ratio beyond what is allowed is not met, and one that cannot be told says nothing", () => {
   const given = { what: "publish", unit: "s/M", grows: "rooms", from: 1, to: 10_000, allowed: 1.25 };
   expect(growthRow({ ...given, values: [2, 2.5] })).toMatchObject({ ratio: 1.25, met: true });

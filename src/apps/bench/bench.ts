@@ -1,6 +1,6 @@
 import type { Proof } from "./identity.ts";
 import { runJobs } from "./generator-processes.ts";
-import type { PublishJob, PublishResult } from "./job.ts";
+import type { LoadClient, PublishJob, PublishResult } from "./job.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
 import type { LatencySummary } from "./latency-histogram.ts";
 import { bodyBytesMin } from "./message-body.ts";
@@ -20,6 +20,8 @@ export interface BenchOptions {
   readonly bodyBytes?: number;
   /** @defaultValue "binary" */
   readonly encoding?: "binary" | "json";
+  /** Who sends and reads: the generator, or the shipped SDK. @defaultValue "frames" */
+  readonly client?: LoadClient;
   /** How long is measured. @defaultValue 5 */
   readonly seconds?: number;
   /** How long runs before. @defaultValue 1 */
@@ -45,6 +47,8 @@ export interface BenchReport {
   readonly window: number;
   readonly bodyBytes: number;
   readonly encoding: "binary" | "json";
+  /** `sdk`: the numbers are those of the server and of the SDK together. */
+  readonly client: LoadClient;
   readonly seconds: number;
   readonly acked: number;
   readonly ratePerSecond: number;
@@ -74,6 +78,7 @@ export async function benchOutcome(options: BenchOptions): Promise<BenchOutcome>
   const window = atLeast(1, "window", options.window ?? 1000);
   const bodyBytes = atLeast(bodyBytesMin, "bodyBytes", options.bodyBytes ?? 128);
   const encoding = options.encoding ?? "binary";
+  const client = options.client ?? "frames";
   const processes = Math.min(clients, atLeast(1, "processes", options.processes ?? 1));
   const rate = options.ratePerSecond ?? null;
   const serverPids = options.serverPids ?? [];
@@ -90,6 +95,7 @@ export async function benchOutcome(options: BenchOptions): Promise<BenchOutcome>
       // One process reads the servers' CPU; all measure the same seconds.
       serverPids: place === 0 ? serverPids : [],
       nullServer: false,
+      client,
       warmupMs: (options.warmupSeconds ?? 1) * 1000,
       measureMs: (options.seconds ?? 5) * 1000,
       clients: share,
@@ -110,6 +116,7 @@ export async function benchOutcome(options: BenchOptions): Promise<BenchOutcome>
     window,
     bodyBytes,
     encoding,
+    client,
     seconds: merged.seconds,
     acked: merged.acked,
     ratePerSecond: merged.ratePerSecond,

@@ -4,6 +4,9 @@ import type { WireName } from "./wires/wire.ts";
 
 /** What a generator process is told to do, and what it answers; both travel as JSON between processes. */
 
+/** Who speaks to the server: the generator itself, which builds and cuts frames as bytes, or the shipped SDK, which is measured then, too. */
+export type LoadClient = "frames" | "sdk";
+
 /** Where the server is and how to be let in. */
 export interface Target {
   readonly wire: WireName;
@@ -18,6 +21,8 @@ export interface Target {
   readonly serverPids: readonly number[];
   /** The peer is a server that answers without working: nobody greets. */
   readonly nullServer: boolean;
+  /** The SDK for wires of Synod only, and not with a server that does not work. @defaultValue "frames" */
+  readonly client?: LoadClient;
 }
 
 interface Timing {

@@ -1,20 +1,20 @@
-import { assert } from "../../base/assert.ts";
 import { Connection } from "./connection.ts";
 import { ErrorCount } from "./error-count.ts";
 import type { PublishJob, PublishResult } from "./job.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
-import { nowMs, putSentAt } from "./load-clock.ts";
+import { nowMs } from "./load-clock.ts";
 import { makePublishWire, makeReaderWire } from "./make-wire.ts";
 import { bodyAt, getDigits, sentAtDigits } from "./message-body.ts";
 import { cpuSecondsOf, residentBytesOf } from "./process-usage.ts";
-import { SynodJsonPublishWire } from "./wires/synod-json.ts";
-import { SynodPublishWire } from "./wires/synod-publish.ts";
-import type { AnswerSink, DeliverySink, PublishWire } from "./wires/wire.ts";
+import type { Publisher, PublishMeter } from "./publisher.ts";
+import { openSdkClient, sdkUrl } from "./sdk-client.ts";
+import type { SdkClient } from "./sdk-client.ts";
+import { SdkPublisher } from "./sdk-publisher.ts";
+import { WirePublisher } from "./wire-publisher.ts";
+import type { DeliverySink } from "./wires/wire.ts";
 
 /** How long unanswered requests may still be answered after the last one was sent. */
 const drainMs = 10_000;
-/** Bytes of requests handed to the kernel at once. */
-const blockBytesMax = 256 * 1024;
 
 /**
  * Publishing on some connections at once.
@@ -25,11 +25,12 @@ const blockBytesMax = 256 * 1024;
  *
  * 1. What became due or free in one turn goes out in one write.
  * 2. A number is answered once; a second answer, an unknown number and a refusal are errors, and so is no answer.
+ * 3. Who publishes and reads is the generator itself, in the bytes of a wire, or the shipped SDK: `job.client`.
  */
-export class PublishLoad {
+export class PublishLoad implements PublishMeter {
   private readonly job: PublishJob;
   private readonly publishers: Publisher[] = [];
-  private reader: Connection | null = null;
+  private reader: { end(): void } | null = null;
   readonly ack = new LatencyHistogram();
   readonly deliver = new LatencyHistogram();
   readonly errors = new ErrorCount();
@@ -46,17 +47,54 @@ export class PublishLoad {
 
   /** Connects everybody; settles when the load can begin. */
   async prepare(): Promise<void> {
-    const readInto = Buffer.alloc(256 * 1024);
     const { job } = this;
-    if (job.reader) this.reader = await this.openReader(readInto);
-    for (let client = 0; client < job.clients; client += 1) {
-      const which = { client: job.firstClient + client, clients: job.clientsInAll, bodyBytes: job.bodyBytes };
-      const wire = makePublishWire(job.wire, job, which);
-      const port = job.ports?.[which.client % job.ports.length] ?? job.port;
-      const connection = await Connection.open({ host: job.host, port, readInto });
-      if (!job.nullServer) await wire.open(connection);
-      this.publishers.push(new Publisher(this, wire, connection, job, client));
+    const readInto = Buffer.alloc(256 * 1024);
+    if (job.reader) this.reader = await (job.client === "sdk" ? this.openSdkReader() : this.openReader(readInto));
+    for (let place = 0; place < job.clients; place += 1) {
+      const publisher = job.client === "sdk" ? this.openSdkPublisher(place) : this.openWirePublisher(place, readInto);
+      this.publishers.push(await publisher);
     }
+  }
+
+  private portOf(client: number): number {
+    const { ports, port } = this.job;
+    return ports?.[client % ports.length] ?? port;
+  }
+
+  private async openWirePublisher(place: number, readInto: Uint8Array): Promise<Publisher> {
+    const { job } = this;
+    const which = { client: job.firstClient + place, clients: job.clientsInAll, bodyBytes: job.bodyBytes };
+    const wire = makePublishWire(job.wire, job, which);
+    const connection = await Connection.open({ host: job.host, port: this.portOf(which.client), readInto });
+    if (!job.nullServer) await wire.open(connection);
+    return new WirePublisher({ meter: this, job, place }, wire, connection);
+  }
+
+  private async openSdkPublisher(place: number): Promise<Publisher> {
+    const { job } = this;
+    const client = job.firstClient + place;
+    const opened = await openSdkClient(job, {
+      url: sdkUrl(job, this.portOf(client)),
+      name: `bench-${process.pid}-${client}`,
+      rooms: roomsOf(job.rooms, { client, clients: job.clientsInAll }),
+      // One window more than there can be, so that nothing is refused for its number.
+      outbox: { messages: job.window + 1, bytes: (job.window + 1) * job.bodyBytes },
+      failed: (why) => this.errors.add(why),
+    });
+    return new SdkPublisher({ meter: this, job, place }, opened);
+  }
+
+  private async openSdkReader(): Promise<SdkClient> {
+    const { job } = this;
+    const reader = await openSdkClient(job, {
+      url: sdkUrl(job, job.port),
+      name: `reader-${process.pid}-${job.firstClient}`,
+      rooms: job.rooms.slice(0, 1),
+      outbox: null,
+      failed: (why) => this.errors.add(`reader: ${why}`),
+    });
+    reader.read(({ body }) => this.deliveredAt(Number(body.slice(bodyAt.sentAt, sentAtDigits)) / 1000));
+    return reader;
   }
 
   private async openReader(readInto: Uint8Array): Promise<Connection> {
@@ -65,14 +103,15 @@ export class PublishLoad {
     const connection = await Connection.open({ host: job.host, port: job.port, readInto });
     await wire.open(connection);
     const sink: DeliverySink = {
-      delivered: (bytes, at) => {
-        const sentAtMs = getDigits(bytes, at + bodyAt.sentAt, sentAtDigits) / 1000;
-        if (sentAtMs >= this.measureFrom && sentAtMs < this.measureTo) this.deliver.recordMs(nowMs() - sentAtMs, 1);
-      },
+      delivered: (bytes, at) => this.deliveredAt(getDigits(bytes, at + bodyAt.sentAt, sentAtDigits) / 1000),
     };
     connection.readBy((bytes, length) => wire.readDeliveries(bytes, 0, length, sink));
     connection.whenGone((reason) => this.errors.add(`reader: ${reason.message}`));
     return connection;
+  }
+
+  private deliveredAt(sentAtMs: number): void {
+    if (sentAtMs >= this.measureFrom && sentAtMs < this.measureTo) this.deliver.recordMs(nowMs() - sentAtMs, 1);
   }
 
   async run(): Promise<PublishResult> {
@@ -100,8 +139,7 @@ export class PublishLoad {
     this.sending = false;
     if (ticking !== null) clearInterval(ticking);
 
-    const first = this.publishers[0]?.wire;
-    const synod = first instanceof SynodPublishWire || first instanceof SynodJsonPublishWire ? first.welcome : null;
+    const synod = this.publishers[0]?.welcome ?? null;
     return {
       kind: "publish",
       seconds: (this.measureTo - this.measureFrom) / 1000,
@@ -146,159 +184,10 @@ export class PublishLoad {
   }
 }
 
-class Publisher implements AnswerSink {
-  readonly wire: PublishWire;
-  outstanding = 0;
-  private readonly load: PublishLoad;
-  private readonly connection: Connection;
-  private readonly window: number;
-  /** Milliseconds between two arrivals on this connection and the first one's place; `null` in a closed loop. */
-  private readonly arrivals: { readonly everyMs: number; readonly firstMs: number } | null;
-  private startAt = 0;
-  /** The next number, from 1 on. */
-  private next = 1;
-  /** The lowest number that has no answer yet. */
-  private oldest = 1;
-  /** The last number that is to be sent. */
-  private readonly last: number;
-  /** When each outstanding number was sent, or was due; 0 when it has its answer. A ring. */
-  private readonly sentAt: Float64Array;
-  private readonly mask: number;
-  private block: Uint8Array;
-  private readonly sentAtText = new Uint8Array(sentAtDigits);
-  private blocked = false;
-  private answeredAt = 0;
-  private gone = false;
-
-  constructor(load: PublishLoad, wire: PublishWire, connection: Connection, job: PublishJob, place: number) {
-    this.load = load;
-    this.wire = wire;
-    this.connection = connection;
-    this.window = job.window;
-    this.last = (job.messages ?? null) === null ? Infinity : Math.ceil((job.messages ?? 0) / job.clientsInAll);
-    const rate = job.ratePerSecond;
-    this.arrivals = rate === null ? null : { everyMs: (1000 / rate) * job.clients, firstMs: (1000 / rate) * place };
-    // Answers may come in another order; the ring has room for as many numbers again as the window.
-    const slots = 2 ** Math.ceil(Math.log2(job.window * 2 + 2));
-    this.sentAt = new Float64Array(slots);
-    this.mask = slots - 1;
-    this.block = Buffer.alloc(this.requestsPerBlock() * wire.requestBytes);
-    connection.readBy((bytes, length) => this.read(bytes, length));
-    connection.whenGone((reason) => {
-      this.gone = true;
-      load.errors.add(reason.message);
-    });
-  }
-
-  private requestsPerBlock(): number {
-    return Math.min(this.window, Math.max(1, Math.floor(blockBytesMax / this.wire.requestBytes)));
-  }
-
-  /** Open loop: when this number is to be sent, on a grid of whole milliseconds after the start. */
-  private dueAt(number: number): number {
-    if (this.arrivals === null) return 0;
-    return this.startAt + Math.ceil(this.arrivals.firstMs + (number - 1) * this.arrivals.everyMs);
-  }
-
-  /** Requests without an answer, those included that were due and found no room in the window. */
-  unanswered(): number {
-    let waiting = 0;
-    if (this.arrivals !== null) while (this.dueAt(this.next + waiting) < this.load.measureTo) waiting += 1;
-    return this.outstanding + waiting;
-  }
-
-  /** All that was to be sent has its answer. */
-  get isDone(): boolean {
-    return this.gone || this.oldest > this.last;
-  }
-
-  /** Whether waiting can bring an answer. */
-  mayBeAnswered(): boolean {
-    return !this.gone && this.unanswered() > 0;
-  }
-
-  start(at: number): void {
-    this.startAt = at;
-    this.send(at);
-  }
-
-  private read(bytes: Uint8Array, length: number): number {
-    this.answeredAt = nowMs();
-    const used = this.wire.readAnswers(bytes, 0, length, this);
-    this.send(this.answeredAt);
-    return used;
-  }
-
-  acknowledged(number: number): void {
-    const sentAt = this.settle(number);
-    if (sentAt === 0) return;
-    const { load } = this;
-    load.ackedInAll += 1;
-    // An open loop counts by when a message was due: its slow ones must not fall out at the end.
-    const countedAt = this.arrivals === null ? this.answeredAt : sentAt;
-    if (countedAt < load.measureFrom || countedAt >= load.measureTo) return;
-    load.acked += 1;
-    load.ack.recordMs(this.answeredAt - sentAt, 1);
-  }
-
-  refused(number: number, why: string): void {
-    if (number !== 0) this.settle(number);
-    this.load.errors.add(why);
-  }
-
-  /** When this number was sent; 0, and an error, when no answer was expected. */
-  private settle(number: number): number {
-    const slot = number & this.mask;
-    const sentAt = number >= this.oldest && number < this.next ? this.sentAt[slot]! : 0;
-    if (sentAt === 0) {
-      this.load.errors.add(`an answer to ${number}, which was not open`);
-      return 0;
-    }
-    this.sentAt[slot] = 0;
-    this.outstanding -= 1;
-    while (this.oldest < this.next && this.sentAt[this.oldest & this.mask] === 0) this.oldest += 1;
-    return sentAt;
-  }
-
-  /** Sends all that the window and the arrivals allow now. */
-  send(now: number): void {
-    if (this.blocked) return;
-    while (this.load.sending) {
-      let requests = 0;
-      const perBlock = this.block.length / this.wire.requestBytes;
-      if (this.arrivals === null) putSentAt(this.sentAtText, now);
-      while (requests < perBlock && this.outstanding < this.window && this.next - this.oldest <= this.mask) {
-        if (this.next > this.last) break;
-        let sentAt = now;
-        if (this.arrivals !== null) {
-          sentAt = this.dueAt(this.next);
-          if (sentAt > now || sentAt >= this.load.measureTo) break;
-          putSentAt(this.sentAtText, sentAt);
-        }
-        this.wire.putRequest(this.block, requests * this.wire.requestBytes, this.next, this.sentAtText);
-        this.sentAt[this.next & this.mask] = sentAt;
-        this.next += 1;
-        this.outstanding += 1;
-        requests += 1;
-      }
-      if (requests === 0) return;
-      if (!this.connection.write(this.block.subarray(0, requests * this.wire.requestBytes))) {
-        // The kernel still reads the old block.
-        this.blocked = true;
-        this.block = Buffer.alloc(this.block.length);
-        this.connection.whenDrained(() => {
-          this.blocked = false;
-          this.send(nowMs());
-        });
-        return;
-      }
-    }
-  }
-
-  end(): void {
-    this.connection.end();
-    assert(this.outstanding >= 0, "no number is answered twice");
-  }
+/** Rooms of one client: its share of them, or one where there are fewer rooms than clients. */
+function roomsOf(rooms: readonly string[], who: { readonly client: number; readonly clients: number }): string[] {
+  const share = rooms.filter((_, place) => place % who.clients === who.client % who.clients);
+  return share.length > 0 ? share : [rooms[who.client % rooms.length] ?? "bench"];
 }
 
 const sleep = (milliseconds: number): Promise<void> =>

@@ -14,7 +14,7 @@ import type { IdleRun } from "./measure.ts";
 import { fullPlan, quickPlan } from "./plan.ts";
 import type { Contestants, Plan } from "./plan.ts";
 import { median } from "./report-row.ts";
-import type { ReportRow } from "./report-row.ts";
+import type { Measured, ReportRow } from "./report-row.ts";
 import { markdownOf, ratiosOf } from "./report.ts";
 import type { IdleReportRow, PeersReport } from "./report.ts";
 import {
@@ -100,8 +100,8 @@ function whoIsHere(
   const fanOut: System[] = [];
   const idle: System[] = [];
   if (existsSync(synodCommand(root))) {
-    publish.push(synod("binary"), synod("json"));
-    fanOut.push(synod("binary"));
+    publish.push(synod("binary"), synod("json"), synod("sdk"));
+    fanOut.push(synod("binary"), synod("sdk"));
     idle.push(synod("binary"));
   } else {
     missing.push("Synod: not built (`npm run build`)");
@@ -191,6 +191,8 @@ async function runPlan(
   };
 }
 
+const measuresOf = ({ client }: System): Measured => (client === "sdk" ? "server and SDK" : "server");
+
 const failedIdle = (firstError: string): IdleRun => ({
   bytesPerConnection: null,
   connectsPerSecond: 0,
@@ -207,6 +209,7 @@ async function publishRows(world: World, directory: string, plan: Plan): Promise
       bodyBytes: row.bodyBytes,
       systems: row.systems,
       wireOf: (system) => system.publishWire,
+      measuresOf,
       measure: (system) => measurePublish(world, directory, system, row, plan),
       measureCeiling: (wire) => measurePublishCeiling(world, wire, row, plan),
     });
@@ -224,6 +227,7 @@ async function fanOutRows(world: World, directory: string, plan: Plan): Promise<
       bodyBytes: row.bodyBytes,
       systems: row.systems,
       wireOf: (system) => system.fanOut?.readerWire ?? null,
+      measuresOf,
       measure: (system) => measureFanOut(world, directory, system, row, plan),
       measureCeiling: (wire) => measureFanOutCeiling(world, wire, row, plan),
     });

@@ -1,7 +1,7 @@
 import type { WireName } from "../wires/wire.ts";
 import type { RunResult } from "./measure.ts";
 import { median, rowOf } from "./report-row.ts";
-import type { ReportRow } from "./report-row.ts";
+import type { Measured, ReportRow } from "./report-row.ts";
 import type { System, World } from "./systems.ts";
 
 /** One row of a part's plan: systems that do the same work, each by a wire of its own. */
@@ -13,6 +13,8 @@ export interface Contest<S extends System> {
   /** Another name for its row than the system's own. */
   readonly nameOf?: (system: S) => string;
   readonly wireOf: (system: S) => WireName | null;
+  /** @defaultValue the server alone */
+  readonly measuresOf?: (system: S) => Measured;
   readonly measure: (system: S) => Promise<RunResult>;
   /** Against the null server of this wire. */
   readonly measureCeiling: (wire: WireName) => Promise<RunResult>;
@@ -27,13 +29,17 @@ export async function besideCeilings<S extends System>(
   const { part, work, bodyBytes, systems, wireOf } = contest;
   const title = `${part} ${work}, ${bodyBytes} B`;
   const told = { signal: world.signal, failed: failedRun, said: saidRate };
-  const wires = wiresOf(systems.map(wireOf));
+  const measuresOf = contest.measuresOf ?? ((): Measured => "server");
+  // What the generator can do with a server that costs nothing says nothing of an SDK.
+  const measured = systems.filter((system) => measuresOf(system) === "server");
+  const wires = wiresOf(measured.map(wireOf));
   const ceilings = await inTurns(title, wires, plan.runs, ({ wire }) => contest.measureCeiling(wire), told);
   const results = await inTurns(title, systems, plan.runs, contest.measure, told);
   return Array.from(results, ([system, runs]) =>
     rowOf(
       { system: contest.nameOf?.(system) ?? system.name, work, bodyBytes, runs },
-      ceilingOf(ceilings, wireOf(system)),
+      measuresOf(system) === "server" ? ceilingOf(ceilings, wireOf(system)) : null,
+      measuresOf(system),
     ),
   );
 }

@@ -76,7 +76,7 @@ export async function measurePublish(
   row: Pick<PublishRow, "clients" | "window" | "bodyBytes">,
   measuring: Measuring & { readonly before?: Pick<PublishRow, "clients" | "window"> },
 ): Promise<RunResult> {
-  const wire = system.publishWire;
+  const { publishWire: wire, client = "frames" } = system;
   if (wire === null) throw new Error(`${system.name} does not acknowledge`);
   return await withSystem(
     directory,
@@ -88,7 +88,7 @@ export async function measurePublish(
       let results: PublishResult[] = [];
       let acknowledged = 0;
       for (const load of loads) {
-        const job = { ...publishJob(wire, portOf(running, wire), load, measuring, running.pids), ...place };
+        const job = { ...publishJob(wire, portOf(running, wire), load, measuring, running.pids), ...place, client };
         results = await runJobs<PublishResult>([job], world.signal);
         for (const { ackedInAll } of results) acknowledged += ackedInAll;
       }
@@ -188,14 +188,14 @@ export async function measureFanOut(
   row: FanOutRow,
   measuring: Measuring,
 ): Promise<RunResult> {
-  const wires = system.fanOut;
+  const { fanOut: wires, client = "frames" } = system;
   if (wires === null) throw new Error(`${system.name} has no readers`);
   return await withSystem(
     directory,
     (own) => system.start(world, own),
     async (running) => {
       const [port, publisherPort] = [portOf(running, wires.readerWire), portOf(running, wires.publisherWire)];
-      const job = fanOutJob(wires, { port, publisherPort }, row, measuring, running.pids);
+      const job = { ...fanOutJob(wires, { port, publisherPort }, row, measuring, running.pids), client };
       return fanOutRun(await runJobs<FanOutResult>([job], world.signal));
     },
   );

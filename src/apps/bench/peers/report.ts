@@ -53,14 +53,16 @@ const goals: readonly PeerGoal[] = [
 /** Bytes that an idle connection of Synod may cost. */
 const idleGoalKiB = { atMost: 24, aim: 12 } as const;
 
-/** Synod beside every peer that did the same work. */
+/** Synod beside every peer that did the same work; with the SDK beside Synod without it, because no peer has its own there. */
 export function ratiosOf(rows: readonly ReportRow[]): readonly Ratio[] {
   const isOurs = ({ system }: ReportRow): boolean => system.startsWith("Synod");
+  const areBeside = (ours: ReportRow, row: ReportRow): boolean =>
+    ours.measures === "server" ? !isOurs(row) : row.system === "Synod";
   return rows
     .filter(isOurs)
     .flatMap((ours) =>
       rows
-        .filter((row) => !isOurs(row) && row.work === ours.work && row.bodyBytes === ours.bodyBytes)
+        .filter((row) => areBeside(ours, row) && row.work === ours.work && row.bodyBytes === ours.bodyBytes)
         .map((theirs) => beside(ours, theirs)),
     );
 }

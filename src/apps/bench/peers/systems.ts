@@ -5,6 +5,7 @@ import { Connection } from "../connection.ts";
 import { natsRequest } from "../wires/nats.ts";
 import { endOfLine, respCommand } from "../wires/resp.ts";
 import { synodGreeting, synodHead } from "../wires/synod-greeting.ts";
+import type { LoadClient } from "../job.ts";
 import type { WireName } from "../wires/wire.ts";
 import { freePort, listens, untilReady } from "./server-process.ts";
 import type { ServerProcesses, StartedProcess } from "./server-process.ts";
@@ -31,6 +32,8 @@ export interface RunningSystem {
 /** A server in one way of running it. */
 export interface System {
   readonly name: string;
+  /** Who speaks these wires in the generator's processes. @defaultValue "frames" */
+  readonly client?: LoadClient;
   /** What it speaks with those who publish and wait for the answer; `null` when it does not answer. */
   readonly publishWire: WireName | null;
   /** What it speaks with readers, and with the one who publishes to them. */
@@ -267,13 +270,18 @@ export async function startSynod(
   return { started, ports };
 }
 
-/** Synod, one server, acknowledging after the flush, deduplication and rooms on. */
-export function synod(encoding: "binary" | "json"): System {
+/** How the clients of a Synod speak to it. */
+const synodNames = { binary: "Synod", json: "Synod, JSON frames", sdk: "Synod, SDK" } as const;
+
+/** Synod, one server, acknowledging after the flush, deduplication and rooms on; `sdk`: binary, by the shipped SDK. */
+export function synod(clients: keyof typeof synodNames): System {
+  const encoding = clients === "json" ? "json" : "binary";
   return {
-    name: encoding === "binary" ? "Synod" : "Synod, JSON frames",
+    name: synodNames[clients],
+    client: clients === "sdk" ? "sdk" : "frames",
     publishWire: encoding === "binary" ? "synod-binary" : "synod-json",
     fanOut: encoding === "binary" ? { readerWire: "synod-websocket", publisherWire: "synod-binary" } : null,
-    idle: encoding === "binary" ? { wire: "synod-websocket", roomsPerConnection: 10 } : null,
+    idle: clients === "binary" ? { wire: "synod-websocket", roomsPerConnection: 10 } : null,
     start: async (world, directory) => {
       const { started, ports } = await startSynod(world, directory);
       return {
