@@ -1,6 +1,7 @@
 import { errorCodes } from "../../base/error-codes.ts";
 import { type BenchReport, benchOutcome } from "../bench/bench.ts";
 import type { Proof } from "../bench/identity.ts";
+import type { LoadClient } from "../bench/job.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { subjectOf, tokenOf } from "../terminal/open-client.ts";
 import { visibleText } from "../terminal/visible-text.ts";
@@ -22,6 +23,7 @@ export interface BenchCommand {
   readonly window: number;
   readonly body: number;
   readonly encoding: "binary" | "json";
+  readonly client: LoadClient;
   readonly seconds: number;
   readonly rate: number | null;
   readonly rooms: number;
@@ -31,10 +33,14 @@ export interface BenchCommand {
 
 /** `synod bench`: loads one server and tells what it did. Code 1 when anything failed. */
 export async function bench(command: BenchCommand): Promise<0 | 1> {
-  const ports = command.url === null ? portsOf(command.data) : null;
+  const ports = command.url === null || command.data !== null ? portsOf(command.data) : null;
   const { host, port } = addressOf(command.url, ports?.tcpPort ?? 7403);
   // Its CPU is read only where it is known to be the one that is loaded.
-  const serverPids = command.url === null && ports !== null ? [ports.pid] : [];
+  if (ports !== null && ports.tcpPort !== port) {
+    const other = `the server of ${command.data} has TCP port ${ports.tcpPort}, and ${command.url} names another`;
+    throw new CommandFailed(exitCodes.usage, `${other}; name one of the two`);
+  }
+  const serverPids = ports === null ? [] : [ports.pid];
   const proof = await proofOf(command, process.env["SYNOD_TOKEN"] ?? null);
   const { report, firstError } = await benchOutcome({
     host,
@@ -44,6 +50,7 @@ export async function bench(command: BenchCommand): Promise<0 | 1> {
     window: command.window,
     bodyBytes: command.body,
     encoding: command.encoding,
+    client: command.client,
     seconds: command.seconds,
     rooms:
       command.rooms === 1 ? ["bench"] : Array.from({ length: command.rooms }, (_, at) => roomName(at, command.rooms)),
@@ -54,9 +61,15 @@ export async function bench(command: BenchCommand): Promise<0 | 1> {
     throw failure(cause, `${host}:${port}`);
   });
   process.stdout.write(command.json ? `${JSON.stringify(report)}\n` : reportText(report));
+  if (report.serverCpuSecondsPerMillion === null) process.stderr.write(`synod: ${cpuUnknown(serverPids.length > 0)}\n`);
   if (firstError !== null) process.stderr.write(`synod: the first error was: ${visibleText(firstError)}\n`);
   return report.errors === 0 ? exitCodes.ok : exitCodes.failed;
 }
+
+const cpuUnknown = (isNamed: boolean): string =>
+  isNamed
+    ? "the server's CPU could not be read"
+    : "the server's CPU is not known: name its data directory with --data, where it runs on this machine";
 
 async function proofOf(command: BenchCommand, variable: string | null): Promise<Proof | null> {
   const { tokenFile, secretFile, audience, issuer } = command;
@@ -99,7 +112,7 @@ function failure(cause: unknown, where: string): CommandFailed {
     return new CommandFailed(exitCodes.refused, `the server at ${where} refused: ${why}${proof}`, { cause });
   }
   // Somebody listens there, and ends the connection in one way or the other instead of answering the greeting.
-  const next = /^hello: |the server closed the connection$/.test(why)
+  const next = /^hello: |^protocol: |the server closed the connection$/.test(why)
     ? "is it Synod's TCP port (7403), and not another one?"
     : "start a server with: synod serve";
   return new CommandFailed(exitCodes.unreachable, `the server at ${where} could not be loaded: ${why}; ${next}`, {
@@ -108,7 +121,7 @@ function failure(cause: unknown, where: string): CommandFailed {
 }
 
 function reportText(report: BenchReport): string {
-  const { clients, window, bodyBytes, encoding, seconds, acked, ratePerSecond, ackMs, deliverMs, errors } = report;
+  const { clients, window, bodyBytes, encoding, client, seconds, acked, ratePerSecond, ackMs, deliverMs } = report;
   const whole = (value: number): string => Math.round(value).toLocaleString("en");
   const latency = ({ p50, p99, p999, max }: BenchReport["ackMs"]): string =>
     [
@@ -118,13 +131,16 @@ function reportText(report: BenchReport): string {
       `max ${milliseconds(max)}`,
     ].join("  ");
   return [
-    `${clients} clients, ${window} in flight each, ${bodyBytes} bytes, ${encoding}, ${seconds.toFixed(1)} s`,
+    `${clients} clients, ${window} in flight each, ${bodyBytes} bytes, ${encoding}${client === "sdk" ? " by the SDK" : ""}, ${seconds.toFixed(1)} s`,
     `  stored    ${whole(acked)}, ${whole(ratePerSecond)} a second`,
     `  stored in ${latency(ackMs)}`,
     `  read in   ${latency(deliverMs)}`,
-    `  errors    ${errors}`,
+    `  CPU       server ${cpu(report.serverCpuSecondsPerMillion)}, clients ${cpu(report.clientCpuSecondsPerMillion)} for a million`,
+    `  errors    ${report.errors}`,
     "",
   ].join("\n");
 }
+
+const cpu = (seconds: number | null): string => (seconds === null ? "-" : `${seconds.toPrecision(3)} s`);
 
 const milliseconds = (value: number | null): string => (value === null ? "-" : `${value.toFixed(2)} ms`);

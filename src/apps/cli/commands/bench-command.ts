@@ -15,6 +15,7 @@ interface BenchFlags {
   readonly window: number;
   readonly body: number;
   readonly encoding: "binary" | "json";
+  readonly client: "frames" | "sdk";
   readonly seconds: number;
   readonly rate?: number;
   readonly rooms: number;
@@ -39,6 +40,11 @@ export function benchCommand(ended: (code: ExitCode) => void): Command {
     )
     .addOption(new Option("--body <bytes>", "size of one message").argParser(whole).default(128))
     .addOption(new Option("--encoding <name>", "how frames are written").choices(["binary", "json"]).default("binary"))
+    .addOption(
+      new Option("--client <name>", "who sends: frames made here, or the library (sdk)")
+        .choices(["frames", "sdk"])
+        .default("frames"),
+    )
     .addOption(new Option("--seconds <n>", "how long is measured").argParser(seconds).default(5))
     .addOption(
       new Option("--rate <n>", "messages a second of all together; left out: as fast as it goes").argParser(whole),
@@ -52,10 +58,14 @@ export function benchCommand(ended: (code: ExitCode) => void): Command {
 Examples:
   synod bench
   synod bench --clients 64 --window 1
+  synod bench --client sdk                        what a program with the library gets
+  synod bench --url tcp://127.0.0.1:7403 --data synod-data   with the CPU of a server on this machine
   synod bench --rate 5000 --seconds 30 -o json
   synod bench --auth-secret-file secret           against a server that asks for tokens
 
-It speaks as users bench-… in rooms bench…, or with one token as the one user it is for.`,
+It speaks as users bench-… in rooms bench…, or with one token as the one user it is for.
+With --client sdk the numbers are those of the server and of the library together, and --window is how many messages of
+a client have no outcome; the library sends as many of them at once as the server's limits allow.`,
     )
     .action(async (flags: BenchFlags) => {
       const { bench } = await import("../bench.ts");
