@@ -3,6 +3,9 @@ import type { Limits } from "../base/limits.ts";
 
 /** Users remembered at most: those whose bucket is full again are forgotten first. */
 const usersMax = 10_000;
+/** So many refusals one user is told in a window; what is beyond waits unread for the next. */
+const refusalsInWindow = 100;
+const windowMs = 10;
 
 /** What one user may still send right now. */
 export interface SendRate {
@@ -10,11 +13,16 @@ export interface SendRate {
   bytes: number;
   /** When it was last filled up, in monotonic milliseconds. */
   at: number;
+  /** When the window began that `refusals` were told in. */
+  windowAt: number;
+  refusals: number;
 }
 
 /**
  * Token buckets, one for each user, all of whose connections share it: so many messages and bytes a second, and one
  * second's worth at once. Who is beyond is refused with `rate_limited` and told when to come again; nothing is dropped.
+ * Refusals have a rate of their own: whoever goes on all the same is read no faster than that, or refusing it would cost the
+ * others as much as serving it.
  */
 export class SendRates {
   readonly #messagesPerSecond: number;
@@ -31,7 +39,7 @@ export class SendRates {
     let rate = this.#users.get(user);
     if (rate === undefined) {
       if (this.#users.size >= usersMax) this.#forgetFull(now);
-      rate = { messages: this.#messagesPerSecond, bytes: this.#bytesPerSecond, at: now };
+      rate = { messages: this.#messagesPerSecond, bytes: this.#bytesPerSecond, at: now, windowAt: now, refusals: 0 };
       this.#users.set(user, rate);
     }
     return rate;
@@ -51,6 +59,17 @@ export class SendRates {
     const messagesLack = Math.max(0, 1 - rate.messages) / this.#messagesPerSecond;
     const bytesLack = Math.max(0, Math.min(bytes, this.#bytesPerSecond) - rate.bytes) / this.#bytesPerSecond;
     return Math.ceil(Math.max(messagesLack, bytesLack) * 1_000) + 1;
+  }
+
+  /** Counts a refusal. Answers 0, or in how many milliseconds it may be told, and then it was not counted. */
+  refuse(rate: SendRate, now: number): number {
+    if (now - rate.windowAt >= windowMs) {
+      rate.windowAt = now;
+      rate.refusals = 0;
+    }
+    if (rate.refusals >= refusalsInWindow) return Math.max(1, Math.ceil(windowMs - (now - rate.windowAt)));
+    rate.refusals++;
+    return 0;
   }
 
   #forgetFull(now: number): void {

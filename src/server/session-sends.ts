@@ -1,6 +1,7 @@
 import { unreachable } from "../base/assert.ts";
 import { errorCodes } from "../base/error-codes.ts";
 import type { RoomName, UserName } from "../base/ids.ts";
+import { millis } from "../base/units.ts";
 import { directRoomOf } from "../protocol/names.ts";
 import type { ClientFrameOf, RequestId } from "../protocol/schema.ts";
 import {
@@ -127,14 +128,11 @@ export class SessionSends implements Origin {
     }
     const { rates, source } = this.#host;
     const rate = (this.#rate ??= rates.of(this.#session.user, this.#session.heardAt));
-    const waitMs = rates.take(rate, source.bodyLength, this.#session.heardAt);
-    if (waitMs > 0) {
-      this.#session.answer(
-        refusal(id, "rate_limited", "this user sends faster than allowed", {
-          retryAfterMs: this.#host.jitter.after(waitMs),
-        }),
-      );
-      return true;
+    if (rates.take(rate, source.bodyLength, this.#session.heardAt) > 0) {
+      // It may have waited since it was heard.
+      const now = this.#host.clock.now();
+      const waitMs = rates.take(rate, source.bodyLength, now);
+      if (waitMs > 0) return this.#refuseByRate(id, waitMs, rates.refuse(rate, now));
     }
     const existing = room?.exists === true ? room : undefined;
     const checkedMax = source.prevLength === 0 ? this.#knownAbsent.of(room) : Number.MAX_SAFE_INTEGER;
@@ -203,6 +201,20 @@ export class SessionSends implements Origin {
 
   #goOnWhenFreed(again: (task: () => void) => void): void {
     again(() => this.#session.goOn());
+  }
+
+  #refuseByRate(id: RequestId, retryAfterMs: number, refuseAfterMs: number): boolean {
+    if (refuseAfterMs > 0) {
+      this.#session.block();
+      this.#host.clock.after(millis(refuseAfterMs), () => this.#session.goOn());
+      return false;
+    }
+    this.#session.answer(
+      refusal(id, "rate_limited", "this user sends faster than allowed", {
+        retryAfterMs: this.#host.jitter.after(retryAfterMs),
+      }),
+    );
+    return true;
   }
 
   // One is decided, or will not be proposed.

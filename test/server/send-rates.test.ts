@@ -26,6 +26,34 @@ test("bytes count too, and a message larger than the rate waits for a full bucke
   expect(rates.take(rate, 1, wait + 2_000)).toBeGreaterThan(4_000);
 });
 
+test("refusals have a rate of their own, for all connections of a user together", () => {
+  const rates = new SendRates({ sendsPerSecondMax: 1, sendBytesPerSecondMax: 1_000 });
+  const rate = rates.of(alice, 1_000);
+  for (let i = 0; i < 100; i++) expect(rates.refuse(rate, 1_000 + i / 100)).toBe(0);
+  expect(rates.refuse(rate, 1_004)).toBe(6);
+  expect(rates.refuse(rate, 1_009.5)).toBe(1);
+  // What had to wait was not counted.
+  for (let i = 0; i < 100; i++) expect(rates.refuse(rate, 1_010)).toBe(0);
+  expect(rates.refuse(rate, 1_010)).toBe(10);
+});
+
+test("who goes on though it is refused is read no faster than it is told so; each send has its answer, in order", async () => {
+  const { server } = await startTestServer({ limits: { sendsPerSecondMax: 5 } });
+  const flooder = await TestClient.open(server, "alice");
+  let pauses = 0;
+  flooder.pause = () => void pauses++;
+  for (let id = 1; id <= 350; id++) flooder.say({ t: "send", id, room: "lobby", cid: `c${id}`, body: "x" });
+  // What came in this turn was not all refused in it.
+  expect(pauses).toBeGreaterThan(0);
+  await flooder.next((frame) => "id" in frame && frame.id === 350);
+  const refused = flooder.frames.filter((frame) => frame.t === "err").map((frame) => Number(frame.id));
+  const stored = flooder.frames.filter((frame) => frame.t === "ok").map((frame) => Number(frame.id));
+  expect(refused).toEqual([...refused].sort((a, b) => a - b));
+  expect(stored.slice(0, 5)).toEqual([1, 2, 3, 4, 5]);
+  expect([...refused, ...stored].sort((a, b) => a - b)).toEqual(Array.from({ length: 349 }, (_, n) => n + 1));
+  await server.stop(0);
+});
+
 test("a flooding user is refused with a time to come again, on all connections alike; others are not", async () => {
   const { server } = await startTestServer({ limits: { sendsPerSecondMax: 5 } });
   const first = await TestClient.open(server, "alice");
