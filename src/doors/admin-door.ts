@@ -68,6 +68,7 @@ export class AdminDoor {
       held: null,
       connectionsMax,
       times,
+      clock: options.clock,
     });
   }
 

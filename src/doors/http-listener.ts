@@ -1,8 +1,10 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
 import type { Socket } from "node:net";
+import type { Clock } from "../base/clock.ts";
 import type { HeldOutput } from "../server/held-output.ts";
 import { refuseBadHttp, refuseRequest, requestFault } from "./http-refusal.ts";
 import { PipelinedRequests } from "./pipelined-requests.ts";
+import { RequestTurns } from "./request-turns.ts";
 import { closedOf, keepAliveAfterMs, listening, refusedAtOnceMax } from "./tcp-listener.ts";
 
 /** How long HTTP clients may take. A browser on a bad link needs a second or two; whoever needs more holds us up. */
@@ -44,6 +46,7 @@ export class HttpListener {
     /** Where it is counted what clients have not taken of their answers; null: nowhere. */
     held: Pick<HeldOutput, "seen"> | null;
     times: HttpTimes;
+    clock: Clock;
   }) {
     const { times, upgrade } = options;
     const settings: ServerOptions = {
@@ -59,7 +62,7 @@ export class HttpListener {
       keepAlive: true,
       keepAliveInitialDelay: keepAliveAfterMs,
     };
-    const requests = new PipelinedRequests(options);
+    const requests = new PipelinedRequests({ ...options, turns: new RequestTurns(options.clock) });
     this.server = createServer(settings, (incoming, outgoing) => {
       const fault = requestFault(incoming);
       if (fault === null) requests.take(incoming, outgoing);

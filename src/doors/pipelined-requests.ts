@@ -3,11 +3,12 @@ import type { Socket } from "node:net";
 import { Fault } from "../base/error-codes.ts";
 import type { HeldOutput, Holder } from "../server/held-output.ts";
 import { refuseRequest } from "./http-refusal.ts";
+import type { RequestTurns } from "./request-turns.ts";
 
 /** Requests of one connection that may wait for the answers before theirs. */
 export const pipelinedMax = 16;
-/** Requests beyond those, after which nothing is said any more: each costs memory until the connection ends. */
-const excessMax = 256;
+/** Requests beyond those, after which nothing is said any more: each costs time and memory until the connection ends. */
+const excessMax = 32;
 
 /**
  * The requests of each connection, one at a time: the next is looked at when its client has taken the answer to the one
@@ -16,12 +17,14 @@ const excessMax = 256;
 export class PipelinedRequests {
   readonly #handle: RequestListener;
   readonly #held: Pick<HeldOutput, "seen"> | null;
+  readonly #turns: RequestTurns;
   readonly #connections = new WeakMap<Socket, HttpConnection>();
 
   /** `held`: where it is counted what clients have not taken; null: nowhere. */
-  constructor(options: { handle: RequestListener; held: Pick<HeldOutput, "seen"> | null }) {
+  constructor(options: { handle: RequestListener; held: Pick<HeldOutput, "seen"> | null; turns: RequestTurns }) {
     this.#handle = options.handle;
     this.#held = options.held;
+    this.#turns = options.turns;
   }
 
   take(incoming: IncomingMessage, outgoing: ServerResponse): void {
@@ -45,7 +48,9 @@ export class PipelinedRequests {
       const next = connection.next();
       if (next !== null) this.#answer(connection, ...next);
     });
-    this.#handle(incoming, outgoing);
+    this.#turns.take(() => {
+      if (!incoming.socket.destroyed) this.#handle(incoming, outgoing);
+    });
   }
 }
 

@@ -32,6 +32,7 @@ export class PublicDoor {
       connectionsMax: options.limits.connectionsMax,
       held: options.server.held,
       times: options.times ?? defaultHttpTimes,
+      clock: options.clock,
     });
   }
 

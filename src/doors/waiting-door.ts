@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
 import { refuseRequest } from "./http-refusal.ts";
 import { defaultHttpTimes, HttpListener } from "./http-listener.ts";
@@ -17,9 +18,10 @@ export class WaitingDoor {
   readonly #listener: HttpListener;
 
   /** `reason`: what it waits for, in words. */
-  constructor(reason: () => string) {
+  constructor({ reason, clock }: { reason: () => string; clock: Clock }) {
     const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => answer(incoming, outgoing, reason());
-    this.#listener = new HttpListener({ handle, upgrade: null, connectionsMax, held: null, times: defaultHttpTimes });
+    const times = defaultHttpTimes;
+    this.#listener = new HttpListener({ handle, upgrade: null, connectionsMax, held: null, times, clock });
   }
 
   /** Settles with the port. */

@@ -8,7 +8,7 @@ import { WebSocketDoor } from "../../src/doors/websocket-door.ts";
 import { decodeBinary, encodeBinary } from "../../src/protocol/binary-codec.ts";
 import { encodeJson } from "../../src/protocol/json-codec.ts";
 import type { ClientFrame } from "../../src/protocol/schema.ts";
-import { concat, FakeServer, headed, RememberingLog, smallLimits, until } from "./fake-server.ts";
+import { concat, FakeServer, headed, realClock, RememberingLog, smallLimits, until } from "./fake-server.ts";
 import { maskedFrame, RawWebSocket } from "./raw-websocket.ts";
 
 const hello: ClientFrame = { t: "hello", v: 1, user: "alice" as UserName };
@@ -31,6 +31,7 @@ async function listening(trust = { origins: ["https://friend.example"], hosts: n
     connectionsMax: 100,
     held: null,
     times: defaultHttpTimes,
+    clock: realClock,
   });
   const port = await listener.listen({ host: "127.0.0.1", port: 0 });
   closers.push(() => {

@@ -146,7 +146,7 @@ export class ClusterGround {
   async #openWaitingDoor(reason: () => string): Promise<WaitingDoor | null> {
     const { host, port } = this.#configuration;
     if (port === 0) return null;
-    const door = new WaitingDoor(reason);
+    const door = new WaitingDoor({ reason, clock: this.#parts.clock });
     try {
       await door.listen({ host, port });
     } catch (cause) {
