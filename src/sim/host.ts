@@ -25,12 +25,18 @@ export interface Event extends Due, Timer {
   task: (() => void) | null;
 }
 
+/** What is to happen when; `kind` goes into the trace. */
+export type EventOptions = Pick<Event, "at" | "rank" | "host" | "life" | "isTimer"> & {
+  readonly kind: string;
+  readonly task: () => void;
+};
+
 /** What a host needs of the world: the time, and a place for what it will do. */
 export interface HostWorld {
   now(): Millis;
   nowMicros(): number;
   /** A new event. */
-  push(options: Omit<Event, "cancel" | "tie" | "order" | "kind"> & { readonly kind: string }): Timer;
+  push(options: EventOptions): Timer;
   /** An event that was taken out and held, put back. */
   pushAgain(event: Event): void;
 }

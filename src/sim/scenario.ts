@@ -1,5 +1,7 @@
-import type { Limits } from "../base/limits.ts";
+import { checkLimits, type Limits } from "../base/limits.ts";
 import { type Random, seededRandom } from "../base/random.ts";
+import { millis } from "../base/units.ts";
+import { defaultLivenessTiming, type LivenessTiming } from "../transport/liveness/liveness-timing.ts";
 import { aimedAtLeaders, drawSchedule, drawSwarm, type FaultKind, faultKinds, type Schedule } from "./faults.ts";
 import type { LinkConditions } from "./link.ts";
 import { drawMemberIntents } from "./member-intents.ts";
@@ -21,6 +23,8 @@ export interface Scenario {
   readonly healsMajorityFirst: boolean;
   readonly limits: Limits;
   readonly settings: SimServerOptions["settings"];
+  /** How several servers watch each other. */
+  readonly timing: LivenessTiming;
   readonly workload: Workload;
   readonly operatorPlan: OperatorPlan;
   readonly link: LinkConditions;
@@ -48,7 +52,8 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
   const of = (part: number): Random => seededRandom(seed * 16 + part);
   const random = of(2);
   const tiny = drawTinyLimits(random);
-  const limits = isAlone ? tiny : { ...tiny, journalKeptBytes: drawJournalKept(of(9), tiny) };
+  const shape = of(15);
+  const limits = isAlone ? tiny : drawClusterLimits({ shape, kept: of(9) }, tiny);
   const settings = drawSettings(random);
   const { bodyBytesMax } = limits;
   const sendsPerSecond = isAlone ? 20 : clusterSendsPerSecond;
@@ -65,6 +70,7 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
     servers,
     limits,
     settings,
+    timing: { ...defaultLivenessTiming, tickMs: millis(shape.whole(4) === 0 ? 20 : 50) },
     workload: { ...workload, intents },
     operatorPlan,
     link: swarm.link,
@@ -76,9 +82,17 @@ export function drawScenario(seed: number, options: { readonly forMs: number; re
   };
 }
 
-/** Some keep next to nothing for those who lag behind, so that these need a snapshot. */
-function drawJournalKept(random: Random, { segmentBytes, journalKeptBytes }: Limits): number {
-  return [segmentBytes, segmentBytes * 8, journalKeptBytes][random.whole(3)]!;
+/**
+ * Some keep next to nothing for those who lag behind, so that these need a snapshot. Of the smallest segments three
+ * batches fill one: in most runs there is more in them, or most of what happens would be that files are opened.
+ */
+function drawClusterLimits({ shape, kept }: { readonly shape: Random; readonly kept: Random }, tiny: Limits): Limits {
+  const segmentBytes = tiny.segmentBytes * [1, 2, 4, 4][shape.whole(4)]!;
+  const journalKeptBytes = [segmentBytes, segmentBytes * 8, tiny.journalKeptBytes][kept.whole(3)]!;
+  const diskReserveBytes = segmentBytes + tiny.chunkBytes;
+  const limits = { ...tiny, segmentBytes, journalKeptBytes, diskReserveBytes };
+  checkLimits(limits);
+  return limits;
 }
 
 function drawSettings(random: Random): SimServerOptions["settings"] {

@@ -4,7 +4,7 @@ import type { Random } from "../base/random.ts";
 import type { Millis, Timestamp } from "../base/units.ts";
 import { millis } from "../base/units.ts";
 import { EventHeap } from "./event-heap.ts";
-import { type Event, type HostWorld, rankTurn, SimHost, toMicros } from "./host.ts";
+import { type Event, type EventOptions, type HostWorld, rankTurn, SimHost, toMicros } from "./host.ts";
 import { pump } from "./pump.ts";
 import { TraceHash, textNumber } from "./trace-hash.ts";
 import { worldStart } from "./wall-clock.ts";
@@ -162,23 +162,9 @@ export class Scheduler implements HostWorld {
   }
 
   /** For hosts: puts an event into the heap. */
-  push(options: Omit<Event, "cancel" | "tie" | "order" | "kind"> & { readonly kind: string }): Timer {
-    const event: Event = {
-      at: options.at,
-      rank: options.rank,
-      tie: options.rank === rankTurn ? this.#random.whole(0x1_0000_0000) : 0,
-      order: this.#order++,
-      kind: this.#kindNumber(options.kind),
-      host: options.host,
-      life: options.life,
-      isTimer: options.isTimer,
-      task: options.task,
-      cancel: () => {
-        if (event.task === null) return;
-        event.task = null;
-        this.#calledOff();
-      },
-    };
+  push(options: EventOptions): Timer {
+    const tie = options.rank === rankTurn ? this.#random.whole(0x1_0000_0000) : 0;
+    const event = new Planned(options, tie, this.#order++, this.#kindNumber(options.kind), this.#calledOff);
     this.#heap.push(event);
     return event;
   }
@@ -235,13 +221,13 @@ export class Scheduler implements HostWorld {
     }
   }
 
-  #calledOff(): void {
+  readonly #calledOff = (): void => {
     this.#called++;
     // Timeouts that are called off, as nearly all are, must not pile up until they would have been due.
     if (this.#called < 1024 || this.#called * 2 < this.#heap.size) return;
     this.#heap.sweep((event) => event.task === null);
     this.#called = 0;
-  }
+  };
 
   #kindNumber(kind: string): number {
     let number = this.#kinds.get(kind);
@@ -250,5 +236,38 @@ export class Scheduler implements HostWorld {
       this.#kinds.set(kind, number);
     }
     return number;
+  }
+}
+
+/** A million of these are made for a seed: one object each, and no closure. */
+class Planned implements Event {
+  at: number;
+  rank: number;
+  readonly kind: number;
+  readonly host: SimHost | null;
+  readonly life: number;
+  readonly isTimer: boolean;
+  tie: number;
+  order: number;
+  task: (() => void) | null;
+  readonly #calledOff: () => void;
+
+  constructor(options: EventOptions, tie: number, order: number, kind: number, calledOff: () => void) {
+    this.at = options.at;
+    this.rank = options.rank;
+    this.kind = kind;
+    this.host = options.host;
+    this.life = options.life;
+    this.isTimer = options.isTimer;
+    this.tie = tie;
+    this.order = order;
+    this.task = options.task;
+    this.#calledOff = calledOff;
+  }
+
+  cancel(): void {
+    if (this.task === null) return;
+    this.task = null;
+    this.#calledOff();
   }
 }

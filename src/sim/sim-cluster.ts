@@ -127,6 +127,7 @@ export class SimCluster {
             nodes: servers,
             belonging: foundsByList ? "by-list" : { cluster: this.#cluster },
             limits: defaultLinkLimits,
+            timing: scenario.timing,
             watch: (replica, engine) => this.watch.watched(replica, engine),
           },
       onStarted: (server) => {

@@ -17,7 +17,7 @@ import { type Identity, openDataDirectory } from "../storage/data-directory.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { Engine } from "../topology/engine.ts";
 import type { LinkLimits } from "../transport/link-limits.ts";
-import { defaultLivenessTiming } from "../transport/liveness/liveness-timing.ts";
+import type { LivenessTiming } from "../transport/liveness/liveness-timing.ts";
 import type { PeerAddress } from "../transport/peer-stream.ts";
 import type { SimHost } from "./host.ts";
 import type { Listener, Network } from "./network.ts";
@@ -37,6 +37,7 @@ export interface SimPeers {
   /** What an empty directory becomes: one of this cluster; null: a new one; or they find out among themselves. */
   readonly belonging: { readonly cluster: ClusterId | null } | "by-list";
   readonly limits: LinkLimits;
+  readonly timing: LivenessTiming;
   /** Stands before the engine of this life. */
   readonly watch: (replica: ReplicaId, engine: Engine) => Engine;
 }
@@ -211,14 +212,14 @@ export class SimServer {
   }
 }
 
-function peerGround(host: SimHost, network: Network, { nodes, limits }: SimPeers): PeerGround {
+function peerGround(host: SimHost, network: Network, { nodes, limits, timing }: SimPeers): PeerGround {
   const addresses = new Map<NodeName, PeerAddress>();
   for (const node of nodes) addresses.set(node as NodeName, { host: node, port: peerPort });
   return {
     dialler: { dial: (to) => simPeerStream(network.dial(host, to)) },
     addresses,
     limits,
-    timing: defaultLivenessTiming,
+    timing,
   };
 }
 

@@ -19,11 +19,21 @@ export class TraceHash {
 
   bytes(value: Uint8Array): void {
     this.#word(value.length);
-    let at = 0;
-    for (; at + 4 <= value.length; at += 4) {
-      this.#word(value[at]! | (value[at + 1]! << 8) | (value[at + 2]! << 16) | (value[at + 3]! << 24));
+    // All that goes over the network comes by here: the lanes stay out of the object meanwhile.
+    let low = this.#low;
+    let high = this.#high;
+    const { length } = value;
+    for (let at = 0; at < length; ) {
+      let word = value[at]!;
+      if (at + 4 <= length) {
+        word |= (value[at + 1]! << 8) | (value[at + 2]! << 16) | (value[at + 3]! << 24);
+        at += 4;
+      } else at++;
+      low = mixedLow(low, word);
+      high = mixedHigh(high, word);
     }
-    for (; at < value.length; at++) this.#word(value[at]!);
+    this.#low = low;
+    this.#high = high;
   }
 
   /** 16 hex digits of what was taken in so far. More may follow. */
@@ -32,13 +42,21 @@ export class TraceHash {
   }
 
   #word(word: number): void {
-    let low = Math.imul(word, 0xcc9e2d51);
-    low = Math.imul((low << 15) | (low >>> 17), 0x1b873593) ^ this.#low;
-    this.#low = (Math.imul((low << 13) | (low >>> 19), 5) + 0xe6546b64) | 0;
-    let high = Math.imul(word, 0x239b961b);
-    high = Math.imul((high << 16) | (high >>> 16), 0xab0e9789) ^ this.#high;
-    this.#high = (Math.imul((high << 17) | (high >>> 15), 5) + 0x0bcaa747) | 0;
+    this.#low = mixedLow(this.#low, word);
+    this.#high = mixedHigh(this.#high, word);
   }
+}
+
+function mixedLow(lane: number, word: number): number {
+  const mixed = Math.imul(word, 0xcc9e2d51);
+  const low = Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593) ^ lane;
+  return (Math.imul((low << 13) | (low >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+function mixedHigh(lane: number, word: number): number {
+  const mixed = Math.imul(word, 0x239b961b);
+  const high = Math.imul((mixed << 16) | (mixed >>> 16), 0xab0e9789) ^ lane;
+  return (Math.imul((high << 17) | (high >>> 15), 5) + 0x0bcaa747) | 0;
 }
 
 /** The 32-bit number that stands for a text inside a trace. */

@@ -18,7 +18,7 @@ interface Share {
 const shares = {
   solo: { freshSeeds: 100, seedsOfOneTest: 10, servers: () => 1, marks: Object.keys(markMeanings) as MarkName[] },
   cluster: {
-    freshSeeds: 25,
+    freshSeeds: 50,
     seedsOfOneTest: 5,
     servers: (at) => (at % 5 === 4 ? 5 : 3),
     marks: Object.keys({ ...markMeanings, ...clusterMarkMeanings }) as MarkName[],
