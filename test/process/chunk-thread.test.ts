@@ -39,6 +39,20 @@ describe("chunks built on another thread", () => {
     expect(parts[0]!.arenas[0]!.length).toBeGreaterThan(0);
   });
 
+  test("an image is whole until the next is built, which lies in the same memory", async () => {
+    const builder = nodeChunkBuilder(program);
+    for (const [seed, rooms, count] of [
+      [1, 40, 9_000],
+      [2, 3, 600],
+      [3, 500, 12_000],
+    ] as const) {
+      const messages = conversation({ rooms, messages: count, seed });
+      const there = await builder.build(metaOf(), [partOf(messages, 700)]);
+      expect(there.parts.every(({ buffer }) => buffer instanceof SharedArrayBuffer)).toBe(true);
+      expect(Buffer.compare(wholeOf(there), wholeOf(imageOf(metaOf(), messages)))).toBe(0);
+    }
+  });
+
   test("a thread that fails is told as such, and the next chunk is built by another", async () => {
     const messages = conversation({ rooms: 3, messages: 500, seed: 8 });
     const builder = nodeChunkBuilder(program);

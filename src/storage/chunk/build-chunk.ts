@@ -6,6 +6,7 @@ import { idBytes } from "../file-header.ts";
 import { type ChunkMeta, type ChunkTotals, chunkFileFormat, encodeChunkHeader } from "./chunk-layout.ts";
 import { chunkFileName } from "./chunk-name.ts";
 import { type ChunkEnd, ChunkWriter } from "./chunk-writer.ts";
+import { type ImageMemory, newMemory } from "./image-memory.ts";
 import { hashRoom, type IdHash, type IdKey, idKey } from "./id-hash.ts";
 import { slotOf } from "../../base/slot.ts";
 
@@ -43,9 +44,13 @@ const fetchedAtOnce = 16;
 /**
  * Builds a chunk: a pure function of `meta` and `input`. Where the records stand in memory, and in how many pieces this
  * is driven, changes no bit of it. Pauses every millisecond or so of work; nothing happens between the pauses, so the
- * caller may leave any time. `input` must not change meanwhile.
+ * caller may leave any time. `input` must not change meanwhile. The image's blocks lie in `memory`.
  */
-export function* buildChunk(meta: ChunkMeta, input: ChunkInput): Generator<void, ChunkImage> {
+export function* buildChunk(
+  meta: ChunkMeta,
+  input: ChunkInput,
+  memory: ImageMemory = newMemory,
+): Generator<void, ChunkImage> {
   assert(meta.format === chunkFileFormat, `chunk format ${meta.format} is not known`);
   assert(meta.from <= meta.to, "a chunk ends behind its beginning");
   const grouped = yield* groupByRoom(meta, input);
@@ -53,7 +58,7 @@ export function* buildChunk(meta: ChunkMeta, input: ChunkInput): Generator<void,
   const order = yield* arrange(grouped, rooms, input.count);
 
   const blocks: Uint8Array[] = [];
-  const writer = new ChunkWriter(meta, input.count, (block) => blocks.push(block));
+  const writer = new ChunkWriter(meta, input.count, (block) => blocks.push(block), memory);
   let at = 0;
   let fetched = 0;
   let sum = 0;

@@ -6,7 +6,7 @@ import type { RecordPart } from "./record-parts.ts";
 export interface ChunkBuilder {
   /**
    * Settles with what `buildChunk` answers for these records, bit by bit, in other parts. The arenas lie in
-   * shared memory and must not change until then. One at a time. A rejection means that the other thread failed: nothing
+   * shared memory and must not change until then. One at a time: the parts are used again by the next. A rejection means that the other thread failed: nothing
    * was changed, and it may be asked again.
    */
   build(meta: ChunkMeta, records: readonly RecordPart[]): Promise<ChunkImage>;

@@ -32,6 +32,7 @@ import {
   type RoomRow,
   trailerBytes,
 } from "./chunk-layout.ts";
+import { type ImageMemory, newMemory } from "./image-memory.ts";
 import { hashRecordId, type IdHash, type IdKey, idKey } from "./id-hash.ts";
 import { sortIds } from "./id-sort.ts";
 import { leafHash, merkleRoot } from "./merkle.ts";
@@ -67,9 +68,10 @@ export class ChunkWriter {
   #offset = fileHeaderBytes;
   readonly #blocks: BlockRef[] = [];
   readonly #leaves: Uint8Array[] = [];
-  #slab = new Uint8Array(0);
+  readonly #memory: ImageMemory;
+  #slab: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
   #slabFill = 0;
-  #block = new Uint8Array(0);
+  #block: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
   #fill = 0;
   #blockFirstSeq = 0;
 
@@ -98,7 +100,8 @@ export class ChunkWriter {
   #rowsFirst: { slot: number; room: Uint8Array } | null = null;
 
   /** `capacity` is the most messages that will be added; `emit` is handed each block, sealed, in order, to keep. */
-  constructor(meta: ChunkMeta, capacity: number, emit: (block: Uint8Array) => void) {
+  constructor(meta: ChunkMeta, capacity: number, emit: (block: Uint8Array) => void, memory = newMemory) {
+    this.#memory = memory;
     this.#meta = meta;
     this.#owner = { group: meta.group, number: meta.chunk, generation: meta.generation };
     this.#emit = emit;
@@ -216,10 +219,10 @@ export class ChunkWriter {
   }
 
   /** Room behind the block before, so that blocks lie one behind the other in few pieces of memory. */
-  #newBlock(bytes: number): Uint8Array<ArrayBuffer> {
+  #newBlock(bytes: number): Uint8Array<ArrayBufferLike> {
     if (this.#slabFill + bytes > this.#slab.length) {
       const wanted = Math.min(slabBytesMax, Math.max(slabBytesMin, this.#slab.length * 2));
-      this.#slab = new Uint8Array(Math.max(wanted, bytes));
+      this.#slab = this.#memory.take(Math.max(wanted, bytes));
       this.#slabFill = 0;
     }
     return this.#slab.subarray(this.#slabFill, this.#slabFill + bytes);
