@@ -335,7 +335,7 @@ export class Chat {
   /** Asks, and answers with the `ok`; throws the `ChatError` otherwise, also when the signal aborts (`unavailable`). */
   #request<Name extends AnswerName>(
     frameOf: (id: number) => ClientFrame,
-    { signal }: RequestOptions,
+    { signal, withinMs = this.#options.requestWithinMs ?? 10_000 }: RequestOptions,
   ): Promise<ServerFrameOf<Name>> {
     const { state } = this;
     if (this.#closed) return Promise.reject(new ChatError("unavailable", "the client is closed", true));
@@ -351,7 +351,7 @@ export class Chat {
           resolve(answer as ServerFrameOf<Name>);
         }
       };
-      const deadline = (this.#options.clock.now() + (this.#options.requestWithinMs ?? 10_000)) as Millis;
+      const deadline = (this.#options.clock.now() + withinMs) as Millis;
       const off = onAbort(signal, () => this.#requests.cancel(request, givenUp));
       const request = this.#requests.add(frameOf, deadline, settle);
       this.#driver.wake();

@@ -17,5 +17,5 @@ export const checkRoom = (name: string): void => check(name, roomPattern, 128);
 
 function check(name: string, pattern: RegExp, bytesMax: number): void {
   if (!pattern.test(name) || utf8Length(name) > bytesMax)
-    throw new ChatError("bad_request", `"${name}" cannot be a name`);
+    throw new ChatError("bad_request", `"${name.length > 40 ? `${name.slice(0, 40)}…` : name}" cannot be a name`);
 }

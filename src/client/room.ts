@@ -31,6 +31,8 @@ export interface MessagesOptions {
 
 export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
+  /** How long it may take, in milliseconds. @defaultValue `requestWithinMs` of the client */
+  readonly withinMs?: number | undefined;
 }
 
 export interface HistoryOptions extends RequestOptions {

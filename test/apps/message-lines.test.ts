@@ -58,9 +58,19 @@ test("nothing of a stranger reaches the terminal as it is", () => {
   }
 });
 
-test("a hole is told with its reason", () => {
-  const gap = { from: 1, to: 9, reason: "retention", line: null } as never;
-  expect(gapLine(gap, colours)).toBe("── messages 1 to 9 are not kept any more (retention) ──");
+test.each([
+  [1, 9, "retention", "messages 1 to 9 are not kept any more (retention)"],
+  [3, 3, "retention", "message 3 is not kept any more (retention)"],
+  [4, 6, "damaged", "messages 4 to 6 are damaged on this server and can't be given; another one may have them"],
+  [4, 4, "damaged", "message 4 is damaged on this server and can't be given; another one may have it"],
+  [4, 6, "deleted", "this room was deleted, and messages 4 to 6 with it"],
+  [7, 6, "deleted", "this room was deleted"],
+  [4, 4, "removed", "you are no member of this room any more, and can't read message 4"],
+  [7, 6, "removed", "you are no member of this room any more"],
+  [1, 6, "reset", "this room has another history now; it is shown from the beginning"],
+  [4, 6, "\u001b[2Jnew", "messages 4 to 6 can't be given (\\u{1b}[2Jnew)"],
+])("a hole from %d to %d is told with its reason: %j", (from, to, reason, words) => {
+  expect(gapLine({ from, to, reason, line: null } as never, colours)).toBe(`── ${words} ──`);
 });
 
 test("rows and columns are counted as a terminal does", () => {

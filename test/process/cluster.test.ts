@@ -135,7 +135,7 @@ describe("three servers that were told of one another", () => {
     await checkRooms(cluster, three, acknowledged);
     const verified = await runCommand(["verify", ...three.map((name) => cluster.of(name).url), "--user", "alice"]);
     expect([verified.code, verified.errors]).toEqual([0, ""]);
-    expect(verified.output).toMatch(/3 servers, 1 rooms, \d+ messages: equal, dense, each once/);
+    expect(verified.output).toMatch(/3 servers, 1 room, \d+ messages: equal, dense, each once/);
     checkLogs(cluster);
   });
 

@@ -76,10 +76,13 @@ export async function verifyServers(command: VerifyServersCommand): Promise<0 | 
   if (!command.json) {
     const { green, red } = picocolors;
     const outcome = isSound ? green("equal, dense, each once") : red("not the same; see above");
-    process.stdout.write(`${sources.length} servers, ${rooms.length} rooms, ${messages} messages: ${outcome}\n`);
+    const seen = [counted(sources.length, "server"), counted(rooms.length, "room"), counted(messages, "message")];
+    process.stdout.write(`${seen.join(", ")}: ${outcome}\n`);
   }
   return isSound ? exitCodes.ok : exitCodes.failed;
 }
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 async function sourcesOf({ urls, user, tokenFile }: VerifyServersCommand): Promise<Source[]> {
   const token = await tokenOf(tokenFile, process.env["SYNOD_TOKEN"] ?? null);

@@ -1,5 +1,7 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { unreachable } from "../../base/assert.ts";
 import type { RoomName } from "../../base/ids.ts";
+import type { Timestamp } from "../../base/units.ts";
 import type { Chat } from "../../client/client.ts";
 import type { MessageStream } from "../../client/message-stream.ts";
 import { ChatError } from "../../client/outcome.ts";
@@ -14,9 +16,14 @@ import { invite, listMembers, listRooms, remove, showHistory, who } from "./room
 import { SaidMessages, type SaidTally } from "./said-messages.ts";
 import type { Screen } from "./screen.ts";
 import { visibleText } from "./visible-text.ts";
+import { type Held, WaitNews } from "./wait-news.ts";
 
 /** Messages of a room that are shown when somebody comes in. */
 const shownOnJoin = 20;
+/** Coming in is asked again after this, so that one knows why it takes long. */
+const enterWithinMs = 1_000;
+/** An answer to what has been sent is a matter of milliseconds where the server is there. */
+const lastAnswerMs = 250;
 
 /** A room that is followed. */
 interface Followed {
@@ -46,6 +53,9 @@ export class ChatSession {
   readonly #followed = new Map<string, Followed>();
   #current: Followed | null = null;
   readonly #sent: SaidMessages;
+  readonly #waits = new WaitNews();
+  /** Rooms that cannot be come into yet, because a server says so. */
+  readonly #keptOut = new Map<RoomName, Held>();
   readonly #marks: ReadMarks | null;
   #said = Promise.resolve();
   #asked = Promise.resolve();
@@ -75,7 +85,11 @@ export class ChatSession {
     });
     this.#marks = options.marksRead ? new ReadMarks((room, seq) => this.#roomOf(room).markRead(seq)) : null;
     this.#chat.on("state", (state) => this.#view.connection(state));
-    this.#chat.on("send", (sent) => this.#sent.changed(sent));
+    this.#chat.on("send", (sent) => {
+      this.#tellWait(sent.room, sent.wait, "what is said there waits");
+      if (sent.state === "stored") this.#waits.over(sent.room);
+      this.#sent.changed(sent);
+    });
     this.#chat.on("error", ({ code, message }) => this.#view.note(`${visibleText(message)} (${visibleText(code)})`));
   }
 
@@ -99,6 +113,24 @@ export class ChatSession {
   /** What was said and has no outcome yet. */
   get unsettledCount(): number {
     return this.#sent.unsettledCount;
+  }
+
+  /** What has waited longest because a server says so: a message, or a room to come into; null: nothing does. */
+  get held(): Held | null {
+    return [this.#sent.held, ...this.#keptOut.values()].reduce(
+      (first, next) => (first === null || (next !== null && next.since < first.since) ? next : first),
+      null,
+    );
+  }
+
+  /**
+   * Waits for no message any longer: all have an outcome then, and it was told. An answer that may come at any moment is
+   * waited for, for a little while.
+   */
+  async giveUp(): Promise<void> {
+    const end = performance.now() + lastAnswerMs;
+    while (this.#sent.isSending && this.#chat.state.name === "online" && performance.now() < end) await pause(10);
+    this.#sent.giveUp();
   }
 
   /** Acts on what was typed, in the order it was typed. */
@@ -157,9 +189,12 @@ export class ChatSession {
   // Saying
 
   #say(to: Followed, text: string): void {
-    this.#sent.announce();
+    const announced = { room: to.room.name, body: text };
+    this.#sent.announce(announced);
     // In the order typed, also while a room is still being joined.
-    this.#said = Promise.all([this.#said, to.ready]).then(() => this.#sent.sent(to.room.send(text)));
+    this.#said = Promise.all([this.#said, to.ready]).then(() =>
+      this.#sent.send(announced, (body) => to.room.send(body)),
+    );
   }
 
   #shows(room: RoomName): boolean {
@@ -176,8 +211,8 @@ export class ChatSession {
     if (followed === undefined || followed.left) {
       followed = { room, label, ready: Promise.resolve(), stream: null, left: false };
       this.#followed.set(room.name, followed);
-      const entered = this.#enter(followed);
-      followed.ready = entered;
+      this.unansweredCount++;
+      followed.ready = this.#enter(followed).finally(() => this.unansweredCount--);
     } else {
       this.#view.heading(this.#view.labelOf(room.name));
     }
@@ -190,8 +225,8 @@ export class ChatSession {
   async #enter(followed: Followed): Promise<void> {
     const { room } = followed;
     try {
-      const head = await this.#untilAnswered(async () => {
-        if (!isDirect(room.name)) await room.join();
+      const head = await this.#untilAnswered(room.name, async () => {
+        if (!isDirect(room.name)) await room.join({ withinMs: enterWithinMs });
         return this.#lastMessages(followed);
       });
       if (followed.left || isDirect(room.name)) return;
@@ -208,7 +243,7 @@ export class ChatSession {
   async #lastMessages(followed: Followed): Promise<number> {
     const label = this.#view.labelOf(followed.room.name);
     try {
-      const { items, head } = await followed.room.history({ limit: shownOnJoin });
+      const { items, head } = await followed.room.history({ limit: shownOnJoin, withinMs: enterWithinMs });
       const older = (items[0]?.seq ?? 1) > 1 ? `, of ${head}` : "";
       const what = items.length === 0 ? "no messages yet" : `last ${items.length}${older}`;
       this.#view.heading(`${label}: ${what}`);
@@ -224,18 +259,36 @@ export class ChatSession {
   }
 
   /** Asks again for as long as trying again can help. */
-  async #untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await ask();
-      } catch (cause) {
-        const isFinal = !(cause instanceof ChatError) || !cause.retryable || this.#chat.state.name === "closed";
-        if (isFinal) throw cause;
-        await new Promise<void>((resolve) => {
-          setTimeout(resolve, cause.retryAfterMs ?? 500);
-        });
+  async #untilAnswered<T>(room: RoomName, ask: () => Promise<T>): Promise<T> {
+    try {
+      for (;;) {
+        const since = Date.now() as Timestamp;
+        try {
+          return await ask();
+        } catch (cause) {
+          const isFinal = !(cause instanceof ChatError) || !cause.retryable || this.#chat.state.name === "closed";
+          if (isFinal) throw cause;
+          const { code, message, retryAfterMs } = cause;
+          // Nobody answered: that is told as the state of the connection.
+          const retryAt = (Date.now() + (retryAfterMs ?? 500)) as Timestamp;
+          const first = this.#keptOut.get(room)?.since ?? since;
+          const kept = code === "unavailable" ? null : { code, message, since: first, retryAt };
+          if (kept === null) this.#keptOut.delete(room);
+          else this.#keptOut.set(room, kept);
+          this.#tellWait(room, kept, "coming in waits");
+          await pause(retryAfterMs ?? 500);
+        }
       }
+    } finally {
+      this.#keptOut.delete(room);
+      this.#waits.over(room);
     }
+  }
+
+  /** While there is no connection, that is why. */
+  #tellWait(room: RoomName, held: Held | null, what: string): void {
+    const why = this.#chat.state.name === "online" ? this.#waits.toTell(room, held) : null;
+    if (why !== null) this.#view.note(`${this.#view.labelOf(room)}: ${what}, and is tried again: ${why}`);
   }
 
   #direct(user: string, text: string | null): void {

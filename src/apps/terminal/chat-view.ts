@@ -100,7 +100,7 @@ export class ChatView {
       case "offline":
         // Said once: a server that is away is tried many times.
         if (!this.#isLost)
-          this.note(`no connection (${reasonOf(state.reason)}); trying again, and keeping what you say`);
+          this.note(`no connection (${linkReason(state.reason)}); trying again, and keeping what you say`);
         this.#isLost = true;
         break;
       case "unauthorized":
@@ -121,7 +121,7 @@ export class ChatView {
 }
 
 /** What WebSocket's code for "gone without a word" says to people. */
-const reasonOf = (reason: string): string => (reason === "closed with 1006" ? "it broke" : reason);
+export const linkReason = (reason: string): string => (reason === "closed with 1006" ? "it broke" : reason);
 
 /** The other one of a direct room. */
 export function peerIn(room: RoomName, user: UserName): UserName {

@@ -42,10 +42,26 @@ export function messageLines(message: ShownMessage, options: LineOptions): strin
 
 /** A hole where messages were. */
 export function gapLine(gap: Gap, colours: Colours): string {
-  if (gap.reason === "reset")
-    return colours.yellow("── this room has another history now; it is shown from the beginning ──");
-  const what = gap.from === gap.to ? `message ${gap.from} is` : `messages ${gap.from} to ${gap.to} are`;
-  return colours.yellow(`── ${what} not kept any more (${visibleText(gap.reason)}) ──`);
+  return colours.yellow(`── ${gapWords(gap)} ──`);
+}
+
+function gapWords({ from, to, reason }: Gap): string {
+  const isOne = from === to;
+  const which = isOne ? `message ${from}` : `messages ${from} to ${to}`;
+  switch (reason) {
+    case "reset":
+      return "this room has another history now; it is shown from the beginning";
+    case "retention":
+      return `${which} ${isOne ? "is" : "are"} not kept any more (retention)`;
+    case "deleted":
+      return `this room was deleted${to < from ? "" : `, and ${which} with it`}`;
+    case "removed":
+      return `you are no member of this room any more${to < from ? "" : `, and can't read ${which}`}`;
+    case "damaged":
+      return `${which} ${isOne ? "is" : "are"} damaged on this server and can't be given; another one may have ${isOne ? "it" : "them"}`;
+    default:
+      return `${which} can't be given (${visibleText(reason)})`;
+  }
 }
 
 /** The rows of a terminal that a line takes. */

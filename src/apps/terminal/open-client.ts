@@ -135,14 +135,12 @@ export function online(client: OpenClient, withinMs: number): Promise<void> {
   });
 }
 
-/** The server does not want this user, who has said so many messages that have no outcome. */
-export function refusal(chat: Chat, unsettled = 0): CommandFailed {
+/** The server does not want this user. */
+export function refusal(chat: Chat): CommandFailed {
   const { state, user } = chat;
   const reason = state.name === "closed" ? state.reason : state.name;
   const next = reason === "unauthorized" ? "; it takes a token for this name, by SYNOD_TOKEN or --token-file" : "";
-  const lost =
-    unsettled === 0 ? "" : `; not known to be stored: ${unsettled === 1 ? "1 message" : `${unsettled} messages`}`;
-  return new CommandFailed(exitCodes.refused, `the server refused ${user} (${reason})${next}${lost}`);
+  return new CommandFailed(exitCodes.refused, `the server refused ${user} (${reason})${next}`);
 }
 
 /** Nobody answered; says whom was asked, and what to do. */
@@ -181,7 +179,8 @@ export function asCommandFailure(cause: unknown): unknown {
   return cause;
 }
 
-function failureOf(code: string, message: string, cause: unknown): CommandFailed {
+/** The end of a command for which a server, or the client itself, answered this. */
+export function failureOf(code: string, message: string, cause: unknown): CommandFailed {
   switch (code) {
     // It was the words of the command line: nothing else comes from there.
     case "bad_request":

@@ -5,6 +5,7 @@ import type { Colours } from "./message-lines.ts";
 import { placeOf } from "./place-of.ts";
 import type { Screen } from "./screen.ts";
 import { visibleText } from "./visible-text.ts";
+import { type Held, isLasting, reasonOf } from "./wait-news.ts";
 
 /** Pending messages shown at once; the rest is counted. */
 const pendingLinesMax = 4;
@@ -13,7 +14,21 @@ const pendingLinesMax = 4;
 export interface SaidTally {
   stored: number;
   refused: number;
+  /** Given up before any server saw it. */
+  unsent: number;
   unknown: number;
+}
+
+/** Said, and not given to the client yet: its room is still being joined. */
+export interface Announced {
+  readonly room: RoomName;
+  readonly body: string;
+}
+
+interface Pending {
+  readonly sent: SentMessage;
+  settled: boolean;
+  shown: boolean;
 }
 
 export interface SaidParts {
@@ -35,10 +50,11 @@ export interface SaidParts {
  * 2. What fails is said, with the text it failed for.
  */
 export class SaidMessages {
-  readonly tally: SaidTally = { stored: 0, refused: 0, unknown: 0 };
+  readonly tally: SaidTally = { stored: 0, refused: 0, unsent: 0, unknown: 0 };
   readonly #parts: SaidParts;
   /** Not settled, or stored and not shown yet; by room and cid. */
-  readonly #pending = new Map<string, { readonly sent: SentMessage; shown: boolean }>();
+  readonly #pending = new Map<string, Pending>();
+  readonly #announced = new Set<Announced>();
   #unsettled = 0;
   #isDrawDue = false;
 
@@ -57,13 +73,16 @@ export class SaidMessages {
   }
 
   /** Something is about to be sent: it counts already. */
-  announce(): void {
+  announce(announced: Announced): void {
+    this.#announced.add(announced);
     this.#unsettled++;
   }
 
-  /** What was announced is on its way. */
-  sent(sent: SentMessage): void {
-    this.#pending.set(keyOf(sent), { sent, shown: false });
+  /** Sends what was announced, by `send`, unless it was given up. */
+  send(announced: Announced, send: (body: string) => SentMessage): void {
+    if (!this.#announced.delete(announced)) return;
+    const sent = send(announced.body);
+    this.#pending.set(keyOf(sent), { sent, settled: false, shown: false });
     if (sent.outcome !== null) this.changed(sent);
     else this.draw();
   }
@@ -72,11 +91,12 @@ export class SaidMessages {
   changed(sent: SentMessage): void {
     const { outcome } = sent;
     const pending = this.#pending.get(keyOf(sent));
-    if (pending === undefined) return;
+    if (pending === undefined || pending.settled) return;
     if (outcome === null) {
       this.draw();
       return;
     }
+    pending.settled = true;
     this.#unsettled--;
     const { json } = this.#parts;
     switch (outcome.state) {
@@ -89,7 +109,8 @@ export class SaidMessages {
         return;
       case "refused": {
         const { code, message } = outcome.error;
-        this.tally.refused++;
+        if (code === "aborted") this.tally.unsent++;
+        else this.tally.refused++;
         json?.({ refused: { cid: sent.cid, room: sent.room, code, message } });
         this.#notStored(sent, `not sent: ${message}`);
         return;
@@ -104,6 +125,38 @@ export class SaidMessages {
       default:
         unreachable(outcome);
     }
+  }
+
+  /** What has waited longest because a server says so; null: nothing does. */
+  get held(): Held | null {
+    let held: Held | null = null;
+    for (const { sent } of this.#pending.values()) {
+      const { wait } = sent;
+      if (wait !== null && (held === null || wait.since < held.since)) held = wait;
+    }
+    return held;
+  }
+
+  /** An attempt is out, and is not answered. */
+  get isSending(): boolean {
+    return Array.from(this.#pending.values()).some(({ sent }) => sent.state === "sending");
+  }
+
+  /** Waits for nothing any longer: what has been sent has an outcome now, and was told. */
+  giveUp(): void {
+    for (const { sent } of Array.from(this.#pending.values())) {
+      sent.giveUp();
+      // A client that has ended tells its messages, and nobody else.
+      this.changed(sent);
+    }
+    for (const { room, body } of this.#announced) {
+      this.#unsettled--;
+      this.tally.unsent++;
+      const message = "given up before its room could be joined";
+      this.#parts.json?.({ refused: { cid: null, room, code: "aborted", message } });
+      this.#tellNotStored(room, body, `not sent: ${message}`);
+    }
+    this.#announced.clear();
   }
 
   /** A message of this person was shown in its place. */
@@ -134,19 +187,26 @@ export class SaidMessages {
     const { dim, green } = colours;
     const mark = sent.outcome?.state === "stored" ? green("✓") : dim("…");
     const where = isCurrent(sent.room) ? "" : `${labelOf(sent.room)} `;
-    const state = sent.outcome === null ? dim(`  ${sent.state === "queued" ? "waiting" : "sending"}`) : "";
+    const state = sent.outcome === null ? dim(`  ${stateOf(sent)}`) : "";
     return `${mark} ${dim(where + visibleText(sent.content.body))}${state}`;
   }
 
   #notStored(sent: SentMessage, why: string): void {
     this.#pending.delete(keyOf(sent));
-    const { colours, labelOf, screen } = this.#parts;
-    const { red, dim } = colours;
-    screen.print([
-      `${red("✗")} ${visibleText(sent.content.body)}  ${red(visibleText(why))} ${dim(`in ${labelOf(sent.room)}`)}`,
-    ]);
+    this.#tellNotStored(sent.room, sent.content.body, why);
     this.draw();
   }
+
+  #tellNotStored(room: RoomName, body: string, why: string): void {
+    const { colours, labelOf, screen } = this.#parts;
+    const { red, dim } = colours;
+    screen.print([`${red("✗")} ${visibleText(body)}  ${red(visibleText(why))} ${dim(`in ${labelOf(room)}`)}`]);
+  }
+}
+
+function stateOf({ state, wait }: SentMessage): string {
+  if (wait !== null && isLasting(wait)) return `waiting: ${reasonOf(wait)}`;
+  return state === "queued" ? "waiting" : "sending";
 }
 
 const keyOf = ({ room, cid }: { readonly room: RoomName; readonly cid: string }): string => `${cid} ${room}`;

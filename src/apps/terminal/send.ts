@@ -1,10 +1,11 @@
 import type { Chat } from "../../client/client.ts";
-import { SendUnknown, type Stored } from "../../client/outcome.ts";
+import { SendRefused, SendUnknown, type Stored } from "../../client/outcome.ts";
 import type { Room } from "../../client/room.ts";
 import { CommandFailed, exitCodes } from "./exit-codes.ts";
 import { asCommandFailure, type ClientOptions, online, openClient } from "./open-client.ts";
 import { placeOf } from "./place-of.ts";
 import { visibleText } from "./visible-text.ts";
+import { type Held, reasonOf, WaitNews } from "./wait-news.ts";
 
 export interface SendCommand extends ClientOptions {
   /** A room, or `@user`. */
@@ -17,6 +18,8 @@ export interface SendCommand extends ClientOptions {
   readonly json: boolean;
 }
 
+/** An answer to an attempt that is out is a matter of milliseconds where the server is there. */
+const lastAnswerMs = 250;
 const textCharactersMax = 16 * 1024 * 1024;
 
 /** `synod send`: stores one message, and says where. Throws `CommandFailed` when it is not stored. */
@@ -28,8 +31,8 @@ export async function send(command: SendCommand): Promise<void> {
   try {
     const room = roomOf(chat, command.to);
     await online(client, command.withinMs);
-    if (command.create) await room.join();
-    const stored = await storedWithin(room, text, command);
+    if (command.create) await room.join({ withinMs: command.withinMs });
+    const stored = await storedWithin(chat, room, text, command);
     const where = command.to.startsWith("@") ? command.to : `#${stored.room}`;
     const again = stored.dup ? " (it was there already)" : "";
     const line = command.json
@@ -49,18 +52,39 @@ export function roomOf(chat: Chat, name: string): Room {
   return name.startsWith("@") && !name.includes(",") ? chat.direct(name.slice(1)) : chat.room(name);
 }
 
-async function storedWithin(room: Room, text: string, command: SendCommand): Promise<Stored> {
-  const cid = command.cid ?? undefined;
-  const sent = room.send(text, cid === undefined ? {} : { cid });
-  let timer: NodeJS.Timeout | null = null;
-  const late = new Promise<never>((_, reject) => {
-    const unknown = new SendUnknown(sent.cid, `no answer within ${command.withinMs / 1_000} s`);
-    timer = setTimeout(reject, command.withinMs, unknown);
+/**
+ * Gives up after a while, and says what is known then: refused where each attempt was, with the reason, and only else
+ * unknown. Why it waits is told on standard error.
+ */
+async function storedWithin(chat: Chat, room: Room, text: string, command: SendCommand): Promise<Stored> {
+  const { cid, withinMs } = command;
+  const sent = room.send(text, cid === null ? {} : { cid });
+  const news = new WaitNews();
+  const off = chat.on("send", ({ room: name, wait }) => {
+    const why = news.toTell(name, wait);
+    if (why !== null) process.stderr.write(`synod: not stored yet, and tried again: ${why}\n`);
   });
+  let held: Held | null = null;
+  const timer = setTimeout(() => {
+    held = sent.wait;
+    // An answer may come at any moment, and says more than none.
+    giveUpTimer = setTimeout(() => sent.giveUp(), sent.state === "sending" ? lastAnswerMs : 0);
+  }, withinMs);
+  let giveUpTimer: NodeJS.Timeout | undefined;
   try {
-    return await Promise.race([sent, late]);
+    return await sent;
+  } catch (cause) {
+    const within = `within ${withinMs / 1_000} s`;
+    if (cause instanceof SendRefused && cause.code === "aborted") {
+      throw new CommandFailed(exitCodes.unreachable, `not sent: no server answered ${within}`, { cause });
+    }
+    if (!(cause instanceof SendUnknown)) throw cause;
+    const why = held === null ? `no answer ${within}` : `not stored ${within}, ${reasonOf(held)}`;
+    throw new SendUnknown(sent.cid, why);
   } finally {
-    if (timer !== null) clearTimeout(timer);
+    off();
+    clearTimeout(timer);
+    clearTimeout(giveUpTimer);
   }
 }
 

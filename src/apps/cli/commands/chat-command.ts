@@ -19,7 +19,7 @@ Examples:
   uptime | synod chat --user robot          each line is a message; ends when all are stored
 
 In a pipe, a line that begins with / is a command as at a terminal; // says a line that begins with /.
-While no server answers, a pipe waits for --within seconds.`,
+A pipe ends when no server answers, or one stores nothing, for --within seconds.`,
     )
     .action(async (urls: string[], flags: ClientFlags & { room: string }) => {
       const { chat } = await import("../../terminal/chat.ts");
