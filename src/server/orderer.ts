@@ -138,6 +138,10 @@ export class Orderer {
     if (source.ref === 0 && source.kindLength > 0 && needsRef(source)) {
       return { type: "refused", code: "bad_request", message: `"ref" is missing: ${refUse}`, retryAfterMs: null };
     }
+    if (source.bodyLength === 0 && source.kindLength > 0 && isReaction(source)) {
+      const message = '"body" is empty: it is what a reaction shows, and what is taken back';
+      return { type: "refused", code: "bad_request", message, retryAfterMs: null };
+    }
     const batch = this.#proposals.batch;
     const offset = batch.writePost(roomName, user, source);
     if (room === undefined) {
@@ -275,6 +279,9 @@ function needsRef({ bytes, kindStart, kindLength }: PostSource): boolean {
   const kind = kindOf(bytes, kindStart, kindLength);
   return kind === messageKinds.change || kind === messageKinds.reaction;
 }
+
+const isReaction = ({ bytes, kindStart, kindLength }: PostSource): boolean =>
+  kindOf(bytes, kindStart, kindLength) === messageKinds.reaction;
 
 const refUse = "the seq of the message that is edited, deleted or reacted to";
 

@@ -212,6 +212,18 @@ test("a refused edit, deletion or reaction is told why", async () => {
       message: "only messages of people can be edited or deleted: ref names an edit, a deletion or a reaction",
     });
   }
+  for (const kind of ["react", "unreact"]) {
+    const empty = { t: "send", room: "lobby", cid: `c${cid++}`, body: "", kind, ref: 1 };
+    expect(await alice.ask(empty)).toMatchObject({
+      code: "bad_request",
+      message: '"body" is empty: it is what a reaction shows, and what is taken back',
+      definite: true,
+    });
+  }
+  // A deletion needs no words.
+  expect(
+    await alice.ask({ t: "send", room: "lobby", cid: `c${cid++}`, body: "", kind: "delete", ref: 1 }),
+  ).toMatchObject({ seq: 3 });
   for (const kind of ["edit", "delete", "react", "unreact"]) {
     expect(await say(kind)).toMatchObject({
       code: "bad_request",
