@@ -226,7 +226,7 @@ export class ChatSession {
     const { room } = followed;
     try {
       const head = await this.#untilAnswered(room.name, async () => {
-        if (!isDirect(room.name)) await room.join({ withinMs: enterWithinMs });
+        if (!isDirect(room.name)) await this.#join(room);
         return this.#lastMessages(followed);
       });
       if (followed.left || isDirect(room.name)) return;
@@ -237,6 +237,17 @@ export class ChatSession {
       if (this.#current === followed) this.#current = null;
       this.#view.go(this.#current);
       this.#failed(cause, this.#view.labelOf(room.name));
+    }
+  }
+
+  /** Who is a member already need not wait until a server can store that. */
+  async #join(room: Room): Promise<void> {
+    try {
+      await room.join({ withinMs: enterWithinMs });
+    } catch (cause) {
+      if (!(cause instanceof ChatError) || !cause.retryable || cause.code === "unavailable") throw cause;
+      const mine = await this.#chat.rooms({ withinMs: enterWithinMs });
+      if (!mine.some((member) => member.room === room.name)) throw cause;
     }
   }
 
