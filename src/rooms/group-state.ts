@@ -74,6 +74,11 @@ export class GroupState {
     );
   }
 
+  /** The state that stands in these parts, and goes on changing them. For this folder alone. */
+  static over(parts: StateParts): GroupState {
+    return new GroupState(parts);
+  }
+
   get group(): GroupId {
     return this.#parts.group;
   }

@@ -1,14 +1,17 @@
+import { assert } from "../base/assert.ts";
 import { type Entry, entryTypes } from "../base/entry.ts";
 import type { ClusterId, GroupId, LogIndex, Term } from "../base/ids.ts";
 import type { Day, Timestamp } from "../base/units.ts";
 import type { ApplySink, Sealed } from "./apply-sink.ts";
-import { commandLength, commandType, commandTypes, isCommand, noticeKinds } from "./commands.ts";
-import { recordHeaderBytes, textLength } from "./message-record.ts";
+import { isOrderedDirectName, userName } from "./aggregates.ts";
+import { commandLength, commandRoom, commandType, commandTypes, isCommand, noticeKinds } from "./commands.ts";
+import { GroupState } from "./group-state.ts";
+import { recordHeaderBytes, recordPrevSeq, setRecordPrevSeq, textLength, textStart } from "./message-record.ts";
 import { tell } from "./notices.ts";
 import type { LookupNeeded } from "./posting.ts";
-import { isDirectName, type Room } from "./room.ts";
+import { isDirectName, isOneOfTwo, type Room } from "./room.ts";
 import { chunkFormat, sealReasons } from "./seal.ts";
-import { type Bounds, boundNames, noBound } from "./setting.ts";
+import { type Bounds, boundNames, initialBounds, noBound } from "./setting.ts";
 import { joined } from "./snapshot-bytes.ts";
 import { cutStep, StateCut } from "./state-cut.ts";
 import { emptyParts, type StateParts } from "./state-parts.ts";
@@ -34,6 +37,24 @@ export interface RunFound {
   readonly lastTs: number;
 }
 
+/** Entries that are lost, and what is still there behind them. */
+export interface LostEntries {
+  /** The day of what comes behind, or of what was before. */
+  readonly day: Day;
+  /** How many messages of a room the bytes can hold that are lost with them; `nameBytes` is the length of its name. */
+  messagesMax(nameBytes: number): number;
+  /** All entries that are still to be applied. */
+  readonly behind: readonly Entry[];
+}
+
+/** Seqs of a room that its lost messages had, and those behind them: no message gets one of them again. */
+export interface LostSeqs {
+  readonly first: number;
+  readonly last: number;
+  /** How many messages of the room are lost at most. */
+  readonly messagesMax: number;
+}
+
 /**
  * The state of a group whose state was lost, as far as its messages tell: from the day chunks, oldest first, then from what
  * the journal holds behind them. Messages keep their room, seq, ts and id. Who was in a room, what they might do and had
@@ -46,19 +67,48 @@ export interface RunFound {
  * 5. a message that only the journal holds is kept when its id is new, the order of its sender holds, and it changes nobody
  *    else's message; it takes the next seq of its room
  *
- * In this order: `chunk` with its `run`s and `lacking`, each by number; then `apply`, each entry once; then `bytes`.
+ * Of a log that is here from its first entry on the state is known (`knownFromHere`) until the first entry is lost:
+ *
+ * 6. up to there everything is as it was; behind it who is in a room that was known, and what it keeps, is what the log
+ *    still says; rooms that were not known are as 1 and 2 say
+ * 7. behind lost entries no message gets a seq that any may have had before: which of them it had nobody can tell. What
+ *    lies between is a place that can't be read
+ * 8. a message behind lost entries is kept though the one its sender sent before it is lost with them
+ *
+ * In this order: `chunk` with its `run`s and `lacking`, each by number; then `apply`, each entry once, and `lost` where the
+ * first of them are lost; then `finish`; then `bytes`.
  */
 export class RebuiltState {
   readonly #parts: StateParts;
   /** Numbers of chunks that can't be read, or not all of them, in ascending order. */
   readonly #lacking: number[] = [];
   #lastChunkTs = 0;
+  /** As long as nothing of the log is lost. */
+  #known: GroupState | null = null;
+  /** Rooms that were there when the first entry was lost; null: none was known. */
+  #knownRooms: Set<Room> | null = null;
+  #knownBounds: Bounds | null = null;
+  #lost: (LostEntries & { readonly chunk: number }) | null = null;
+  readonly #lostSeqs = new Map<Room, LostSeqs>();
+  /** Behind lost entries: how many messages of each room there are, and how often each id is still to come. */
+  readonly #posts = new Map<string, number>();
+  readonly #idsAhead = new Map<string, number>();
 
   constructor(options: { group: GroupId; cluster: ClusterId; hashSeed: number }) {
-    // None: what was taken once is not refused now. The window holds all that is behind the chunks; what is in them is
-    // looked for there.
-    const none = Object.fromEntries(boundNames.map((name) => [name, noBound])) as unknown as Bounds;
-    this.#parts = emptyParts(options.group, options.cluster, none, options.hashSeed);
+    this.#parts = emptyParts(options.group, options.cluster, noBounds, options.hashSeed);
+  }
+
+  /** The log is here from its first entry on: whatever it says counts, until `lost`. Before any entry, and without chunks. */
+  knownFromHere(): void {
+    const parts = this.#parts;
+    parts.all.bounds = initialBounds;
+    parts.posting.window.resize(initialBounds.idWindowEntries);
+    this.#known = GroupState.over(parts);
+  }
+
+  /** Whether all of the log was known so far, so that it seals its chunks itself. */
+  get isKnown(): boolean {
+    return this.#known !== null;
   }
 
   get appliedIndex(): LogIndex {
@@ -164,11 +214,69 @@ export class RebuiltState {
     return this.#parts.chunks.openMessages > 0 && day > this.#parts.lastDay;
   }
 
+  /** Entries are lost from here on, for the first time. What is open must be sealed. */
+  lost(lost: LostEntries): void {
+    const { all, chunks, posting } = this.#parts;
+    assert(this.#lost === null && chunks.openMessages === 0, "a hole in a log begins a chunk, and only the first does");
+    if (this.#known !== null) {
+      this.#knownBounds = all.bounds;
+      this.#knownRooms = new Set([...all.rooms].filter(({ exists }) => exists));
+      this.#known = null;
+      all.bounds = noBounds;
+      posting.window.resize(noBound);
+    }
+    if (this.#parts.lastDay === 0) this.#parts.lastDay = lost.day;
+    const { appliedIndex, lastDay, lastTs } = this.#parts;
+    // What can't be read is a chunk that is not there.
+    const chunk = chunks.last + 1;
+    const seal = { format: chunkFormat, reason: sealReasons.full, sealedAt: lastTs };
+    const nothing = { from: appliedIndex, to: appliedIndex, day: lastDay, messages: 0, bytes: 0, rooms: 0 };
+    chunks.live.set(chunk, { ...seal, ...nothing, chunk, generation: 0 });
+    chunks.last = chunk;
+    this.#lost = { ...lost, chunk };
+    for (const { type, payload } of lost.behind) {
+      if (type !== entryTypes.commands) continue;
+      for (let o = 0; o < payload.length && isCommand(payload, o, payload.length); o += commandLength(payload, o)) {
+        if (commandType(payload, o) !== commandTypes.post) continue;
+        const room = latin1(textOf(payload, o, roomText));
+        this.#posts.set(room, (this.#posts.get(room) ?? 0) + 1);
+        const id = idOf(payload, o, cidText);
+        this.#idsAhead.set(id, (this.#idsAhead.get(id) ?? 0) + 1);
+      }
+    }
+  }
+
+  /** The seqs of a room that were lost, or may have been; undefined: none. */
+  lostSeqs(room: Room): LostSeqs | undefined {
+    return this.#lostSeqs.get(room);
+  }
+
+  /** From here on the room's numbers are such as none of its messages had. */
+  #skipLost(room: Room): void {
+    const lost = this.#lost;
+    if (lost === null || this.#lostSeqs.has(room)) return;
+    const messagesMax = lost.messagesMax(room.nameBytes.length);
+    if (messagesMax === 0) return;
+    const first = Math.max(room.first, room.head + 1);
+    const last = room.head + messagesMax + (this.#posts.get(latin1(room.nameBytes)) ?? 0);
+    this.#lostSeqs.set(room, { first, last, messagesMax });
+    room.head = last;
+    if (!room.exists) {
+      room.first = last + 1;
+      return;
+    }
+    room.runs.append(lost.chunk, first, last, 0, room.lastTs);
+    this.#parts.chunks.live.get(lost.chunk)!.rooms++;
+  }
+
   /**
-   * Takes the messages of the next entry; whatever else stands in it tells of a state that is lost. `memory` holds its
-   * payload in memory the caller keeps, as for `GroupState.apply`. `stored` and `outcome` are told.
+   * Takes the next entry: of a log that is known, all of it; else its messages, and behind lost entries what it says of
+   * rooms that were known. Whatever else stands in it tells of a state that is lost. `memory` holds its payload in memory
+   * the caller keeps, as for `GroupState.apply`. `stored` and `outcome`, of messages alone where the log is not known, are
+   * told.
    */
   apply(entry: Entry, memory: Uint8Array, sink: ApplySink): void {
+    if (this.#known !== null) return this.#known.apply(entry, memory, sink);
     const parts = this.#parts;
     if (entry.day > parts.lastDay) parts.lastDay = entry.day;
     if (entry.ts > parts.lastTs) parts.lastTs = entry.ts;
@@ -177,21 +285,95 @@ export class RebuiltState {
     if (entry.type !== entryTypes.commands) return;
     let position = 0;
     for (let o = 0; o < memory.length && isCommand(memory, o, memory.length); o += commandLength(memory, o)) {
-      if (commandType(memory, o) === commandTypes.post) {
-        this.#makeRoom(memory, o, sink);
-        parts.posting.apply(memory, o, parts.lastTs, entry.term, position, sink);
+      const type = commandType(memory, o);
+      if (type === commandTypes.post) this.#post(memory, o, entry.term, position, sink);
+      else if (ofRooms.has(type)) {
+        const name = commandRoom(memory, o);
+        const room = parts.all.findRoom(name, 0, name.length);
+        if (room?.exists === true && this.#knownRooms?.has(room) === true) {
+          parts.membership.apply(type, memory, o, sink);
+        }
       }
       position++;
     }
   }
 
-  /** Rooms were joined before anybody wrote in them, in a part of the log that is gone. Direct ones `posting` makes. */
-  #makeRoom(b: Uint8Array, o: number, sink: ApplySink): void {
+  #post(b: Uint8Array, o: number, epoch: Term, position: number, sink: ApplySink): void {
+    const { posting, lastTs } = this.#parts;
+    const room = this.#makeRoom(b, o, sink);
+    if (this.#lost === null || room === undefined) {
+      posting.apply(b, o, lastTs, epoch, position, sink);
+      return;
+    }
+    this.#skipLost(room);
+    const id = idOf(b, o, cidText);
+    this.#idsAhead.set(id, this.#idsAhead.get(id)! - 1);
+    const isPrevLost = this.#lostSeqs.has(room) && this.#isPrevLost(b, o, id);
+    if (isPrevLost) setRecordPrevSeq(b, o, room.head);
+    // Who was let in may be lost as well.
+    const { isPrivate } = room;
+    if (!room.isDirect) room.isPrivate = false;
+    posting.apply(b, o, lastTs, epoch, position, sink);
+    room.isPrivate = isPrivate;
+    if (isPrevLost) setRecordPrevSeq(b, o, 0);
+  }
+
+  /**
+   * Whether what this message follows may be among what is lost. Where both are still to come it was refused, and was sent
+   * again in its order.
+   */
+  #isPrevLost(b: Uint8Array, o: number, id: string): boolean {
+    if (textLength(b, o, prevText) === 0 || recordPrevSeq(b, o) > 0) return false;
+    const [room, from, prev] = [textOf(b, o, roomText), textOf(b, o, fromText), textOf(b, o, prevText)];
+    if (this.#parts.posting.seqInWindow(room, from, prev) > 0) return false;
+    return (this.#idsAhead.get(id) ?? 0) === 0 || (this.#idsAhead.get(idOf(b, o, prevText)) ?? 0) === 0;
+  }
+
+  /** Rooms were joined before anybody wrote in them, in a part of the log that is gone. Undefined: one of two that `posting` judges. */
+  #makeRoom(b: Uint8Array, o: number, sink: ApplySink): Room | undefined {
     const { all, membership } = this.#parts;
     const start = o + recordHeaderBytes;
-    const length = textLength(b, o, 0);
-    if (isDirectName(b, start, length) || all.findRoom(b, start, length) !== undefined) return;
-    membership.open(b.subarray(start, start + length), false, null, sink);
+    const length = textLength(b, o, roomText);
+    const found = all.findRoom(b, start, length);
+    if (found?.exists === true) return found;
+    const name = b.subarray(start, start + length);
+    const isDirect = isDirectName(b, start, length);
+    if (isDirect) {
+      const from = textOf(b, o, fromText);
+      const isRight = isOneOfTwo(b, start, length, from, 0, from.length) && isOrderedDirectName(name);
+      if (this.#lost === null || !isRight) return undefined;
+      return this.#opened(membership.open(name, true, userName(from), sink));
+    }
+    return this.#opened(membership.open(name, false, null, sink));
+  }
+
+  #opened(room: Room): Room {
+    this.#knownRooms?.delete(room);
+    return room;
+  }
+
+  /** Everything was applied, and sealed. */
+  finish(): void {
+    const { all, chunks } = this.#parts;
+    for (const room of all.rooms) {
+      this.#skipLost(room);
+      const { runs } = room;
+      // A room for messages that were not kept.
+      if (this.#lost === null || !room.exists || this.#knownRooms?.has(room) === true) continue;
+      if (runs.length !== 1 || runs.chunk(0) !== this.#lost.chunk) continue;
+      runs.dropFirst(1);
+      chunks.live.get(this.#lost.chunk)!.rooms--;
+      room.first = room.head + 1;
+      room.exists = false;
+      room.isPrivate = false;
+      room.outbox.clear();
+      all.close(room);
+    }
+  }
+
+  /** Whether some room still keeps something of a chunk. */
+  hasChunk(chunk: number): boolean {
+    return this.#parts.chunks.live.has(chunk);
   }
 
   /** Seals what is open. Null when nothing is. */
@@ -219,6 +401,7 @@ export class RebuiltState {
     for (const [number, { rooms }] of chunks.live) if (rooms === 0) chunks.live.delete(number);
     const silent: ApplySink = { outcome: () => undefined, stored: () => undefined, changed: () => undefined };
     for (const room of all.rooms) {
+      if (this.#isAsItWas(room) || room.isClosed) continue;
       if (room.head === 0) {
         // A room for a message that was not kept.
         all.close(room);
@@ -230,10 +413,48 @@ export class RebuiltState {
       for (const person of room.people) tell(room, person, noticeKinds.direct, silent);
     }
     all.lineNumber = options.line;
-    all.bounds = options.bounds;
-    posting.window.resize(options.bounds.idWindowEntries);
+    all.bounds = this.#known === null ? (this.#knownBounds ?? options.bounds) : all.bounds;
+    posting.window.resize(all.bounds.idWindowEntries);
     const cut = new StateCut(this.#parts, cutStep);
     cut.finish();
     return joined(cut.pages());
   }
+
+  #isAsItWas(room: Room): boolean {
+    if (this.#known !== null) return true;
+    return this.#knownRooms !== null && (!room.exists || this.#knownRooms.has(room));
+  }
 }
+
+// None: what was taken once is not refused now. The window holds all that is behind the chunks; what is in them is looked
+// for there.
+const noBounds = Object.fromEntries(boundNames.map((name) => [name, noBound])) as unknown as Bounds;
+
+/** Commands that say who is in a room, and what it keeps. */
+const ofRooms: ReadonlySet<number> = new Set([
+  commandTypes.join,
+  commandTypes.leave,
+  commandTypes.kick,
+  commandTypes.role,
+  commandTypes.invite,
+  commandTypes.readMark,
+  commandTypes.retention,
+  commandTypes.trim,
+  commandTypes.deleteRoom,
+]);
+
+// The places of texts in a record (message-record.ts).
+const roomText = 0;
+const fromText = 1;
+const cidText = 2;
+const prevText = 4;
+
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+
+/** A copy. */
+const textOf = (b: Uint8Array, o: number, which: number): Uint8Array =>
+  b.slice(textStart(b, o, which), textStart(b, o, which) + textLength(b, o, which));
+
+/** What only this message has in its group, with the text at `which` as its id. */
+const idOf = (b: Uint8Array, o: number, which: number): string =>
+  [roomText, fromText, which].map((text) => latin1(textOf(b, o, text))).join("\n");

@@ -12,22 +12,46 @@ export function behind(groups: OpenedJournal["groups"], group: GroupId, from: Lo
   return (groups.get(group)?.entries ?? []).filter(({ index }) => index > from);
 }
 
-/** Entries behind `index` in a journal that is damaged, for counting them. Nothing is changed. */
-export async function readableEntries(
-  { disk, owner, limits }: Ground,
+/** What of a group's log can be read in a journal that is damaged. */
+export interface ReadableLog {
+  /** In order, each once, with an empty one in the place of each that is lost. */
+  readonly entries: readonly Entry[];
+  /** Where the first that is lost stood, and how many bytes they may all have taken; null: none is lost. */
+  readonly lost: { readonly from: LogIndex; readonly bytes: number } | null;
+}
+
+/** The log behind `index` in a journal that is damaged. Nothing is changed. */
+export async function readableLog(
+  { disk, owner, limits }: Pick<Ground, "disk" | "owner" | "limits">,
   group: GroupId,
   index: LogIndex,
-): Promise<Entry[]> {
+): Promise<ReadableLog> {
   const { segmentBytes } = limits;
   try {
     const from = new Map([[group, index]]);
-    const { groups } = await readJournal({ disk, ...owner, settings: { segmentBytes }, from, acceptLoss: true });
-    return behind(groups, group, index);
+    const read = await readJournal({ disk, ...owner, settings: { segmentBytes }, from, acceptLoss: true });
+    return { entries: behind(read.groups, group, index), lost: lostOf(read.damage, { group, index, segmentBytes }) };
   } catch (fault) {
     // Too much is missing in it for anybody to tell.
-    if (fault instanceof Fault) return [];
+    if (fault instanceof Fault) return { entries: [], lost: null };
     throw fault;
   }
+}
+
+function lostOf(
+  damage: OpenedJournal["damage"],
+  { group, index, segmentBytes }: { group: GroupId; index: LogIndex; segmentBytes: number },
+): ReadableLog["lost"] {
+  let first = Infinity;
+  let bytes = 0;
+  for (const { groups, length } of damage) {
+    const ranges = groups.filter((range) => range.group === group && (range.through ?? Infinity) > index);
+    if (ranges.length === 0) continue;
+    first = Math.min(first, ...ranges.map(({ from }) => Math.max(index + 1, from)));
+    // What is not there has no bytes: it was a segment.
+    bytes += length === 0 ? segmentBytes : length;
+  }
+  return first === Infinity ? null : { from: first as LogIndex, bytes };
 }
 
 /** Whether others rely on what this log says, as far as it can be read. */

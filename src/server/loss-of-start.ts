@@ -1,4 +1,3 @@
-import type { Entry } from "../base/entry.ts";
 import type { LogIndex } from "../base/ids.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
@@ -7,7 +6,7 @@ import type { OpenedJournal } from "../storage/journal/open.ts";
 import type { Snapshot } from "../storage/snapshot-file.ts";
 import { listedBehind } from "./chunks-aside.ts";
 import type { Ground } from "./ground.ts";
-import { readableEntries } from "./log-behind.ts";
+import { type ReadableLog, readableLog } from "./log-behind.ts";
 import { type Loss, lossOf } from "./loss.ts";
 import { missingMessages } from "./missing-chunks.ts";
 import { rebuild } from "./rebuild.ts";
@@ -28,8 +27,9 @@ export async function lossOfStart(
 ): Promise<Loss> {
   const { state, snapshot, chunks, missing, journal } = found;
   const { group } = state;
-  const entriesBehind = (index: LogIndex): Promise<readonly Entry[]> => readableEntries(ground, group, index);
-  const rebuilt = isWithoutState(snapshot, chunks) ? await rebuild(ground, { group, chunks, entriesBehind }) : null;
+  const logBehind = (index: LogIndex): Promise<ReadableLog> => readableLog(ground, group, index);
+  const isRebuilt = await isWithoutState(ground, { snapshot, chunks, group });
+  const rebuilt = isRebuilt ? await rebuild(ground, { group, chunks, logBehind }) : null;
   const isMoved = rebuilt !== null || journal.length > 0;
   const hidden = journal.flatMap((one) => one.groups.filter((range) => range.group === group));
   return lossOf({
@@ -37,7 +37,6 @@ export async function lossOfStart(
     aside: isMoved ? listedBehind(chunks, rebuilt?.sealedThrough ?? state.lastChunk) : [],
     isWhole: snapshot === null,
     missing: missingMessages(state, new Set(missing.map(({ file }) => file))),
-    entriesBehind,
     hidden: hidden.filter(({ through }) => through === null || through > (rebuilt?.sealedIndex ?? 0)),
     rebuilt: rebuilt?.told ?? null,
   });

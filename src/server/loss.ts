@@ -1,21 +1,15 @@
 import { Fault } from "../base/error-codes.ts";
-import { type Entry, entryTypes } from "../base/entry.ts";
-import type { LogIndex } from "../base/ids.ts";
-import { commandLength, commandType, commandTypes, isCommand } from "../rooms/commands.ts";
-import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
 import type { ChunkListing, ChunkStore } from "../storage/chunk/chunk-store.ts";
 import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { FileName } from "../storage/disk.ts";
 import { NewerFormat } from "../storage/newer-format.ts";
-import type { Rebuilding } from "./rebuild.ts";
+import type { RebuiltRoom, Rebuilding } from "./rebuild.ts";
 
-/** What is known of one room's messages that would go. */
+/** What is known of one room's messages in sealed files that would go. */
 export interface RoomLoss {
   readonly room: string;
-  /** Messages in sealed files, and those that the journal holds behind them; of these some may have been refused. */
   sealed: number;
-  unsealed: number;
-  /** The seqs of the sealed ones: first and last; 0 = none. */
+  /** Their seqs: first and last; 0 = none. */
   first: number;
   last: number;
 }
@@ -39,26 +33,21 @@ export interface Loss {
 /** Rooms and files that are named in a message; beyond, they are counted. */
 const namedMax = 20;
 
-/**
- * Adds up what would go: the chunks that would be moved aside, and the entries of the journal that can't be told the
- * meaning of, for want of a state. Reads the chunks' indexes only.
- */
+/** Adds up what would go with the chunks that would be moved aside, and what is lost of the journal. Reads the chunks' indexes only. */
 export async function lossOf(options: {
   readonly chunks: ChunkStore;
   readonly aside: readonly ChunkListing[];
   readonly isWhole: boolean;
   /** What rooms have in chunks that are not there. */
   readonly missing: readonly { readonly room: string; readonly first: number; readonly last: number }[];
-  /** The entries of the journal behind this one, as far as they can be read. */
-  readonly entriesBehind: (index: LogIndex) => Promise<readonly Entry[]>;
   readonly hidden: Loss["hidden"];
   readonly rebuilt: Rebuilding | null;
 }): Promise<Loss> {
-  const { chunks, aside, isWhole, missing, entriesBehind, hidden, rebuilt } = options;
+  const { chunks, aside, isWhole, missing, hidden, rebuilt } = options;
   const rooms = new Map<string, RoomLoss>();
   const of = (name: string): RoomLoss => {
     let room = rooms.get(name);
-    if (room === undefined) rooms.set(name, (room = { room: name, sealed: 0, unsealed: 0, first: 0, last: 0 }));
+    if (room === undefined) rooms.set(name, (room = { room: name, sealed: 0, first: 0, last: 0 }));
     return room;
   };
   const add = (name: string, sealed: { count: number; first: number; last: number }): void => {
@@ -82,15 +71,6 @@ export async function lossOf(options: {
       unreadable.push(file);
     }
   }
-  const entries = isWhole && rebuilt === null ? await entriesBehind(sealedThrough as LogIndex) : [];
-  for (const { type, payload } of entries) {
-    if (type !== entryTypes.commands) continue;
-    for (let o = 0; o < payload.length && isCommand(payload, o, payload.length); o += commandLength(payload, o)) {
-      if (commandType(payload, o) !== commandTypes.post) continue;
-      const start = o + recordHeaderBytes;
-      of(text.decode(payload.subarray(start, start + textLength(payload, o, 0)))).unsealed++;
-    }
-  }
   const named = [...rooms.values()].sort((a, b) => (a.room < b.room ? -1 : 1));
   const gone = hidden.filter(({ through }) => through === null || through > sealedThrough);
   return { isWhole, rebuilt, chunks: aside.map(({ file }) => file), unreadable, rooms: named, hidden: gone };
@@ -112,18 +92,16 @@ export function lossLines(loss: Loss): string[] {
     lines.push(`entries of the journal: ${range}`);
   }
   const messages = (rooms: readonly RoomLoss[]): number => rooms.reduce((sum, { sealed }) => sum + sealed, 0);
-  const others = (rooms: readonly RoomLoss[]): number => rooms.reduce((sum, { unsealed }) => sum + unsealed, 0);
   if (loss.rooms.length > 0) {
     const kept =
       loss.isWhole || loss.chunks.length === 0 ? "" : ", but for what the sound part of the journal says once more";
-    lines.push(`${count(messages(loss.rooms), others(loss.rooms))} of ${loss.rooms.length} room(s)${kept}:`);
+    lines.push(`${messages(loss.rooms)} messages of ${loss.rooms.length} room(s)${kept}:`);
   }
-  for (const { room, sealed, unsealed, first, last } of loss.rooms.slice(0, namedMax)) {
-    const seqs = sealed === 0 ? "" : `, sealed ${first} to ${last}`;
-    lines.push(`  ${JSON.stringify(room)}: ${count(sealed, unsealed)}${seqs}`);
+  for (const { room, sealed, first, last } of loss.rooms.slice(0, namedMax)) {
+    lines.push(`  ${JSON.stringify(room)}: ${sealed} messages, sealed ${first} to ${last}`);
   }
   const more = loss.rooms.slice(namedMax);
-  if (more.length > 0) lines.push(`  ${more.length} more rooms: ${count(messages(more), others(more))}`);
+  if (more.length > 0) lines.push(`  ${more.length} more rooms: ${messages(more)} messages`);
   if (loss.chunks.length > 0) {
     const names = loss.chunks.slice(0, namedMax).join(", ");
     const rest = loss.chunks.length > namedMax ? ` and ${loss.chunks.length - namedMax} more` : "";
@@ -134,40 +112,67 @@ export function lossLines(loss: Loss): string[] {
 }
 
 /** What is lost, and what is kept, when the state is built anew. */
-function rebuiltLines({ rooms, chunks, messages, unreadable, absent, unsealed, refused }: Rebuilding): string[] {
-  const lines = [
-    "what no message tells: who is in which room, roles, invitations, read marks, what rooms keep, the settings that are not configured, and which rooms are open",
-    "what was removed or deleted and still lies in a sealed file comes back",
-    "edits and deletions of other people's messages, by moderators, that are not sealed yet",
-  ];
+function rebuiltLines({ isKnown, lostMax, ...rebuilding }: Rebuilding): string[] {
+  const { rooms, chunks, messages, unreadable, absent, unsealed, refused } = rebuilding;
+  const lines: string[] = [];
+  if (lostMax > 0) {
+    const which = rooms.some(({ lost }) => lost !== null) ? ": how many of each room at most stands below" : "";
+    lines.push(
+      `at most ${lostMax} messages, in what is damaged of the journal, and rooms that nothing else names${which}`,
+    );
+    if (isKnown)
+      lines.push("what the damaged entries said of rooms and people: rooms made, who came and went, roles, read marks");
+  }
+  if (!isKnown) {
+    lines.push(
+      "what no message tells: who is in which room, roles, invitations, read marks, what rooms keep, the settings that are not configured, and which rooms are open",
+      "what was removed or deleted and still lies in a sealed file comes back",
+      "edits and deletions of other people's messages, by moderators, that are not sealed yet",
+    );
+  }
   if (refused > 0) lines.push(`${refused} sends in the journal that can't be told from repeats or refused ones`);
   if (unreadable.length > 0) lines.push(`what lies in sealed files that can't be read: ${names(unreadable)}`);
   if (absent.length > 0) {
     const ranges = absent.map(({ first, last }) => (first === last ? `${first}` : `${first} to ${last}`));
     lines.push(`what lay in sealed files that are not there, lost or removed: chunk ${names(ranges)}`);
   }
+  const unknown = isKnown
+    ? lostMax > 0
+      ? "Rooms that are not known by what can be read become"
+      : null
+    : "All others become";
   lines.push(
-    `Kept would be ${count(messages, unsealed)}, from ${chunks} sealed files and the journal behind them, in ${rooms.length} room(s). ` +
-      "Direct rooms stay their two people's. All others become private, with nobody in them: name those that anybody may read with --open-room, " +
-      "lobby among them; into the others operators let people (docs/operations.md)",
+    `Kept would be ${messages + unsealed} messages, from ${chunks} sealed files and the journal behind them, in ${rooms.length} room(s). ` +
+      (unknown === null
+        ? "Rooms and people stay as they are"
+        : `Direct rooms stay their two people's. ${unknown} private, with nobody in them: name those that anybody may read with --open-room, ` +
+          "lobby among them; into the others operators let people (docs/operations.md)"),
   );
-  for (const { room, first, last, lacking } of rooms.slice(0, namedMax)) {
-    const gone = lacking === 0 ? "" : `, of which ${lacking} can't be read`;
-    lines.push(`  ${JSON.stringify(room)}: ${first} to ${last}${gone}`);
-  }
+  for (const room of rooms.slice(0, namedMax)) lines.push(`  ${JSON.stringify(room.room)}: ${keptOf(room)}`);
   if (rooms.length > namedMax) lines.push(`  and ${rooms.length - namedMax} more rooms`);
   return lines;
 }
 
+/** Which numbers a room would have, and what it loses. */
+function keptOf({ first, last, lacking, lost }: RebuiltRoom): string {
+  const skipped = lost === null ? 0 : lost.last - lost.first + 1;
+  const parts: string[] = [];
+  if (lost === null) parts.push(range(first, last));
+  else {
+    const sides = [
+      lost.first > first ? range(first, lost.first - 1) : "",
+      lost.last < last ? range(lost.last + 1, last) : "",
+    ];
+    parts.push(sides.filter((side) => side !== "").join(" and ") || "nothing");
+    parts.push(`at most ${lost.messagesMax} are lost, and ${range(lost.first, lost.last)} can't be read`);
+  }
+  if (lacking > skipped) parts.push(`of which ${lacking - skipped} can't be read`);
+  return parts.join(", ");
+}
+
+const range = (first: number, last: number): string => (first === last ? `${first}` : `${first} to ${last}`);
+
 function names(all: readonly string[]): string {
   const rest = all.length > namedMax ? ` and ${all.length - namedMax} more` : "";
   return all.slice(0, namedMax).join(", ") + rest;
-}
-
-function count(sealed: number, unsealed: number): string {
-  const parts = [
-    ...(sealed > 0 || unsealed === 0 ? [`${sealed} messages`] : []),
-    ...(unsealed > 0 ? [`up to ${unsealed} that are not sealed yet`] : []),
-  ];
-  return parts.join(" and ");
 }

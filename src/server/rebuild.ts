@@ -2,10 +2,11 @@ import type { Entry } from "../base/entry.ts";
 import { entryTypes } from "../base/entry.ts";
 import { type GroupId, type LogIndex, type Term, term } from "../base/ids.ts";
 import type { Day } from "../base/units.ts";
-import type { ApplySink } from "../rooms/apply-sink.ts";
+import type { ApplySink, Sealed } from "../rooms/apply-sink.ts";
 import { commandLength, commandType, commandTypes, isCommand } from "../rooms/commands.ts";
 import {
   recordEpoch,
+  recordHeaderBytes,
   recordSeq,
   setRecordChecked,
   setRecordPrevSeq,
@@ -13,7 +14,7 @@ import {
   textStart,
 } from "../rooms/message-record.ts";
 import { outcomes } from "../rooms/outcome.ts";
-import { RebuiltState } from "../rooms/rebuilt-state.ts";
+import { type LostSeqs, RebuiltState } from "../rooms/rebuilt-state.ts";
 import { boundsOf } from "../rooms/setting.ts";
 import { buildChunk, type ChunkImage, type ChunkInput } from "../storage/chunk/build-chunk.ts";
 import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
@@ -23,15 +24,18 @@ import type { FileName } from "../storage/disk.ts";
 import { chainBytes } from "../storage/journal/records.ts";
 import { buildSnapshot, publishSnapshot } from "../storage/snapshot-file.ts";
 import type { Ground } from "./ground.ts";
+import type { ReadableLog } from "./log-behind.ts";
 
 /** One room as it would be rebuilt. */
 export interface RebuiltRoom {
   readonly room: string;
-  /** The seqs it would have, first and last; those among them that lie in chunks that are lacking, and those that only the journal holds. */
+  /** The seqs it would have, first and last; those among them that can't be read, and those that only the journal holds. */
   readonly first: number;
   readonly last: number;
   readonly lacking: number;
   readonly unsealed: number;
+  /** Of those that can't be read the ones that nobody has for what is lost of the journal; null: none. */
+  readonly lost: LostSeqs | null;
 }
 
 /** What going on without any state keeps, and on what it stands. */
@@ -47,6 +51,10 @@ export interface Rebuilding {
   /** Messages that only the journal holds: kept, and not kept: repeats, and what had been refused or can't be told from it. */
   readonly unsealed: number;
   readonly refused: number;
+  /** How many messages what is lost of the journal can have held; 0 = nothing of it is lost. */
+  readonly lostMax: number;
+  /** The log was known up to what is lost of it: who is in the rooms of that time, and all the rest, is kept as it was there. */
+  readonly isKnown: boolean;
 }
 
 export interface Rebuilt {
@@ -71,19 +79,18 @@ interface FromChunks {
  * is worth). Nothing is changed: what is to be written is handed to `write`, one chunk at a time, so that memory holds no
  * more than one beside the state. Of the chunks only footers and lists of rooms are read.
  *
- * `entriesBehind` answers the entries of the journal behind an index, each once, in order, with an empty one where one is
- * lost.
+ * `logBehind` answers what can be read of the log behind an index.
  */
 export async function rebuild(
   ground: Pick<Ground, "owner" | "random" | "limits">,
   options: {
     readonly group: GroupId;
     readonly chunks: ChunkStore;
-    readonly entriesBehind: (index: LogIndex) => Promise<readonly Entry[]>;
+    readonly logBehind: (index: LogIndex) => Promise<ReadableLog>;
     readonly write?: (image: ChunkImage) => Promise<void>;
   },
 ): Promise<Rebuilt> {
-  const { chunks, group, entriesBehind, write } = options;
+  const { chunks, group, logBehind, write } = options;
   const { owner, random, limits } = ground;
   const hashSeed = random.whole(0x1_0000_0000);
   const found = await readChunks(new RebuiltState({ group, cluster: owner.cluster, hashSeed }), chunks);
@@ -93,7 +100,12 @@ export async function rebuild(
   const sealedHeads = new Map<string, number>();
   for (const room of state.rooms()) sealedHeads.set(room.name, room.head);
 
+  const { entries, lost } = await logBehind(sealedIndex);
+  if (chunks.list().length === 0 && isFromItsBeginning(entries, lost)) state.knownFromHere();
+  const { isKnown } = state;
+
   let records: Records = { memory: [], offsets: [] };
+  const built: { sealed: Sealed; records: Records }[] = [];
   let unsealed = 0;
   let refused = 0;
   const sink: ApplySink = {
@@ -103,40 +115,89 @@ export async function rebuild(
       unsealed++;
     },
     outcome: (_position, code) => {
-      if (code !== outcomes.stored) refused++;
+      // Where the log is known, what it refused was refused.
+      if (!state.isKnown && code !== outcomes.stored) refused++;
     },
-    changed: () => undefined,
+    changed: (event) => {
+      if (event.type === "sealed") take(event.sealed);
+    },
   };
-  const seal = async (): Promise<void> => {
-    const sealed = state.seal();
-    if (sealed === null) return;
-    const sealedRecords = records;
+  const take = (sealed: Sealed): void => {
+    built.push({ sealed, records });
     records = { memory: [], offsets: [] };
-    await write?.(imageOf({ ...sealed, cluster: owner.cluster, group }, sealedRecords));
   };
-  for (const entry of await entriesBehind(state.appliedIndex)) {
-    if (state.isOfLaterDay(entry)) await seal();
+  const writeBuilt = async (): Promise<void> => {
+    for (const one of built.splice(0)) {
+      if (state.hasChunk(one.sealed.chunk)) {
+        await write?.(imageOf({ ...one.sealed, cluster: owner.cluster, group }, one.records));
+      }
+    }
+  };
+  const seal = (): Promise<void> => {
+    const sealed = state.seal();
+    if (sealed !== null) take(sealed);
+    return writeBuilt();
+  };
+  const lose = async (at: number): Promise<void> => {
+    await seal();
+    const bytes = lost?.bytes ?? 0;
+    const messagesMax = (nameBytes: number): number => Math.floor(bytes / (smallestPostBytes + nameBytes));
+    state.lost({ day: entries[at]?.day ?? entries[0]?.day ?? (0 as Day), messagesMax, behind: entries.slice(at) });
+  };
+  let hasLost = lost === null;
+  for (const [at, entry] of entries.entries()) {
+    if (!hasLost && entry.index >= lost!.from) {
+      hasLost = true;
+      await lose(at);
+    }
+    if (!state.isKnown && state.isOfLaterDay(entry)) await seal();
     const memory = entry.payload.slice();
-    if (entry.type === entryTypes.commands) await lookUp(state, chunks, memory);
+    if (!state.isKnown && entry.type === entryTypes.commands) await lookUp(state, chunks, memory);
     state.apply(entry, memory, sink);
-    if (state.openBytes >= limits.chunkBytes) await seal();
+    if (!state.isKnown && state.openBytes >= limits.chunkBytes) await seal();
+    await writeBuilt();
   }
+  if (!hasLost) await lose(entries.length);
   await seal();
+  state.finish();
   const { unreadable, absent } = found;
-  const told = { chunks: found.chunks, messages: found.messages, unreadable, absent, unsealed, refused };
+  const lostMax = Math.floor((lost?.bytes ?? 0) / (smallestPostBytes + 1));
+  const told = {
+    chunks: found.chunks,
+    messages: found.messages,
+    unreadable,
+    absent,
+    unsealed,
+    refused,
+    lostMax,
+    isKnown,
+  };
   return { state, told: { ...told, rooms: roomsOf(state, sealedHeads) }, sealedThrough, sealedIndex };
+}
+
+/** What a message takes at least in a journal, but for the name of its room: a sender and an id of one byte, and no words. */
+const smallestPostBytes = recordHeaderBytes + 2;
+
+/** A chunk that was written anew since has no file here, and the log does not say what of it was left out. */
+function isFromItsBeginning(entries: readonly Entry[], lost: ReadableLog["lost"]): boolean {
+  const isThere = entries[0]?.index === 1 && lost?.from !== 1;
+  return isThere && !entries.some(({ type }) => type === entryTypes.rewrite);
 }
 
 function roomsOf(state: RebuiltState, sealedHeads: ReadonlyMap<string, number>): RebuiltRoom[] {
   const rooms: RebuiltRoom[] = [];
-  for (const { name, first, head, runs } of state.rooms()) {
-    if (head === 0) continue;
+  for (const room of state.rooms()) {
+    const { name, first, head, runs } = room;
+    if (head < first) continue;
+    const lost = state.lostSeqs(room) ?? null;
     let lacking = 0;
     for (let i = 0; i < runs.length; i++) {
       // A run without bytes stands for what can't be read.
       if (runs.bytes(i) === 0) lacking += runs.lastSeq(i) - runs.firstSeq(i) + 1;
     }
-    rooms.push({ room: name, first, last: head, lacking, unsealed: head - (sealedHeads.get(name) ?? 0) });
+    const skipped = lost === null ? 0 : lost.last - lost.first + 1;
+    const unsealed = head - Math.max(first - 1, sealedHeads.get(name) ?? 0) - skipped;
+    rooms.push({ room: name, first, last: head, lacking, unsealed, lost });
   }
   return rooms.sort((a, b) => (a.room < b.room ? -1 : 1));
 }

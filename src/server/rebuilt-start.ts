@@ -1,4 +1,3 @@
-import type { Entry } from "../base/entry.ts";
 import { Fault } from "../base/error-codes.ts";
 import type { GroupId, LogIndex } from "../base/ids.ts";
 import type { ChunkImage } from "../storage/chunk/build-chunk.ts";
@@ -8,16 +7,23 @@ import { quarantine } from "../storage/quarantine.ts";
 import type { Snapshot } from "../storage/snapshot-file.ts";
 import { setAside } from "./chunks-aside.ts";
 import type { Ground } from "./ground.ts";
-import { hasOthers, readableEntries } from "./log-behind.ts";
+import { hasOthers, type ReadableLog, readableLog } from "./log-behind.ts";
 import { publishRebuilt, rebuild } from "./rebuild.ts";
 
 /** Why a member of a cluster can't be rebuilt alone, and what to do instead. */
 export const memberAdvice =
   "nobody can tell here any more who belongs to this cluster, so the state can't be rebuilt beside others: start this server with an empty directory, and it gets from them what it lacks";
 
-/** There is no sound state, and there are chunks that tell what can be told without one. */
-export function isWithoutState(snapshot: Snapshot | null, chunks: ChunkStore): boolean {
-  return snapshot === null && chunks.list().length > 0;
+/** There is no sound state, and there are chunks, or a journal, that tell what can be told without one. */
+export async function isWithoutState(
+  ground: Ground,
+  { snapshot, chunks, group }: { snapshot: Snapshot | null; chunks: ChunkStore; group: GroupId },
+): Promise<boolean> {
+  if (snapshot !== null) return false;
+  if (chunks.list().length > 0) return true;
+  // Among several servers the journal alone does not say who they were.
+  if (ground.peers !== undefined) return false;
+  return (await readableLog(ground, group, 0 as LogIndex)).entries.length > 0;
 }
 
 /**
@@ -29,10 +35,10 @@ export async function rebuildState(
   { group, chunks, damaged }: { group: GroupId; chunks: ChunkStore; damaged: readonly Damage[] },
 ): Promise<void> {
   const { log } = ground;
-  const entriesBehind = async (index: LogIndex): Promise<readonly Entry[]> => {
-    const entries = await readableEntries(ground, group, index);
-    if (hasOthers(ground, null, entries)) throw new Fault("unsupported", memberAdvice);
-    return entries;
+  const logBehind = async (index: LogIndex): Promise<ReadableLog> => {
+    const readable = await readableLog(ground, group, index);
+    if (hasOthers(ground, null, readable.entries)) throw new Fault("unsupported", memberAdvice);
+    return readable;
   };
   for (const one of damaged) {
     log.error("snapshot.damaged", { ...one, movedTo: await quarantine(ground.disk, one.file) });
@@ -43,7 +49,7 @@ export async function rebuildState(
     isClear = true;
     await ground.disk.publish(image.file, image.parts);
   };
-  const { state, told } = await rebuild(ground, { group, chunks, entriesBehind, write });
+  const { state, told } = await rebuild(ground, { group, chunks, logBehind, write });
   if (!isClear) await setAside(chunks, state.lastChunk, ground);
   await publishRebuilt(ground, { state, group });
   const { rooms, ...counts } = told;

@@ -147,7 +147,7 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
       "a member of a cluster can't go on without part of what it has promised to the others: start it without --accept-loss, and it gets from them what it lacks",
     );
   }
-  if (isLossy && isWithoutState(snapshot, chunks)) {
+  if (isLossy && (await isWithoutState(ground, { snapshot, chunks, group }))) {
     // Of several servers the others have the state, and who belongs to them nobody can tell here.
     if (ground.peers !== undefined) throw new Fault("unsupported", memberAdvice);
     await rebuildState(ground, { group, chunks, damaged: found.damage });

@@ -1,0 +1,211 @@
+import { beforeAll, expect, test } from "vitest";
+import type { UserName } from "../../src/base/ids.ts";
+import { lossLines } from "../../src/server/loss.ts";
+import { operate } from "../../src/server/operator.ts";
+import { DataDamaged } from "../../src/server/data-refused.ts";
+import { batchHeaderAt } from "../../src/storage/journal/layout.ts";
+import { Ledger } from "./server-ledger.ts";
+import { ServerLife } from "./server-life.ts";
+import { lateEvening } from "./server-story.ts";
+
+/** Room for the whole first day in one segment, and in one open chunk. */
+const limits = { segmentBytes: 64 * 1024, chunkBytes: 48 * 1024, unsealedBytesMax: 192 * 1024 } as const;
+
+interface Item {
+  readonly seq: number;
+  readonly from: string;
+  readonly cid: string;
+  readonly body: string;
+}
+
+/** A server on its first day: nothing is sealed yet, and there is no state but in its journal. */
+let stopped: ServerLife;
+/** The same, killed and started again: its journal begins with a copy of all that was there. */
+let copied: ServerLife;
+
+async function talk(life: ServerLife, numbers: readonly number[]): Promise<void> {
+  for (const n of numbers) {
+    const prev = (word: string): object => (n % 2 === 0 ? { prev: `${word}${n - 1}` } : {});
+    await life.send("alice", { room: "lobby", cid: `l${n}`, body: `lobby ${n}`, ...prev("l") });
+    await life.send("bob", { room: "ops", cid: `o${n}`, body: `ops ${n}`, ...prev("o") });
+    await life.send("alice", { room: "den", cid: `n${n}`, body: `den ${n}`, ...prev("n") });
+    await life.send("alice", { to: "bob", cid: `d${n}`, body: `direct ${n}`, ...prev("d") });
+  }
+}
+
+beforeAll(async () => {
+  stopped = new ServerLife({ seed: 1, wall: lateEvening - 40_000_000, limits });
+  await stopped.start();
+  await stopped.join("alice", "lobby");
+  await stopped.join("bob", "ops");
+  await stopped.join("alice", "den", true);
+  await talk(stopped, [1, 2, 3]);
+  const killed = stopped.fork(2);
+  await stopped.stop();
+
+  killed.crash("after");
+  await killed.start();
+  await talk(killed, [4, 5]);
+  await killed.stop();
+  copied = killed;
+  for (const life of [stopped, copied]) {
+    expect(filesOf(life, "history")).toEqual([]);
+    expect(filesOf(life, "snapshot")).toEqual([]);
+  }
+});
+
+const filesOf = (life: ServerLife, folder: string): string[] =>
+  [...life.fileSystem.files().keys()].filter((file) => file.startsWith(`${folder}/`)).sort();
+
+/** The batches of the newest segment, in order. */
+function batchesOf(life: ServerLife): { file: string; offset: number; length: number }[] {
+  const file = filesOf(life, "journal")
+    .filter((one) => one.endsWith(".wal"))
+    .at(-1)!;
+  const bytes = life.fileSystem.files().get(file)!;
+  const generation = bytes.slice(52, 60);
+  const batches: { file: string; offset: number; length: number }[] = [];
+  for (let offset = 512; ; ) {
+    const header = batchHeaderAt(bytes, offset, generation);
+    if (header === null) return batches;
+    batches.push({ file, offset, length: header.length });
+    offset += header.length;
+  }
+}
+
+/** Whose words stand in these bytes. */
+const wordsIn = (life: ServerLife, { file, offset, length }: ReturnType<typeof batchesOf>[number]): string[] => {
+  const text = Buffer.from(
+    life.fileSystem
+      .files()
+      .get(file)!
+      .subarray(offset, offset + length),
+  ).toString("latin1");
+  return text.match(/(?:lobby|ops|den|direct) \d+/g) ?? [];
+};
+
+async function letIn(life: ServerLife): Promise<void> {
+  for (const { name, isDirect, isPrivate } of life.server.state.rooms()) {
+    if (!isPrivate || isDirect) continue;
+    await life.until(operate(life.server, { type: "invite", room: name, user: "alice" as UserName }));
+  }
+}
+
+/** What can be read of a room, number by number, and its head. */
+async function readable(life: ServerLife, room: string): Promise<Item[]> {
+  const found: Item[] = [];
+  const { first, head } = life.server.state.room(room) ?? { first: 1, head: 0 };
+  for (let after = first - 1; after < head; ) {
+    const page = await life.ask("alice", { t: "hist", room, after, limit: 50 });
+    if (page.t === "err") {
+      expect(page["code"]).toBe("unavailable");
+      after++;
+      continue;
+    }
+    const items = page["items"] as Item[];
+    expect(items.length).toBeGreaterThan(0);
+    found.push(...items);
+    after = items.at(-1)!.seq;
+  }
+  return found;
+}
+
+const rooms = ["lobby", "ops", "den", "@alice,bob"];
+const roomOf = (words: string): string => (words.startsWith("direct") ? "@alice,bob" : words.split(" ")[0]!);
+
+async function numbersOf(life: ServerLife): Promise<Map<string, number>> {
+  const numbers = new Map<string, number>();
+  for (const room of rooms) for (const { seq, body } of await readable(life, room)) numbers.set(body, seq);
+  return numbers;
+}
+
+/** Damages one batch; answers the refusal, null when nothing was damaged by it. */
+async function damaged(life: ServerLife, batch: ReturnType<typeof batchesOf>[number], at: number) {
+  life.fileSystem.flip(batch.file, batch.offset + at, 1);
+  const before = life.fileSystem.files();
+  const refusal = await life.start().then(
+    () => null,
+    (cause: unknown) => cause,
+  );
+  if (refusal !== null) expect([...life.fileSystem.files().keys()]).toEqual([...before.keys()]);
+  return refusal;
+}
+
+test.each(["stopped in good order", "killed and started again"])(
+  "one batch of the first day is damaged, of a server that was %s: the refusal tells what goes, and all else stays",
+  async (how) => {
+    const origin = how.startsWith("stopped") ? stopped : copied;
+    const whole = origin.fork(3);
+    await whole.start();
+    await letIn(whole);
+    const told = await numbersOf(whole);
+    const heads = new Map(rooms.map((room) => [room, whole.server.state.room(room)!.head]));
+    await whole.stop();
+    const batches = batchesOf(origin);
+    expect(batches.length).toBeGreaterThan(12);
+    let refused = 0;
+    for (const [at, batch] of batches.entries()) {
+      const life = origin.fork(100 + at);
+      const refusal = await damaged(life, batch, 70);
+      if (refusal === null) {
+        // The last one: a mark, which nothing follows.
+        expect(at).toBe(batches.length - 1);
+        await letIn(life);
+        expect(await numbersOf(life)).toEqual(told);
+        await life.stop();
+        continue;
+      }
+      refused++;
+      expect(refusal).toBeInstanceOf(DataDamaged);
+      const { loss, message } = refusal as DataDamaged;
+      for (const line of lossLines(loss)) expect(message).toContain(line);
+      const gone = new Set(wordsIn(origin, batch));
+      // One bit costs one batch, as in ordinary running.
+      expect(gone.size).toBeLessThan(6);
+
+      await life.start({ acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });
+      await letIn(life);
+      const rebuilt = loss.rebuilt!;
+      expect(rebuilt.lostMax).toBeGreaterThanOrEqual(gone.size);
+      for (const room of rooms) {
+        const said = rebuilt.rooms.find((one) => one.room === room);
+        const items = await readable(life, room);
+        const expected = [...told.keys()].filter((words) => roomOf(words) === room && !gone.has(words));
+        // All that is in sound batches is there, each once, in its order.
+        expect([at, room, items.map(({ body }) => body)]).toEqual([at, room, expected]);
+        const lostHere = [...gone].filter((words) => roomOf(words) === room).length;
+        if (said === undefined) {
+          expect(items).toEqual([]);
+          continue;
+        }
+        // What was said before is what is then there, and what is then gone.
+        const { first, last, lost, lacking } = said;
+        expect(items.length).toBe(last - first + 1 - lacking);
+        expect(items.every(({ seq }) => seq >= first && seq <= last)).toBe(true);
+        expect(lostHere).toBeLessThanOrEqual(lost?.messagesMax ?? 0);
+        // No number stands for another message than before.
+        for (const { seq, body } of items) {
+          const isBefore = lost === null || seq < lost.first;
+          if (isBefore) expect([body, seq]).toEqual([body, told.get(body)]);
+          else expect(seq).toBeGreaterThan(heads.get(room)!);
+        }
+      }
+      life.ledger = new Ledger();
+      for (const room of rooms) {
+        if (life.server.state.room(room) === undefined) continue;
+        const to = room.startsWith("@") ? { to: "bob" } : { room };
+        const [next] = await life.send("alice", { ...to, cid: "x1", body: "x" });
+        expect(next).toMatchObject({ t: "ok", dup: false });
+        const isNew = rebuilt.rooms.some((one) => one.room === room);
+        if (isNew) expect(next!["seq"]).toBeGreaterThan(heads.get(room)!);
+      }
+      const after = await numbersOf(life);
+      await life.stop();
+      // From here on it is a directory like any other.
+      await life.start();
+      expect(await numbersOf(life)).toEqual(after);
+      await life.stop();
+    }
+    expect(refused).toBe(batches.length - 1);
+  },
+);
