@@ -19,11 +19,14 @@ export interface CopiedForward extends Omit<JournalStart, "groups"> {
   readonly chainSegments: ReadonlyMap<GroupId, number>;
 }
 
+/** About so many bytes are written at once. */
+const pieceBytes = 1024 * 1024;
+
 /**
  * Writes everything alive to fresh segments from `number` on, and makes them the journal. They are written under names
  * that mean nothing, the first one with the base flag; a mark certifies the last batch; then the first gets its live
  * name. That one rename is the moment at which the copy counts and everything older does not; the others are named by
- * the rolls in it.
+ * the rolls in it. Entries are in batches as they were.
  */
 export async function copyForward(options: {
   disk: Disk;
@@ -53,47 +56,67 @@ export async function copyForward(options: {
     live.push({ number, bytes: segmentBytes, highest: new Map<GroupId, LogIndex>() });
   }
 
-  async function write(
+  /** Finishes a batch, which stands at `offset` from here on. */
+  function certify(
     bytes: Uint8Array,
     batch: { start: number; kind: number; recordBytes: number; recordCount: number },
-  ): Promise<void> {
-    const { file, generation } = written.at(-1)!;
-    const length = batchLength(batch.recordBytes);
-    const place = { number: lastNumber + 1, generation, previousChecksum: lastChecksum };
-    lastChecksum = sealBatch(bytes, batch.start, { ...batch, ...place });
-    await disk.writeDurable(file, offset, bytes.subarray(batch.start, batch.start + length));
-    offset += length;
+  ): void {
+    const { generation } = written.at(-1)!;
+    lastChecksum = sealBatch(bytes, batch.start, {
+      ...batch,
+      number: lastNumber + 1,
+      generation,
+      previousChecksum: lastChecksum,
+    });
+    offset += batchLength(batch.recordBytes);
     lastNumber++;
   }
 
-  async function makeRoom(length: number): Promise<void> {
-    if (offset + length + sectorBytes <= settings.segmentBytes) return;
+  async function writeSmall(batch: { kind: number; recordBytes: number; recordCount: number }): Promise<void> {
+    const at = offset;
+    certify(small, { ...batch, start: 0 });
+    await disk.writeDurable(written.at(-1)!.file, at, small);
+  }
+
+  const isRoom = (length: number): boolean => offset + length + sectorBytes <= settings.segmentBytes;
+
+  async function roll(): Promise<void> {
     const next = await pool.take(written.at(-1)!.number + 1, { flags: 0, wait: false });
     const record = encodeRoll(next.number, next.generation);
     small.set(record, batchHeaderBytes);
-    await write(small, { start: 0, kind: batchKinds.roll, recordBytes: record.length, recordCount: 1 });
+    await writeSmall({ kind: batchKinds.roll, recordBytes: record.length, recordCount: 1 });
     written.push(next);
     offset = sectorBytes;
     addLive();
   }
 
-  /** Writes what is staged, but for the last batch, which may still take records; at the end that one too. */
-  async function drain(leave: number): Promise<void> {
-    while (staging.batches.length > leave) {
-      const { start, recordBytes, recordCount, entries, ranges, votes } = staging.batches[0]!;
-      await makeRoom(batchLength(recordBytes));
-      const { highest } = live.at(-1)!;
+  /** Writes what is staged: batches that stand together at once, for none of them counts before all do. */
+  async function drain(): Promise<void> {
+    let run = { start: 0, end: 0, offset };
+    const writeRun = async (): Promise<void> => {
+      if (run.end === run.start) return;
+      await disk.writeDurable(written.at(-1)!.file, run.offset, staging.bytes.subarray(run.start, run.end));
+    };
+    for (const { start, recordBytes, recordCount, entries, ranges, votes } of staging.batches) {
+      const length = batchLength(recordBytes);
+      if (!isRoom(length)) {
+        await writeRun();
+        await roll();
+        run = { start, end: start, offset };
+      }
+      const { highest, number } = live.at(-1)!;
       for (const [group, index] of entries) highest.set(group, index);
-      const { number } = written.at(-1)!;
       for (const group of entries.keys()) chainSegments.set(group, number);
       for (const group of votes) voteSegments.set(group, number);
-      const batch = { segment: number, offset, length: batchLength(recordBytes) };
-      await write(staging.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
+      const batch = { segment: number, offset, length };
+      certify(staging.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
       for (const [group, { first, last }] of ranges) {
         places.get(group)!.add(first, last, { ...batch, checksum: lastChecksum });
       }
-      staging.shift();
+      run.end = start + length;
     }
+    await writeRun();
+    while (!staging.empty) staging.shift();
   }
 
   function stage(record: Uint8Array): void {
@@ -116,16 +139,20 @@ export async function copyForward(options: {
     }
     for (const [place, entry] of group.entries.entries()) {
       assert(entry.index === chain.last + 1, `the recovered log of group ${id} has a hole before ${entry.index}`);
+      // What stood together stands together: one bad bit costs no more than it would have cost before.
+      if (entry.payload.length > 0 && group.places.isFirstOfBatch(entry.index)) {
+        staging.closeBatch();
+        if (staging.usedBytes >= pieceBytes) await drain();
+      }
       const at = staging.reserve(entryOverheadBytes + entry.payload.length, 0 as Mark);
       putEntry(staging.bytes, at, entry, chain.at(entry.index - 1), group.chains[place] ?? null);
       chain.push(entry.index, chainOfEntryAt(staging.bytes, at));
       staging.entryStaged(id, entry.index);
-      if (staging.batches.length > 8) await drain(1);
     }
   }
-  await drain(0);
-  await makeRoom(sectorBytes);
-  await write(small, { start: 0, kind: batchKinds.mark, recordBytes: 0, recordCount: 0 });
+  await drain();
+  if (!isRoom(sectorBytes)) await roll();
+  await writeSmall({ kind: batchKinds.mark, recordBytes: 0, recordCount: 0 });
   for (const segment of written) {
     const file = segmentFile(segment.number, "wal");
     await disk.rename(segment.file, file);

@@ -63,6 +63,12 @@ export class EntryPlaces {
     return this.#places[this.#indexOf(place.first)] === place;
   }
 
+  /** Whether a batch begins with this entry; of one that stands nowhere nobody can tell, and it may begin one. */
+  isFirstOfBatch(index: number): boolean {
+    const place = this.#places[this.#indexOf(index)];
+    return place === undefined || place.first === index || place.last < index;
+  }
+
   /** The place of `from` and those behind it in the same segment: one at least, no more than `bytesMax` from start to end. */
   run(from: number, bytesMax: number): EntryPlace[] {
     const at = this.#indexOf(from);

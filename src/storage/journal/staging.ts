@@ -35,6 +35,7 @@ export class Staging {
   since = 0 as Millis;
   readonly #recordBytesMax: number;
   #end = 0;
+  #isClosed = false;
 
   /** A batch takes no further record once it holds `recordBytesMax` bytes; a larger record gets a batch of its own. */
   constructor(recordBytesMax: number) {
@@ -48,7 +49,8 @@ export class Staging {
   /** Room for one record of `length` bytes. Gives its place in `bytes`; the record must be filled in at once. */
   reserve(length: number, mark: Mark): number {
     let batch = this.batches.at(-1);
-    if (batch === undefined || batch.recordBytes + length > this.#recordBytesMax) {
+    if (batch === undefined || this.#isClosed || batch.recordBytes + length > this.#recordBytesMax) {
+      this.#isClosed = false;
       batch = {
         start: this.#end,
         recordBytes: 0,
@@ -68,6 +70,16 @@ export class Staging {
     this.#end = batch.start + batchLength(batch.recordBytes);
     if (this.#end > this.bytes.length) this.#grow(this.#end);
     return at;
+  }
+
+  /** The next record begins a batch. */
+  closeBatch(): void {
+    this.#isClosed = true;
+  }
+
+  /** Bytes of the buffer that are in use. */
+  get usedBytes(): number {
+    return this.#end;
   }
 
   /** The batch that took the last record. */
