@@ -18,8 +18,9 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { run, type ServeCommand, serveWords, temporaryFolder } from "./command.ts";
+import { ownPorts, run, type ServeCommand, serveWords, temporaryFolder } from "./command.ts";
 import { StartedCommands } from "./started-commands.ts";
+import { ServerProcess } from "./support/server-process.ts";
 
 const folder = temporaryFolder();
 const started = new StartedCommands();
@@ -62,6 +63,22 @@ describe("a start and a stop in good order", () => {
     expect(await server.ended).toBe(0);
     expect(readdirSync(data).filter((file) => file.startsWith("ports") || file.startsWith("lock"))).toEqual([]);
     expect(server.errors.split("\n").every((line) => line === "" || line.startsWith("{"))).toBe(true);
+  });
+
+  test("whoever has just started it can wait for it", async () => {
+    const server = new ServerProcess();
+    try {
+      server.ports = await ownPorts();
+      const url = `http://127.0.0.1:${server.ports.adminPort}`;
+      const inVain = await run(["status", url, "--wait", "0.2"]);
+      expect([inVain.code, inVain.errors]).toEqual([3, expect.stringContaining("no server answers")]);
+      const waiting = [run(["status", url, "--wait", "60"]), run(["cluster", "status", "--url", url, "--wait", "60"])];
+      server.spawn();
+      for (const { code, output } of await Promise.all(waiting))
+        expect([code, output]).toEqual([0, expect.stringContaining("n1  ready")]);
+    } finally {
+      await server.dispose();
+    }
   });
 
   test("the signal that would open the inspector of Node opens nothing", async () => {

@@ -1,7 +1,7 @@
 import picocolors from "picocolors";
 import { type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { at, shown, table } from "./answer-text.ts";
-import { askOperators, operatorEvents, type OperatorsPort } from "./operators-port.ts";
+import { askOperators, askReadiness, operatorEvents, type OperatorsPort } from "./operators-port.ts";
 import { textLine } from "./text-line.ts";
 
 export interface ClusterCommand extends OperatorsPort {
@@ -11,8 +11,8 @@ export interface ClusterCommand extends OperatorsPort {
 const root = "/admin/v1/cluster";
 
 /** `synod cluster status`: who belongs to the cluster, who leads, who lags. Code 1 when this server can't take messages. */
-export async function clusterStatus(command: ClusterCommand): Promise<0 | 1> {
-  const answer = await askOperators(command, root);
+export async function clusterStatus(command: ClusterCommand, waitMs: number | null): Promise<0 | 1> {
+  const answer = await askReadiness(command, root, waitMs);
   print(command, answer, clusterLines(answer));
   return at(answer, "ready", "ok") === true ? 0 : 1;
 }

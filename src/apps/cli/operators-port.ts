@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { at } from "./answer-text.ts";
 import { portsOf } from "./ports-file.ts";
@@ -14,6 +15,7 @@ export interface OperatorsPort {
 
 /** A transfer or a change of members takes its time. */
 const answerWithinMs = 15_000;
+const askAgainMs = 100;
 
 /** Asks a server's operators' port, and answers what it says. Throws `CommandFailed` with the next step. */
 export async function askOperators(
@@ -30,6 +32,24 @@ export async function askOperators(
   const answer = parsed(await response.text().catch((cause: unknown) => unreachable(response.url, cause)));
   if (response.ok && answer !== undefined) return answer;
   throw refusalOf(response, answer);
+}
+
+/**
+ * What a server says of itself; asked again until it can take messages, for so long. Then its last answer is answered, or what
+ * kept it from one thrown. null: asked once.
+ */
+export async function askReadiness(port: OperatorsPort, path: string, withinMs: number | null): Promise<unknown> {
+  const until = performance.now() + (withinMs ?? 0);
+  for (;;) {
+    const isLast = performance.now() >= until;
+    try {
+      const answer = await askOperators(port, path);
+      if (isLast || at(answer, "ready", "ok") === true) return answer;
+    } catch (cause) {
+      if (isLast || !(cause instanceof CommandFailed) || cause.exitCode !== exitCodes.unreachable) throw cause;
+    }
+    await pause(askAgainMs);
+  }
 }
 
 /** The events of a stream, as they come, until it ends, or `signal` ends it. Throws `CommandFailed`. */

@@ -1,15 +1,20 @@
 import picocolors from "picocolors";
 import { at, shown, table } from "./answer-text.ts";
-import { askOperators, type OperatorsPort } from "./operators-port.ts";
+import { askOperators, askReadiness, type OperatorsPort } from "./operators-port.ts";
 
 export interface StatusCommand extends OperatorsPort {
   readonly sessions: boolean;
+  /** How long it is waited for a server that can take messages; null: not at all. */
+  readonly waitMs: number | null;
   readonly json: boolean;
 }
 
+const root = "/admin/v1/status";
+
 /** `synod status`: what a server says of itself, or who is connected to it. Code 1 when it can't take messages. */
 export async function status(command: StatusCommand): Promise<0 | 1> {
-  const answer = await askOperators(command, command.sessions ? "/admin/v1/sessions" : "/admin/v1/status");
+  let answer = command.sessions && command.waitMs === null ? null : await askReadiness(command, root, command.waitMs);
+  if (command.sessions) answer = await askOperators(command, "/admin/v1/sessions");
   if (command.json) {
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   } else {

@@ -1,7 +1,14 @@
 import { Command, Option } from "commander";
 import type { ExitCode } from "../../terminal/exit-codes.ts";
 import { whole } from "./number-arguments.ts";
-import { dataOption, type OperatorsFlags, operatorsOptions } from "./operators-options.ts";
+import {
+  dataOption,
+  type OperatorsFlags,
+  operatorsOptions,
+  type WaitFlags,
+  waitMsOf,
+  waitOption,
+} from "./operators-options.ts";
 import { outputOption } from "./output-option.ts";
 
 /** `synod cluster` with its options and help. */
@@ -19,10 +26,12 @@ export function clusterCommand(ended: (code: ExitCode) => void): Command {
     .helpGroup("Servers:")
     .description("who belongs to a cluster and who leads it, and how to change that")
     .addCommand(
-      part("status", "who belongs, who leads, who lags").action(async (flags: OperatorsFlags) => {
-        const { clusterStatus } = await import("../cluster.ts");
-        ended(await clusterStatus(operatorsOptions(flags)));
-      }),
+      part("status", "who belongs, who leads, who lags")
+        .addOption(waitOption())
+        .action(async (flags: OperatorsFlags & WaitFlags) => {
+          const { clusterStatus } = await import("../cluster.ts");
+          ended(await clusterStatus(operatorsOptions(flags), waitMsOf(flags)));
+        }),
     )
     .addCommand(
       part("add", "have a server belong to the cluster; it is admitted as soon as it is there")
@@ -69,7 +78,7 @@ export function clusterCommand(ended: (code: ExitCode) => void): Command {
       "after",
       `
 Examples:
-  synod cluster status
+  synod cluster status --wait 10
   synod cluster add n4 10.0.0.4:7401
   synod cluster transfer n2
   synod cluster remove n3 --url http://127.0.0.1:7402

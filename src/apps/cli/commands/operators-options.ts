@@ -1,4 +1,5 @@
 import { Option } from "commander";
+import { seconds } from "./number-arguments.ts";
 
 /** How the commands that ask a server's operators' port find it. */
 export interface OperatorsFlags {
@@ -20,3 +21,14 @@ export const dataOption = (): Option =>
     "--data <dir>",
     "data directory of a server on this machine, to find its ports (default: ./synod-data, else the usual ports)",
   );
+
+/** For scripts that have just started a server. */
+export const waitOption = (): Option =>
+  new Option("--wait <seconds>", "ask again until the server can take messages, for so long").argParser(seconds);
+
+export interface WaitFlags {
+  readonly wait?: number;
+}
+
+/** Milliseconds; null: not at all. */
+export const waitMsOf = ({ wait }: WaitFlags): number | null => (wait === undefined ? null : wait * 1_000);

@@ -1,6 +1,13 @@
 import { Command } from "commander";
 import type { ExitCode } from "../../terminal/exit-codes.ts";
-import { dataOption, type OperatorsFlags, operatorsOptions } from "./operators-options.ts";
+import {
+  dataOption,
+  type OperatorsFlags,
+  operatorsOptions,
+  type WaitFlags,
+  waitMsOf,
+  waitOption,
+} from "./operators-options.ts";
 import { outputOption } from "./output-option.ts";
 
 /** `synod status` with its options and help. */
@@ -13,6 +20,7 @@ export function statusCommand(ended: (code: ExitCode) => void): Command {
     .addOption(dataOption())
     .option("--token-file <file>", "what the server asks operators for, where it does")
     .option("--sessions", "who is connected, by which door, in which rooms")
+    .addOption(waitOption())
     .addOption(outputOption())
     .addHelpText(
       "after",
@@ -20,13 +28,15 @@ export function statusCommand(ended: (code: ExitCode) => void): Command {
 Examples:
   synod status
   synod status --sessions
+  synod status --wait 10
   synod status http://127.0.0.1:7402 -o json | jq .ready
 
 Ends with 1 when the server can't take messages.`,
     )
-    .action(async (url: string | undefined, flags: OperatorsFlags & { sessions?: boolean }) => {
+    .action(async (url: string | undefined, flags: OperatorsFlags & WaitFlags & { sessions?: boolean }) => {
       const { status } = await import("../status.ts");
       const asked = operatorsOptions(flags);
-      ended(await status({ ...asked, url: url ?? asked.url, sessions: flags.sessions === true }));
+      const { sessions = false } = flags;
+      ended(await status({ ...asked, url: url ?? asked.url, sessions, waitMs: waitMsOf(flags) }));
     });
 }
