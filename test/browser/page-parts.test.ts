@@ -42,7 +42,7 @@ describe("the window on a room", () => {
   test("what retention removed is a row with its numbers, at the beginning and as it happens", () => {
     const window = new TimelineWindow();
     window.start(page(seqs(13, 15), { first: 13 as never, head: 15 as never }));
-    expect(shown(window)).toEqual(["1-12 removed", "13", "14", "15"]);
+    expect(shown(window)).toEqual(["1-12 not_kept", "13", "14", "15"]);
     window.liveGap({ from: 16 as never, to: 20 as never, reason: "retention", line: null });
     window.live(message(21), true);
     expect(shown(window).slice(3)).toEqual(["15", "16-20 retention", "21"]);

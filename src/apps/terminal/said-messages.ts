@@ -20,7 +20,7 @@ export interface SaidTally {
 }
 
 /** Said, and not given to the client yet: its room is still being joined. */
-export interface Announced {
+interface Announced {
   readonly room: RoomName;
   readonly body: string;
 }

@@ -200,7 +200,9 @@ export class ChatModel {
   }
 
   notice(code: string, message: string): void {
-    this.notices = [...this.notices, { number: ++this.#noticeCount, code, message }].slice(-noticesMax);
+    // The newest of its kind stands for all: what somebody tries again and again must not push the page away.
+    const others = this.notices.filter((notice) => notice.code !== code);
+    this.notices = [...others, { number: ++this.#noticeCount, code, message }].slice(-noticesMax);
     this.#tell();
   }
 

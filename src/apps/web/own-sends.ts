@@ -1,5 +1,6 @@
 import type { RoomName } from "../../base/ids.ts";
 import type { Room } from "../../client/room.ts";
+import type { SendWait } from "../../client/outcome.ts";
 import type { SentMessage } from "../../client/sent-message.ts";
 
 /** A message of this page, until the room's own order shows it. */
@@ -14,6 +15,11 @@ export type Asked =
   | { readonly answer: "pending" }
   | { readonly answer: "absent"; readonly head: number }
   | { readonly answer: "failed" };
+
+/** What passes within this is not worth a word: a busy server asks for patience now and then. */
+const lastingMs = 1_000;
+
+export const isLasting = ({ since, retryAt }: SendWait): boolean => Math.max(Date.now(), retryAt) - since >= lastingMs;
 
 /** Failed messages, and unknown ones, of one room that are kept for their sender to look at. */
 const endedMax = 200;
@@ -55,6 +61,17 @@ export class OwnSends {
   /** Those that are stored leave: their room shows them by itself, or is not on the page. */
   removeStored(room: RoomName): void {
     for (const { sent } of this.of(room)) if (sent.state === "stored") this.remove(room, sent.cid);
+  }
+
+  /** What a server says that keeps messages of any room waiting for longer than a moment; null: nothing does. */
+  get wait(): SendWait | null {
+    for (const list of this.#rooms.values()) {
+      for (const { sent } of list) {
+        const { wait } = sent;
+        if (wait !== null && isLasting(wait)) return wait;
+      }
+    }
+    return null;
   }
 
   /** How many have no outcome yet, in all rooms. */

@@ -60,12 +60,15 @@ const english = {
     count === 1
       ? "1 message waits in the outbox and will be sent."
       : `${count} messages wait in the outbox and will be sent in order.`,
+  diskFull: "The server's disk is full: it stores nothing new until there is space again.",
+  noQuorum: "Too few of the servers answer: nothing new can be stored until enough do.",
   messageTo: (room: string) => `Message ${room}`,
   send: "Send",
   sendHint: "Enter sends, Shift+Enter starts a line",
   editing: (seq: number) => `Editing #${seq}`,
   cancel: "Cancel",
   stateQueued: "waiting",
+  waitsFor: (reason: string) => `waiting: ${reason}`,
   stateSending: "sending",
   stateStored: "stored",
   stateRefused: "not sent",
@@ -94,10 +97,19 @@ const english = {
   toNewest: "To the newest",
   gapRetention: (count: number) =>
     count === 1 ? "1 message was removed by retention" : `${count} messages were removed by retention`,
-  gapDeleted: (count: number) => (count === 1 ? "1 message was deleted" : `${count} messages were deleted`),
+  gapDeleted: (count: number) =>
+    count === 1 ? "1 message went when the room was deleted" : `${count} messages went when the room was deleted`,
+  gapDamaged: (count: number) =>
+    count === 1
+      ? "1 message is damaged on this server and cannot be given; another one may have it"
+      : `${count} messages are damaged on this server and cannot be given; another one may have them`,
+  gapRemoved: (count: number) =>
+    count === 1
+      ? "1 message cannot be read: you are no member of this room any more"
+      : `${count} messages cannot be read: you are no member of this room any more`,
   gapOther: (count: number, reason: string) =>
     count === 1 ? `1 message cannot be given: ${reason}` : `${count} messages cannot be given: ${reason}`,
-  gapRemoved: (count: number) =>
+  gapNotKept: (count: number) =>
     count === 1
       ? "1 message was removed and is not kept any more"
       : `${count} messages were removed and are not kept any more`,
@@ -108,6 +120,7 @@ const english = {
     forbidden: "you may not do this here",
     gone: "what it refers to was removed",
     id_conflict: "its id was used for something else",
+    no_quorum: "too few servers answer",
     not_found: "there is no such room or person",
     overloaded: "too much waits already",
     rate_limited: "too many messages at once",
@@ -172,12 +185,15 @@ const chinese: Texts = {
   reconnectNow: "正在重试。",
   tryNow: "立即重试",
   waiting: (count) => `发件箱中有 ${count} 条消息等待，将按顺序发送。`,
+  diskFull: "服务器磁盘已满：腾出空间之前，不会存储新消息。",
+  noQuorum: "应答的服务器不足：恢复之前，无法存储新消息。",
   messageTo: (room) => `发消息到 ${room}`,
   send: "发送",
   sendHint: "回车发送，Shift+回车换行",
   editing: (seq) => `正在编辑 #${seq}`,
   cancel: "取消",
   stateQueued: "等待中",
+  waitsFor: (reason) => `等待中：${reason}`,
   stateSending: "发送中",
   stateStored: "已存储",
   stateRefused: "未发送",
@@ -205,9 +221,11 @@ const chinese: Texts = {
   newBelow: (count) => `${count} 条新消息`,
   toNewest: "到最新",
   gapRetention: (count) => `${count} 条消息已按保留期限移除`,
-  gapDeleted: (count) => `${count} 条消息已被删除`,
+  gapDeleted: (count) => `房间被删除，${count} 条消息随之删除`,
+  gapDamaged: (count) => `${count} 条消息在此服务器上已损坏，无法提供；其他服务器可能有`,
+  gapRemoved: (count) => `你已不是此房间的成员，${count} 条消息无法查看`,
   gapOther: (count, reason) => `${count} 条消息无法提供：${reason}`,
-  gapRemoved: (count) => `${count} 条消息已移除，不再保留`,
+  gapNotKept: (count) => `${count} 条消息已移除，不再保留`,
   reset: "此房间的历史已被替换，之前看到的内容可能已变。",
   failed: {
     aborted: "已放弃，未存储",
@@ -215,6 +233,7 @@ const chinese: Texts = {
     forbidden: "你无权这样做",
     gone: "所指的消息已移除",
     id_conflict: "消息编号已被占用",
+    no_quorum: "应答的服务器不足",
     not_found: "没有这个房间或用户",
     overloaded: "等待的消息太多",
     rate_limited: "发送太快",

@@ -10,7 +10,7 @@ export type Row =
   | { readonly type: "gap"; readonly key: string; readonly from: number; readonly to: number; readonly reason: string };
 
 /** A page of history tells where the room begins now, and not why: retention, an operator, or a room made anew. */
-const removed = "removed";
+const notKept = "not_kept";
 
 /** Rows in the page at a time. */
 export const rowsMax = 400;
@@ -74,12 +74,12 @@ export class TimelineWindow {
     // Removed since: the page begins later than it was asked to.
     for (const message of page.items) {
       const seq = message.seq!;
-      if (seq > next) rows.push(gapRow(next, seq - 1, next < page.first ? removed : "unavailable"));
+      if (seq > next) rows.push(gapRow(next, seq - 1, next < page.first ? notKept : "unavailable"));
       if (!isAmending(message)) rows.push(messageRow(message, seq));
       next = seq + 1;
     }
     if (page.items.length === 0 && page.head > after) {
-      rows.push(gapRow(next, page.head, page.first > page.head ? removed : "unavailable"));
+      rows.push(gapRow(next, page.head, page.first > page.head ? notKept : "unavailable"));
       next = page.head + 1;
     }
     this.last = next - 1;
@@ -129,7 +129,7 @@ export class TimelineWindow {
       // Below `first` nothing is kept; between there and the page nothing could be given.
       const kept = Math.min(page.first, next + 1);
       if (next >= kept) rows.push(gapRow(kept, next, "unavailable"));
-      if (kept > 1) rows.push(gapRow(1, kept - 1, removed));
+      if (kept > 1) rows.push(gapRow(1, kept - 1, notKept));
       next = 0;
     }
     this.first = next + 1;

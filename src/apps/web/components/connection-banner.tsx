@@ -3,7 +3,7 @@ import type { ChatModel } from "../chat-model.ts";
 import { failureOf, type Texts } from "../texts.ts";
 import { TokenForm } from "./token-form.tsx";
 
-/** The link to the server, as it is: nothing while it stands. */
+/** The link to the server, as it is: nothing while it stands, and the server stores what is sent. */
 export function ConnectionBanner(props: {
   model: ChatModel;
   texts: Texts;
@@ -14,8 +14,15 @@ export function ConnectionBanner(props: {
   const { state } = model;
   const { waiting } = model.sends;
   switch (state.name) {
-    case "online":
-      return null;
+    case "online": {
+      const code = model.sends.wait?.code;
+      const words = code === "storage_full" ? texts.diskFull : code === "no_quorum" ? texts.noQuorum : null;
+      return words === null ? null : (
+        <div class="banner waits" role="status" data-wait={code}>
+          {words} {texts.waiting(waiting)}
+        </div>
+      );
+    }
     case "unauthorized":
       return (
         <div class="banner unauthorized" data-connection="unauthorized">

@@ -268,8 +268,12 @@ function gapWords(count: number, reason: string, texts: Texts): string {
       return texts.gapRetention(count);
     case "deleted":
       return texts.gapDeleted(count);
+    case "damaged":
+      return texts.gapDamaged(count);
     case "removed":
       return texts.gapRemoved(count);
+    case "not_kept":
+      return texts.gapNotKept(count);
     default:
       return texts.gapOther(count, failureOf(texts, reason));
   }

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import type { ChatModel } from "../chat-model.ts";
-import type { OwnSend } from "../own-sends.ts";
+import { isLasting, type OwnSend } from "../own-sends.ts";
 import { failureOf, type Texts } from "../texts.ts";
 import { Foreign } from "./message-text.tsx";
 
@@ -10,15 +10,18 @@ export function SendState({ own, model, texts }: { own: OwnSend; model: ChatMode
   const { state, outcome } = sent;
   switch (state) {
     case "queued":
-    case "sending":
+    case "sending": {
+      const wait = model.state.name === "online" ? sent.wait : null;
+      const why = wait !== null && isLasting(wait) ? texts.waitsFor(failureOf(texts, wait.code)) : null;
       return (
-        <span class={`state ${state}`} data-state={state}>
-          {state === "queued" ? `◷ ${texts.stateQueued}` : `◌ ${texts.stateSending}`}
+        <span class={`state ${state}`} data-state={state} data-wait={why === null ? undefined : wait?.code}>
+          {why !== null ? `◷ ${why}` : state === "queued" ? `◷ ${texts.stateQueued}` : `◌ ${texts.stateSending}`}
           <button type="button" class="link" onClick={() => sent.giveUp()}>
             {texts.giveUp}
           </button>
         </span>
       );
+    }
     case "stored": {
       const seq = outcome?.state === "stored" ? outcome.stored.seq : null;
       return (
