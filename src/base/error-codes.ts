@@ -50,7 +50,7 @@ export const errorCodes = {
     definite: true,
     retryable: true,
     status: 429,
-    meaning: "this user or address sends faster than allowed",
+    meaning: "this user or address sends, or this room is sent to, faster than allowed",
   },
   overloaded: {
     definite: true,

@@ -29,6 +29,8 @@ export interface Limits {
   /** Messages and bytes of bodies one user may send in a second, all connections together; a second's worth at once. */
   readonly sendsPerSecondMax: number;
   readonly sendBytesPerSecondMax: number;
+  /** Messages into one room in a second through one server, of all users together; a second's worth at once. */
+  readonly roomSendsPerSecondMax: number;
   /** Joins and invitations of one user in a second that make a membership; five seconds' worth at once. */
   readonly joinsPerSecondMax: number;
   /** Messages in one page of history. */
@@ -120,6 +122,7 @@ export const defaultLimits: Limits = {
   sendsInFlightMax: 1_024,
   sendsPerSecondMax: 1_000_000,
   sendBytesPerSecondMax: 1_024 * MiB,
+  roomSendsPerSecondMax: 1_000_000,
   joinsPerSecondMax: 250,
   histItemsMax: 500,
   histBytesMax: 1 * MiB,

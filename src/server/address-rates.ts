@@ -1,13 +1,9 @@
+import { TokenBucket } from "./token-bucket.ts";
+
 /** Addresses remembered at most: those whose bucket is full again are forgotten first, then the oldest. */
 const addressesMax = 10_000;
 /** A bucket holds what comes in this time, so that a crowd that comes back at once is let in. */
 const burstSeconds = 5;
-
-interface Bucket {
-  tokens: number;
-  /** When it was last filled up, in monotonic milliseconds. */
-  at: number;
-}
 
 /**
  * Token buckets, one for each address: so many of something a second, and five seconds' worth at once. It is the address
@@ -15,7 +11,7 @@ interface Bucket {
  */
 export class AddressRates {
   readonly #perSecond: number;
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #buckets = new Map<string, TokenBucket>();
 
   constructor(perSecond: number) {
     this.#perSecond = perSecond;
@@ -28,26 +24,20 @@ export class AddressRates {
 
   /** Takes one. Answers 0, or in how many milliseconds there is one again, and then nothing was taken. */
   take(address: string, now: number): number {
-    const waitMs = this.waitMs(address, now);
-    if (waitMs > 0) return waitMs;
-    const bucket = this.#buckets.get(address);
-    if (bucket !== undefined) {
-      bucket.tokens -= 1;
-      return 0;
+    let bucket = this.#buckets.get(address);
+    if (bucket === undefined) {
+      if (this.#buckets.size >= addressesMax) this.#forget(now);
+      bucket = new TokenBucket(this.#perSecond, this.#perSecond * burstSeconds, now);
+      this.#buckets.set(address, bucket);
     }
-    if (this.#buckets.size >= addressesMax) this.#forget(now);
-    this.#buckets.set(address, { tokens: this.#perSecond * burstSeconds - 1, at: now });
-    return 0;
+    const waitMs = bucket.waitMs(now);
+    if (waitMs === 0) bucket.take();
+    return waitMs;
   }
 
   /** In how many milliseconds there is one to take; 0 = now. */
   waitMs(address: string, now: number): number {
-    const bucket = this.#buckets.get(address);
-    if (bucket === undefined) return 0;
-    const seconds = Math.max(0, now - bucket.at) / 1_000;
-    bucket.at = Math.max(bucket.at, now);
-    bucket.tokens = Math.min(this.#perSecond * burstSeconds, bucket.tokens + seconds * this.#perSecond);
-    return bucket.tokens >= 1 ? 0 : Math.ceil(((1 - bucket.tokens) / this.#perSecond) * 1_000);
+    return this.#buckets.get(address)?.waitMs(now) ?? 0;
   }
 
   #forget(now: number): void {

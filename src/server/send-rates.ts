@@ -7,6 +7,9 @@ const usersMax = 10_000;
 const refusalsInWindow = 100;
 const windowMs = 10;
 
+/** Why a message was refused by a rate. */
+export const sentTooFast = "this user sends faster than allowed, or this room is sent to faster than allowed";
+
 /** What one user may still send right now. */
 export interface SendRate {
   messages: number;
@@ -59,6 +62,12 @@ export class SendRates {
     const messagesLack = Math.max(0, 1 - rate.messages) / this.#messagesPerSecond;
     const bytesLack = Math.max(0, Math.min(bytes, this.#bytesPerSecond) - rate.bytes) / this.#bytesPerSecond;
     return Math.ceil(Math.max(messagesLack, bytesLack) * 1_000) + 1;
+  }
+
+  /** A message that was taken comes to nothing, or comes again. */
+  giveBack(rate: SendRate, bytes: number): void {
+    rate.messages += 1;
+    rate.bytes += bytes;
   }
 
   /** Counts a refusal. Answers 0, or in how many milliseconds it may be told, and then it was not counted. */

@@ -47,6 +47,7 @@ import { RoomNews } from "./room-news.ts";
 import { Sealer } from "./sealer.ts";
 import { SelfFencing } from "./self-fencing.ts";
 import type { ServerSettings } from "./server-settings.ts";
+import { RoomRates } from "./room-rates.ts";
 import { SendRates } from "./send-rates.ts";
 import { Session } from "./session.ts";
 import type { Identity, SessionHost } from "./session-host.ts";
@@ -93,6 +94,7 @@ export class Server implements SessionHost, ClusterHost {
   readonly turns: AnswerTurns;
   readonly shares: InputShares;
   readonly rates: SendRates;
+  readonly roomRates: RoomRates;
   readonly admission: Admission;
   readonly writer = new FrameWriter();
   readonly source: PostSource;
@@ -142,6 +144,7 @@ export class Server implements SessionHost, ClusterHost {
     const retryAfterMs = (): number => this.jitter.after(1_000);
     this.turns = new AnswerTurns({ clock, held: this.held, answerBytesMax: limits.histBytesMax, retryAfterMs });
     this.rates = new SendRates(limits);
+    this.roomRates = new RoomRates(limits);
     this.admission = new Admission(limits);
     this.online = new Online(state);
     const peers = this.cluster?.peers ?? null;
@@ -220,6 +223,7 @@ export class Server implements SessionHost, ClusterHost {
       node,
       orderer: this.orderer,
       rates: this.rates,
+      roomRates: this.roomRates,
       source: this.source,
       scratch: this.scratch,
       leader: () => this.#leader,

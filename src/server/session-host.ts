@@ -18,6 +18,7 @@ import type { MemoryLog } from "./memory-log.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Presence } from "./presence.ts";
 import type { Requests } from "./requests.ts";
+import type { RoomRates } from "./room-rates.ts";
 import type { SendRates } from "./send-rates.ts";
 import type { Session } from "./session.ts";
 
@@ -45,6 +46,7 @@ export interface SessionHost {
   readonly held: HeldOutput;
   readonly jitter: Jitter;
   readonly rates: SendRates;
+  readonly roomRates: RoomRates;
   readonly writer: FrameWriter;
   /** Filled in for one post at a time. */
   readonly source: PostSource;

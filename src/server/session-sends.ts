@@ -28,7 +28,7 @@ import type { Room } from "../rooms/room.ts";
 import { fillSource, type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
 import { refusal, refusalOf } from "./caller.ts";
 import { KnownAbsent } from "./known-absent.ts";
-import type { SendRate } from "./send-rates.ts";
+import { type SendRate, sentTooFast } from "./send-rates.ts";
 import type { Session } from "./session.ts";
 import type { SessionHost } from "./session-host.ts";
 
@@ -126,15 +126,10 @@ export class SessionSends implements Origin {
       this.#session.answer(told);
       return true;
     }
-    const { rates, source } = this.#host;
-    const rate = (this.#rate ??= rates.of(this.#session.user, this.#session.heardAt));
-    if (rates.take(rate, source.bodyLength, this.#session.heardAt) > 0) {
-      // It may have waited since it was heard.
-      const now = this.#host.clock.now();
-      const waitMs = rates.take(rate, source.bodyLength, now);
-      if (waitMs > 0) return this.#refuseByRate(id, waitMs, rates.refuse(rate, now));
-    }
     const existing = room?.exists === true ? room : undefined;
+    const { source } = this.#host;
+    const retryAfterMs = this.#takeFromRates(existing, source.bodyLength);
+    if (retryAfterMs > 0) return this.#refuseByRate(id, retryAfterMs);
     const checkedMax = source.prevLength === 0 ? this.#knownAbsent.of(room) : Number.MAX_SAFE_INTEGER;
     if (source.checked > checkedMax) source.checked = checkedMax;
     const taken = this.#host.orderer.post(
@@ -159,7 +154,7 @@ export class SessionSends implements Origin {
       case "alone":
         this.#isHeld = true;
         this.#session.block();
-        giveBack(rate, source.bodyLength);
+        this.#giveBackToRates(existing, source.bodyLength);
         return false;
       case "lookingUp":
         this.#inFlight++;
@@ -169,7 +164,7 @@ export class SessionSends implements Origin {
       case "full":
         this.#session.block();
         this.#goOnWhenFreed(taken.again);
-        giveBack(rate, source.bodyLength);
+        this.#giveBackToRates(existing, source.bodyLength);
         return false;
       case "refused":
         this.#session.answer(
@@ -203,17 +198,37 @@ export class SessionSends implements Origin {
     again(() => this.#session.goOn());
   }
 
-  #refuseByRate(id: RequestId, retryAfterMs: number, refuseAfterMs: number): boolean {
+  // One message of so many bytes, from what the user and the room may still have. Answers 0, or in how many milliseconds
+  // there will be room for it, and then nothing was taken.
+  #takeFromRates(room: Room | undefined, bytes: number): number {
+    const { rates, roomRates, clock } = this.#host;
+    const { heardAt } = this.#session;
+    const rate = (this.#rate ??= rates.of(this.#session.user, heardAt));
+    // It may have waited since it was heard.
+    const waitMs = rates.take(rate, bytes, heardAt) && rates.take(rate, bytes, clock.now());
+    if (waitMs > 0 || room === undefined) return waitMs;
+    const bucket = roomRates.of(room, heardAt);
+    const roomWaitMs = bucket.waitMs(heardAt) && bucket.waitMs(clock.now());
+    if (roomWaitMs > 0) rates.giveBack(rate, bytes);
+    else bucket.take();
+    return roomWaitMs;
+  }
+
+  #giveBackToRates(room: Room | undefined, bytes: number): void {
+    const { rates, roomRates } = this.#host;
+    rates.giveBack(this.#rate!, bytes);
+    if (room !== undefined) roomRates.of(room, this.#session.heardAt).giveBack();
+  }
+
+  #refuseByRate(id: RequestId, retryAfterMs: number): boolean {
+    const { rates, clock, jitter } = this.#host;
+    const refuseAfterMs = rates.refuse(this.#rate!, clock.now());
     if (refuseAfterMs > 0) {
       this.#session.block();
-      this.#host.clock.after(millis(refuseAfterMs), () => this.#session.goOn());
+      clock.after(millis(refuseAfterMs), () => this.#session.goOn());
       return false;
     }
-    this.#session.answer(
-      refusal(id, "rate_limited", "this user sends faster than allowed", {
-        retryAfterMs: this.#host.jitter.after(retryAfterMs),
-      }),
-    );
+    this.#session.answer(refusal(id, "rate_limited", sentTooFast, { retryAfterMs: jitter.after(retryAfterMs) }));
     return true;
   }
 
@@ -297,11 +312,6 @@ export class SessionSends implements Origin {
 }
 
 /** A send that must wait is taken again from the start. */
-function giveBack(rate: SendRate, bytes: number): void {
-  rate.messages += 1;
-  rate.bytes += bytes;
-}
-
 /** Whether a kind is the word `text`, for which a record has no bytes: the same content must have one form. */
 const isText = (b: Uint8Array, start: number, length: number): boolean =>
   length === 4 && b[start] === 0x74 && b[start + 1] === 0x65 && b[start + 2] === 0x78 && b[start + 3] === 0x74;

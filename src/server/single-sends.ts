@@ -12,7 +12,8 @@ import type { Caller } from "./caller.ts";
 import { type Decided, Decision } from "./decision.ts";
 import type { Orderer } from "./orderer.ts";
 import type { Requests } from "./requests.ts";
-import type { SendRates } from "./send-rates.ts";
+import type { RoomRates } from "./room-rates.ts";
+import { type SendRates, sentTooFast } from "./send-rates.ts";
 
 /** Sends that stand alone, each with a caller that waits for it, such as one HTTP request. Between two there is no order. */
 export class SingleSends {
@@ -21,6 +22,7 @@ export class SingleSends {
   readonly #node: NodeName;
   readonly #orderer: Orderer;
   readonly #rates: SendRates;
+  readonly #roomRates: RoomRates;
   readonly #source: PostSource;
   readonly #scratch: Uint8Array;
   readonly #leader: () => NodeName;
@@ -33,6 +35,7 @@ export class SingleSends {
     node: NodeName;
     orderer: Orderer;
     rates: SendRates;
+    roomRates: RoomRates;
     /** Filled in for one post at a time. */
     source: PostSource;
     scratch: Uint8Array;
@@ -45,6 +48,7 @@ export class SingleSends {
     this.#node = options.node;
     this.#orderer = options.orderer;
     this.#rates = options.rates;
+    this.#roomRates = options.roomRates;
     this.#source = options.source;
     this.#scratch = options.scratch;
     this.#leader = options.leader;
@@ -60,8 +64,9 @@ export class SingleSends {
   async #send(caller: Caller, frame: ClientFrameOf<"send">): Promise<ServerFrame> {
     const { to } = frame;
     const now = this.#clock.now();
-    const waitMs = this.#rates.take(this.#rates.of(caller.user, now), frame.body.length, now);
-    if (waitMs > 0) throw new Fault("rate_limited", "this user sends faster than allowed", { retryAfterMs: waitMs });
+    const rate = this.#rates.of(caller.user, now);
+    const waitMs = this.#rates.take(rate, frame.body.length, now);
+    if (waitMs > 0) throw new Fault("rate_limited", sentTooFast, { retryAfterMs: waitMs });
     const name = to === undefined ? frame.room! : directRoomOf(caller.user, to);
     const existing = this.#state.room(name);
     const room = existing?.exists === true ? existing : undefined;
@@ -71,6 +76,15 @@ export class SingleSends {
     }
     if (room === undefined ? !isDirect : !room.mayRead(caller.user)) {
       throw new Fault("not_found", "there is no such room");
+    }
+    if (room !== undefined) {
+      const bucket = this.#roomRates.of(room, now);
+      const roomWaitMs = bucket.waitMs(now);
+      if (roomWaitMs > 0) {
+        this.#rates.giveBack(rate, frame.body.length);
+        throw new Fault("rate_limited", sentTooFast, { retryAfterMs: roomWaitMs });
+      }
+      bucket.take();
     }
     for (;;) {
       fillSource(this.#source, this.#scratch, frame);

@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 
 import type { UserName } from "../../src/base/ids.ts";
 import { SendRates } from "../../src/server/send-rates.ts";
+import type { SingleSends } from "../../src/server/single-sends.ts";
+import { utf8 } from "../../src/protocol/utf8.ts";
 import { startTestServer, TestClient } from "./server-world.ts";
 
 const alice = "alice" as UserName;
@@ -69,5 +71,31 @@ test("a flooding user is refused with a time to come again, on all connections a
   expect(refused[0]).toMatchObject({ code: "rate_limited", definite: true, retryable: true });
   expect(refused[0]!["retryAfterMs"]).toBeGreaterThan(0);
   expect(await bob.ask({ t: "send", room: "lobby", cid: "b", body: "x" })).toMatchObject({ t: "ok" });
+  await server.stop(0);
+});
+
+test("a room has a rate of its own, whoever sends into it by whatever door; other rooms are not asked", async () => {
+  const { server } = await startTestServer({ limits: { roomSendsPerSecondMax: 1 } });
+  const [alice, bob] = [await TestClient.open(server, "alice"), await TestClient.open(server, "bob")];
+  await alice.ask({ t: "join", room: "desk" });
+  expect(await alice.ask({ t: "send", room: "lobby", cid: "a1", body: "x" })).toMatchObject({ t: "ok" });
+  const refused = await bob.ask({ t: "send", room: "lobby", cid: "b1", body: "x" });
+  expect(refused).toMatchObject({ code: "rate_limited", definite: true, retryable: true });
+  expect(refused["retryAfterMs"]).toBeGreaterThan(0);
+  const caller = { user: "bob" as UserName, userBytes: utf8("bob"), answer: () => undefined };
+  const frame = { t: "send", id: 1, room: "lobby", cid: "b2", body: "x" } as Parameters<SingleSends["send"]>[1];
+  await expect(server.singleSends.send(caller, frame)).rejects.toMatchObject({ code: "rate_limited" });
+  expect(await alice.ask({ t: "send", room: "desk", cid: "a2", body: "x" })).toMatchObject({ t: "ok" });
+  await server.stop(0);
+});
+
+test("what a room's rate refuses is not taken from its sender's", async () => {
+  const { server } = await startTestServer({ limits: { roomSendsPerSecondMax: 1, sendsPerSecondMax: 3 } });
+  const alice = await TestClient.open(server, "alice");
+  for (const room of ["one", "two", "three"]) await alice.ask({ t: "join", room });
+  const answers = [];
+  for (const [n, room] of ["one", "one", "one", "two", "three"].entries())
+    answers.push((await alice.ask({ t: "send", room, cid: `c${n}`, body: "x" })).t);
+  expect(answers).toEqual(["ok", "err", "err", "ok", "ok"]);
   await server.stop(0);
 });
