@@ -1,3 +1,4 @@
+import { AssertionError } from "node:assert";
 import { beforeAll, expect, test } from "vitest";
 import type { UserName } from "../../src/base/ids.ts";
 import { lossLines } from "../../src/server/loss.ts";
@@ -159,13 +160,14 @@ test.each(["stopped in good order", "killed and started again"])(
       expect(refusal).toBeInstanceOf(DataDamaged);
       const { loss, message } = refusal as DataDamaged;
       for (const line of lossLines(loss)) expect(message).toContain(line);
+      const { rebuilt } = loss;
+      if (rebuilt === null) throw new AssertionError({ message: "nothing is kept of what can be read" });
       const gone = new Set(wordsIn(origin, batch));
       // One bit costs one batch, as in ordinary running.
       expect(gone.size).toBeLessThan(6);
 
       await life.start({ acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });
       await letIn(life);
-      const rebuilt = loss.rebuilt!;
       expect(rebuilt.lostMax).toBeGreaterThanOrEqual(gone.size);
       for (const room of rooms) {
         const said = rebuilt.rooms.find((one) => one.room === room);
