@@ -30,7 +30,8 @@ export function missingChunks(needed: Iterable<LiveChunk>, chunks: ChunkStore, g
   const missing: Damage[] = [];
   for (const chunk of needed) {
     if (chunks.has(chunk.chunk as ChunkNumber)) continue;
-    const what = `this chunk of ${chunk.messages} messages is missing`;
+    const isKnown = chunk.from < chunk.to;
+    const what = isKnown ? `this chunk of ${chunk.messages} messages is missing` : "what stood here was lost before";
     missing.push({ file: nameOf(chunk, group), offset: 0, length: 0, what });
   }
   return missing;

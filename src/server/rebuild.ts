@@ -161,7 +161,7 @@ export async function rebuild(
   await seal();
   state.finish();
   const { unreadable, absent } = found;
-  const lostMax = Math.floor((lost?.bytes ?? 0) / (smallestPostBytes + 1));
+  const lostMax = messagesIn(lost?.bytes ?? 0);
   const told = {
     chunks: found.chunks,
     messages: found.messages,
@@ -177,6 +177,9 @@ export async function rebuild(
 
 /** What a message takes at least in a journal, but for the name of its room: a sender and an id of one byte, and no words. */
 const smallestPostBytes = recordHeaderBytes + 2;
+
+/** How many messages so many bytes of a journal can hold, of any rooms. */
+export const messagesIn = (bytes: number): number => Math.floor(bytes / (smallestPostBytes + 1));
 
 /** A chunk that was written anew since has no file here, and the log does not say what of it was left out. */
 function isFromItsBeginning(entries: readonly Entry[], lost: ReadableLog["lost"]): boolean {

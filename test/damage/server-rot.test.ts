@@ -372,6 +372,33 @@ test("damage in the journal says which entries it hides", async () => {
   expect(refusal.message).toContain(`entries of the journal: ${appliedIndex - 1}`);
 });
 
+test("what a sound state loses of the journal behind it is said before: what it can have held, and what is refused without it", async () => {
+  const life = stopped.fork(1);
+  await life.start();
+  const said = [1, 2, 3].map((n) => ({ room: "lobby", cid: `p${n}`, body: `chained ${n}` }));
+  for (const [at, message] of said.entries()) {
+    await life.send("alice", at === 0 ? message : { ...message, prev: `p${at}` });
+  }
+  await life.join("dora", "after-all");
+  await life.send("bob", { room: "lobby", cid: "free", body: "of nobody else" });
+  const head = life.server.state.room("lobby")!.head;
+  await life.stop();
+  const files = life.fileSystem.files();
+  const [file, at] = filesOf(life)
+    .filter((one) => one.startsWith("journal/"))
+    .map((one) => [one, Buffer.from(files.get(one)!).indexOf("chained 1")] as const)
+    .find(([, found]) => found > 0)!;
+  life.fileSystem.flip(file, at, 0);
+  const { loss, message } = (await refusalOf(life)) as DataDamaged;
+  expect(loss.journal!.refused).toEqual([{ room: "lobby", count: 2 }]);
+  expect(loss.journal!.lostMax).toBeGreaterThanOrEqual(1);
+  expect(message).toContain(`"lobby": 2`);
+  expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
+  expect(life.server.state.room("lobby")!.head).toBe(head - 1 - 2);
+  const page = await life.ask("alice", { t: "hist", room: "lobby", after: head - 4, limit: 50 });
+  expect((page["items"] as { body: string }[]).map(({ body }) => body)).toEqual(["of nobody else"]);
+});
+
 test("going on without the journal and the newest snapshot gives chunk numbers out again, and never to the old chunks", async () => {
   const life = stopped.fork(1);
   const newest = snapshotsOf(life).at(-1);
