@@ -1,9 +1,11 @@
 import { AssertionError } from "node:assert";
 import { beforeAll, expect, test } from "vitest";
 import type { UserName } from "../../src/base/ids.ts";
+import { seededRandom } from "../../src/base/random.ts";
 import { lossLines } from "../../src/server/loss.ts";
 import { operate } from "../../src/server/operator.ts";
 import { DataDamaged } from "../../src/server/data-refused.ts";
+import { crashModes } from "../../src/sim/crash-modes.ts";
 import { batchHeaderAt } from "../../src/storage/journal/layout.ts";
 import { Ledger } from "./server-ledger.ts";
 import { ServerLife } from "./server-life.ts";
@@ -211,3 +213,64 @@ test.each(["stopped in good order", "killed and started again"])(
     expect(refused).toBe(batches.length - 1);
   },
 );
+
+test("several batches of the first day are damaged: what is sound stays, in its order, and no number stands for another message", async () => {
+  const whole = copied.fork(4);
+  await whole.start();
+  await letIn(whole);
+  const told = await numbersOf(whole);
+  const heads = new Map(rooms.map((room) => [room, whole.server.state.room(room)!.head]));
+  await whole.stop();
+  const batches = batchesOf(copied);
+  const random = seededRandom(6);
+  for (let round = 0; round < 16; round++) {
+    const life = copied.fork(200 + round);
+    const gone = new Set<string>();
+    for (let count = 2 + random.whole(3); count > 0; count--) {
+      const batch = batches[random.whole(batches.length - 1)]!;
+      for (const words of wordsIn(copied, batch)) gone.add(words);
+      life.fileSystem.flip(batch.file, batch.offset + 60 + random.whole(400), random.whole(8));
+    }
+    expect(await life.start().catch((cause: unknown) => cause)).toBeInstanceOf(DataDamaged);
+    await life.start({ acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });
+    await letIn(life);
+    for (const room of rooms) {
+      const items = await readable(life, room);
+      const expected = [...told.keys()].filter((words) => roomOf(words) === room && !gone.has(words));
+      expect([round, room, items.map(({ body }) => body)]).toEqual([round, room, expected]);
+      for (const { seq, body } of items) if (seq !== told.get(body)) expect(seq).toBeGreaterThan(heads.get(room)!);
+    }
+    await life.stop();
+  }
+});
+
+test("broken off in any call, a loss on the first day is accepted again and comes to the same", async () => {
+  const batch = batchesOf(copied).find((one) => wordsIn(copied, one).includes("lobby 2"))!;
+  const options = { acceptLoss: true, openRooms: new Set(["lobby", "ops"]) };
+  const begin = (): ServerLife => {
+    const life = copied.fork(300);
+    life.fileSystem.flip(batch.file, batch.offset + 70, 1);
+    return life;
+  };
+  const whole = begin();
+  const before = whole.fileSystem.calls;
+  await whole.start(options);
+  const calls = whole.fileSystem.calls - before;
+  await letIn(whole);
+  const told = await numbersOf(whole);
+  await whole.stop();
+  expect(calls).toBeGreaterThan(20);
+  const random = seededRandom(8);
+  for (let at = 1; at <= calls; at++) {
+    const life = begin();
+    const mode = crashModes[random.whole(crashModes.length)]!;
+    life.fileSystem.crashAt(life.fileSystem.calls + at, mode);
+    await Promise.race([life.start(options), life.fileSystem.whenStopped()]);
+    if (life.fileSystem.running) life.crash("lost");
+    else life.crash(mode);
+    await life.start(options);
+    await letIn(life);
+    expect([at, mode, await numbersOf(life)]).toEqual([at, mode, told]);
+    await life.stop();
+  }
+});
