@@ -393,16 +393,16 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
     return this.#input.isWaiting || this.hasRequests || this.#sends?.isWaiting === true;
   }
 
-  /** Looked at every few seconds: a client that is silent, does not greet, or does not read is let go. */
-  checkAlive(now: number): void {
+  /** Looked at every second: whether a client that is silent, does not greet, or does not read was let go. */
+  checkAlive(now: number): boolean {
     const { limits } = this.#host;
     if (this.#standing.state === "greeting") {
-      if (now - this.#standing.openedAt <= limits.helloWithinMs) return;
+      if (now - this.#standing.openedAt <= limits.helloWithinMs) return false;
       // It may as well be this server that is slow.
       this.#refuse(refusal(undefined, "unauthorized", "no hello in time", { retryable: true }), 4401);
-      return;
+      return true;
     }
-    if (this.#standing.state !== "open") return;
+    if (this.#standing.state !== "open") return false;
     const { expiresAt } = this.#standing.identity;
     if (expiresAt !== null && this.#host.clock.wall() >= expiresAt) {
       this.#refuse(refusal(undefined, "unauthorized", "the token has expired"), 4401);
@@ -411,6 +411,7 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
       this.#host.slowDropped();
       this.end(4429, "nothing was read for too long");
     }
+    return this.state !== "open";
   }
 
   // The answer goes out before the connection ends.

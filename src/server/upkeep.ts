@@ -29,6 +29,8 @@ const undecidedAfterTicks = 4;
 const scrubPieces = 4;
 /** Damaged places that are remembered; of a disk with more of them no more need be said. */
 const damagedPlacesMax = 10_000;
+/** Clients that are let go in one turn: about a millisecond of one core. */
+const letGoPerTurn = 16;
 /** Rooms looked at in one go. */
 const roomsAtOnce = 2_000;
 
@@ -68,6 +70,8 @@ export class Upkeep {
   /** What rooms keep of each chunk, in bytes, counted while the rooms are gone through, up to the last chunk at the beginning. */
   #kept: { through: number; bytes: Map<number, number> } = { through: 0, bytes: new Map() };
   #rooms: Iterator<Room> | null = null;
+  /** Sessions that are still to be looked at; null between two rounds. */
+  #checking: Iterator<Session> | null = null;
   /** Free bytes of the disk at the last look; null before the first. */
   freeBytes: number | null = null;
 
@@ -146,8 +150,10 @@ export class Upkeep {
   #tick(): void {
     this.#ticks++;
     this.#proposals.sealPastDay();
-    const now = this.#clock.now();
-    for (const session of this.#sessions()) session.checkAlive(now);
+    if (this.#checking === null) {
+      this.#checking = this.#sessions()[Symbol.iterator]();
+      this.#checkSessions();
+    }
     const dropped = this.#turns.look();
     if (dropped > 0) this.#log.warn("clients.slow.dropped", { connections: dropped });
     if (this.#ticks % retentionEvery === 0 || this.#rooms !== null) this.#retain();
@@ -158,6 +164,20 @@ export class Upkeep {
         this.#scrubbing = null;
       });
     if (!this.#isStopped) this.#goOn();
+  }
+
+  // Letting somebody go costs an answer and a close; thousands in one turn would keep everybody else waiting.
+  #checkSessions(): void {
+    const now = this.#clock.now();
+    for (let letGo = 0; letGo < letGoPerTurn; ) {
+      const next = this.#checking?.next();
+      if (next === undefined || next.done === true || this.#isStopped) {
+        this.#checking = null;
+        return;
+      }
+      if (next.value.checkAlive(now)) letGo++;
+    }
+    this.#clock.defer(() => this.#checkSessions());
   }
 
   #look(): Promise<void> {

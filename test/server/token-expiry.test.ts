@@ -54,3 +54,13 @@ test("whoever does not greet in time is told so, and may try again: it may as we
   await expect.poll(() => client.closed).toEqual({ code: 4401, reason: "unauthorized" });
   await server.stop(0);
 });
+
+test("many who do not greet are let go in several turns, and whoever has greeted stays", async () => {
+  const { server } = await startTestServer({ limits: { helloWithinMs: 1 } });
+  const alice = await TestClient.open(server, "alice");
+  const silent = Array.from({ length: 50 }, () => new TestClient(server));
+  await expect.poll(() => silent.filter(({ closed }) => closed?.code === 4401).length, { timeout: 10_000 }).toBe(50);
+  expect(await alice.ask({ t: "ping" })).toMatchObject({ t: "pong" });
+  expect(server.sessions.size).toBe(1);
+  await server.stop(0);
+});
