@@ -55,7 +55,14 @@ type Operation = {
   /** Who asked about which room, where that may make a difference. */
   readonly asker: { readonly room: string; readonly user: string } | null;
 } & (
-  | { readonly kind: "send"; readonly history: RoomHistory; readonly known: Known; readonly send: Send }
+  | {
+      readonly kind: "send";
+      readonly history: RoomHistory;
+      readonly known: Known;
+      readonly send: Send;
+      /** When it was first asked: a call that repeats one of the same client that is still open gets that one's outcome. */
+      readonly askedAt: number;
+    }
   | {
       readonly kind: "history";
       readonly history: RoomHistory;
@@ -143,8 +150,10 @@ export class Oracle {
       prev: message.prev ?? null,
     });
     const what = `send of ${message.from}/${message.cid}`;
+    const open = known.sends.find(({ client, outcome }) => client === message.client && outcome === "open") ?? send;
     return this.#begin({
       kind: "send",
+      askedAt: open.invokedAt,
       at: message.at,
       client: message.client,
       what,
@@ -166,8 +175,8 @@ export class Oracle {
       readonly dup: boolean;
     },
   ): void {
-    const { history, known, send, asker, what } = this.#end(operation, answer.at, "send");
-    this.#answered(operation, asker, what);
+    const { history, known, send, asker, what, askedAt } = this.#end(operation, answer.at, "send");
+    this.#answered(askedAt, asker, what);
     this.#seen.acknowledged++;
     send.outcome = "acknowledged";
     history.acknowledge(known, send, { ...answer, at: ++this.#steps });
@@ -175,8 +184,8 @@ export class Oracle {
 
   /** The client says: every attempt of this call was refused for good; it is not and will not be stored. */
   sendRefused(operation: OperationId, answer: { readonly at: number; readonly code: string }): void {
-    const { send, asker, what } = this.#end(operation, answer.at, "send");
-    this.#refused(operation, asker, what, answer.code);
+    const { send, asker, what, askedAt } = this.#end(operation, answer.at, "send");
+    this.#refused(askedAt, asker, what, answer.code);
     this.#seen.refused++;
     this.#steps++;
     send.outcome = "refused";

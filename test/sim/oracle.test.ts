@@ -1203,6 +1203,31 @@ const memberCases: readonly Case[] = [
   },
   {
     finds: [],
+    title: "a send that was refused before its sender came in is repeated while the refusal is on its way",
+    tell: (s) => {
+      const { oracle } = s;
+      const content = { room: "den", from: "u", cid: "u1", kind: "text", ref: 0, body: "x" };
+      const first = oracle.sendInvoked({ ...content, at: 0, client: "U" });
+      s.change("in", "u");
+      const again = oracle.sendInvoked({ ...content, at: 0, client: "U" });
+      for (const send of [first, again]) oracle.sendRefused(send, { at: 0, code: "not_found" });
+    },
+  },
+  {
+    finds: ["member shut out"],
+    title: "a send that was refused before its sender came in is repeated afterwards, and refused again",
+    tell: (s) => {
+      const { oracle } = s;
+      const content = { room: "den", from: "u", cid: "u1", kind: "text", ref: 0, body: "x" };
+      for (const isIn of [false, true]) {
+        if (isIn) s.change("in", "u");
+        const send = oracle.sendInvoked({ ...content, at: 0, client: "U" });
+        oracle.sendRefused(send, { at: 0, code: "not_found" });
+      }
+    },
+  },
+  {
+    finds: [],
     title: "a removal that may have been made leaves that open, and so does one that was over before",
     tell: (s) => {
       s.change("in", "u");
