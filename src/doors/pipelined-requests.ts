@@ -3,12 +3,12 @@ import type { Socket } from "node:net";
 import { Fault } from "../base/error-codes.ts";
 import type { HeldOutput, Holder } from "../server/held-output.ts";
 import { refuseRequest } from "./http-refusal.ts";
-import type { RequestTurns } from "./request-turns.ts";
+import type { TurnQueue } from "./turn-queue.ts";
 
 /** Requests of one connection that may wait for the answers before theirs. */
 export const pipelinedMax = 16;
 /** Requests beyond those, after which nothing is said any more: each costs time and memory until the connection ends. */
-const excessMax = 32;
+const excessMax = 16;
 
 /**
  * The requests of each connection, one at a time: the next is looked at when its client has taken the answer to the one
@@ -17,11 +17,11 @@ const excessMax = 32;
 export class PipelinedRequests {
   readonly #handle: RequestListener;
   readonly #held: Pick<HeldOutput, "seen"> | null;
-  readonly #turns: RequestTurns;
+  readonly #turns: TurnQueue;
   readonly #connections = new WeakMap<Socket, HttpConnection>();
 
   /** `held`: where it is counted what clients have not taken; null: nowhere. */
-  constructor(options: { handle: RequestListener; held: Pick<HeldOutput, "seen"> | null; turns: RequestTurns }) {
+  constructor(options: { handle: RequestListener; held: Pick<HeldOutput, "seen"> | null; turns: TurnQueue }) {
     this.#handle = options.handle;
     this.#held = options.held;
     this.#turns = options.turns;

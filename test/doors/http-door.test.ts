@@ -498,6 +498,22 @@ test("[HTTP11] pipelined requests are answered in their order", async () => {
   await until(() => server.asked.length === 3);
 });
 
+test("[HTTP15] of many connections that come at once each is answered, whatever it asks first", async () => {
+  const { server, ask, dial } = await listening();
+  const sockets = Array.from({ length: 60 }, () => dial());
+  const backs = sockets.map((socket) => {
+    const back = { text: "" };
+    socket.on("data", (bytes: Buffer) => (back.text += bytes.toString("latin1")));
+    const get = "GET /v1/rooms HTTP/1.1\r\nHost: x\r\nSynod-User: alice\r\n\r\n";
+    socket.write(get.repeat(5));
+    return back;
+  });
+  sockets[7]!.destroy();
+  await until(() => backs.every(({ text }, n) => n === 7 || text.match(/HTTP\/1\.1 200/g)?.length === 5));
+  expect((await ask("GET", "/v1/rooms")).status).toBe(200);
+  expect(server.asked.length).toBeGreaterThanOrEqual(59 * 5 + 1);
+});
+
 test("[HTTP13] who pipelines and does not read is answered as it reads, and refused beyond sixteen", async () => {
   const page = "z".repeat(6 * 1024 * 1024);
   const { server, dial } = await listening({ documents: new Map([["/openapi.json", page]]) });

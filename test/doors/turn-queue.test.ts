@@ -1,12 +1,14 @@
 import { expect, test } from "vitest";
 import type { Clock } from "../../src/base/clock.ts";
-import { requestsPerTurn, RequestTurns } from "../../src/doors/request-turns.ts";
+import { TurnQueue } from "../../src/doors/turn-queue.ts";
 import { realClock } from "./fake-server.ts";
 
-test("[HTTP15] a few requests begin in one turn, in the order in which they came, and all of them some time", () => {
+const perTurn = 8;
+
+test("[HTTP15] a few begin in one turn, in the order in which they came, and all of them some time", () => {
   let tasks: (() => void)[] = [];
   const clock: Clock = { ...realClock, defer: (task) => void tasks.push(task) };
-  const turns = new RequestTurns(clock);
+  const turns = new TurnQueue({ clock, perTurn });
   const begun: number[] = [];
   const endTurn = (): void => {
     const now = tasks;
@@ -17,19 +19,19 @@ test("[HTTP15] a few requests begin in one turn, in the order in which they came
   const come = (from: number, count: number): void => {
     for (let n = from; n < from + count; n++) turns.take(() => begun.push(n));
   };
-  come(0, requestsPerTurn * 2 + 1);
+  come(0, perTurn * 2 + 1);
   counts.push(begun.length);
   endTurn();
   // Whoever comes now is behind those that wait.
-  come(requestsPerTurn * 2 + 1, 2);
+  come(perTurn * 2 + 1, 2);
   counts.push(begun.length);
   endTurn();
   counts.push(begun.length);
-  expect(counts).toEqual([requestsPerTurn, requestsPerTurn * 2, requestsPerTurn * 2 + 3]);
+  expect(counts).toEqual([perTurn, perTurn * 2, perTurn * 2 + 3]);
   expect(begun).toEqual(begun.map((_, place) => place));
   endTurn();
   expect(tasks).toEqual([]);
-  // A request that asks for another at once gets it in the same turn, as far as there is room.
+  // What begins another at once gets it in the same turn, as far as there is room.
   turns.take(() => turns.take(() => begun.push(-1)));
   expect(begun.at(-1)).toBe(-1);
 });
