@@ -136,6 +136,8 @@ export class FrameDispatcher {
       failures =
         this.#parts.requests.failed(id, error, frame.retryable, now) ?? this.#parts.timelines.failed(id, error, now);
     }
+    // `order` is the word of whoever orders, and of what this client sent: every server passes on the same.
+    if (error.code === "order") return;
     if (frame.retryable && failures !== null && failures >= failuresBeforeMove) {
       this.#parts.move({ now, reason: error.code, hint: frame.hint ?? null });
     }

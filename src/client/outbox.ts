@@ -260,10 +260,11 @@ export class Outbox {
       } else if (error.code !== "order") {
         this.#wait(lane, error, now);
       } else if (lane.entries[0] === entry && entry.sentPrev === entry.prev) {
-        // Everything before it is resolved. A server that lags may still be right; one that lost it never will be.
+        // Everything before it is resolved. A server that lags may still be right; where it was lost, or removed by
+        // retention, none ever will be. That is no trouble of the server's: it is asked again soon, whatever was before.
         entry.orders++;
         if (entry.orders >= ordersMax) entry.prev = null;
-        this.#wait(lane, error, now);
+        else this.#block(lane, error, now, backoffMs(error.retryAfterMs, retryMs, entry.orders - 1), true);
       }
     }
     lane.rewinding = true;
@@ -405,9 +406,12 @@ export class Outbox {
     const isFirst = !lane.hasFailed;
     lane.hasFailed = true;
     if (isFirst) lane.failures++;
-    const asked = backoffMs(error.retryAfterMs, retryMs, Math.max(lane.failures - 1, 0));
+    this.#block(lane, error, now, backoffMs(error.retryAfterMs, retryMs, Math.max(lane.failures - 1, 0)), isFirst);
+  }
+
+  #block(lane: Lane, error: AttemptError, now: Millis, asked: Millis, jitters: boolean): void {
     // Never sooner than the server asks, and not all clients at the same moment.
-    const delay = asked + (isFirst ? fraction(this.#random) * Math.max(asked / 2, 1) : 0);
+    const delay = asked + (jitters ? fraction(this.#random) * Math.max(asked / 2, 1) : 0);
     const retryAt = Math.max(lane.blockedUntil, now + delay) as Millis;
     lane.blockedUntil = retryAt;
     const { code, message, hint = null } = error;

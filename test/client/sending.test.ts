@@ -162,6 +162,26 @@ describe("sending", () => {
     expect(tell(sent)).toBe("stored 1");
   });
 
+  test("[SDK16] a preceding message that is gone costs less than half a second, also after long trouble, and no link", async () => {
+    const { clock, server, chat } = world();
+    const room = chat({}, ["ws://a", "ws://b", "ws://c"]).room("lobby");
+    room.send("a");
+    await clock.advance(20);
+    // The room waits longer each time, and the link moves; meanwhile retention removes what was stored.
+    server.intercept = (frame) => (frame.t === "send" ? [error(frame.id, "unavailable", true, true)] : null);
+    const sent = room.send("b");
+    const next = room.send("c");
+    await clock.advance(60_000);
+    server.loseHistory("lobby", 0);
+    server.intercept = () => null;
+    const asked = server.frames("send").length;
+    while (server.frames("send").length === asked) await clock.advance(1);
+    const { length } = server.dialled;
+    await clock.advance(500);
+    expect([tell(sent), tell(next)]).toEqual(["stored 1", "stored 2"]);
+    expect(server.dialled).toHaveLength(length);
+  });
+
   test("[SDK20] after a lost answer, a refusal is asked about before it is told: it was stored", async () => {
     const { clock, server, chat } = world();
     server.fates = ["store, then cut", "forbidden"];

@@ -55,4 +55,10 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
     taught:
       "who was cut off for long waits longer than a request may take: nobody made the rooms, and nobody asked again",
   },
+  {
+    seed: 283_654,
+    servers: 3,
+    taught:
+      "that a message before was removed by retention is no reason to leave a server, nor to wait as for one in trouble",
+  },
 ];
