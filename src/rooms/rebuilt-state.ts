@@ -12,6 +12,7 @@ import type { LookupNeeded } from "./posting.ts";
 import { isDirectName, isOneOfTwo, type Room } from "./room.ts";
 import { chunkFormat, sealReasons } from "./seal.ts";
 import { type Bounds, boundNames, initialBounds, noBound } from "./setting.ts";
+import { readSnapshot } from "./snapshot.ts";
 import { joined } from "./snapshot-bytes.ts";
 import { cutStep, StateCut } from "./state-cut.ts";
 import { emptyParts, type StateParts } from "./state-parts.ts";
@@ -67,10 +68,11 @@ export interface LostSeqs {
  * 5. a message that only the journal holds is kept when its id is new, the order of its sender holds, and it changes nobody
  *    else's message; it takes the next seq of its room
  *
- * Of a log that is here from its first entry on the state is known (`knownFromHere`) until the first entry is lost:
+ * Of a log that is here from its first entry on (`knownFromHere`), or behind a snapshot (`restored`), the state is known
+ * until the first entry is lost:
  *
  * 6. up to there everything is as it was; behind it who is in a room that was known, and what it keeps, is what the log
- *    still says; rooms that were not known are as 1 and 2 say
+ *    still says, and so are settings; rooms that were not known are as 1 and 2 say
  * 7. behind lost entries no message gets a seq that any may have had before: which of them it had nobody can tell. What
  *    lies between is a place that can't be read
  * 8. a message behind lost entries is kept though the one its sender sent before it is lost with them
@@ -83,7 +85,9 @@ export class RebuiltState {
   /** Numbers of chunks that can't be read, or not all of them, in ascending order. */
   readonly #lacking: number[] = [];
   #lastChunkTs = 0;
-  /** As long as nothing of the log is lost. */
+  /** A state that was known at the beginning; null: none was. */
+  #begun: GroupState | null = null;
+  /** The same, as long as nothing of the log is lost. */
   #known: GroupState | null = null;
   /** Rooms that were there when the first entry was lost; null: none was known. */
   #knownRooms: Set<Room> | null = null;
@@ -94,8 +98,24 @@ export class RebuiltState {
   readonly #posts = new Map<string, number>();
   readonly #idsAhead = new Map<string, number>();
 
-  constructor(options: { group: GroupId; cluster: ClusterId; hashSeed: number }) {
-    this.#parts = emptyParts(options.group, options.cluster, noBounds, options.hashSeed);
+  private constructor(parts: StateParts) {
+    this.#parts = parts;
+  }
+
+  /** Nothing is known. */
+  static empty(options: { group: GroupId; cluster: ClusterId; hashSeed: number }): RebuiltState {
+    return new RebuiltState(emptyParts(options.group, options.cluster, noBounds, options.hashSeed));
+  }
+
+  /** The state that a snapshot at a seal holds is known, and no chunks are given. Throws a Fault for bytes that are none. */
+  static restored(snapshot: Uint8Array, options: { hashSeed: number }): RebuiltState {
+    const parts = readSnapshot(snapshot, (group, cluster, bounds) =>
+      emptyParts(group, cluster, bounds, options.hashSeed),
+    );
+    assert(parts.chunks.openMessages === 0, "a snapshot is taken at a seal");
+    const state = new RebuiltState(parts);
+    state.#begin();
+    return state;
   }
 
   /** The log is here from its first entry on: whatever it says counts, until `lost`. Before any entry, and without chunks. */
@@ -103,7 +123,12 @@ export class RebuiltState {
     const parts = this.#parts;
     parts.all.bounds = initialBounds;
     parts.posting.window.resize(initialBounds.idWindowEntries);
-    this.#known = GroupState.over(parts);
+    this.#begin();
+  }
+
+  #begin(): void {
+    this.#begun = GroupState.over(this.#parts);
+    this.#known = this.#begun;
   }
 
   /** Whether all of the log was known so far, so that it seals its chunks itself. */
@@ -230,7 +255,8 @@ export class RebuiltState {
     // What can't be read is a chunk that is not there.
     const chunk = chunks.last + 1;
     const seal = { format: chunkFormat, reason: sealReasons.full, sealedAt: lastTs };
-    const nothing = { from: appliedIndex, to: appliedIndex, day: lastDay, messages: 0, bytes: 0, rooms: 0 };
+    // Until `finish` it stays, though no room may have anything in it for a while.
+    const nothing = { from: appliedIndex, to: appliedIndex, day: lastDay, messages: 0, bytes: 0, rooms: 1 };
     chunks.live.set(chunk, { ...seal, ...nothing, chunk, generation: 0 });
     chunks.last = chunk;
     this.#lost = { ...lost, chunk };
@@ -271,12 +297,13 @@ export class RebuiltState {
 
   /**
    * Takes the next entry: of a log that is known, all of it; else its messages, and behind lost entries what it says of
-   * rooms that were known. Whatever else stands in it tells of a state that is lost. `memory` holds its payload in memory
+   * rooms that were known, and of the group. Whatever else stands in it tells of a state that is lost. `memory` holds its payload in memory
    * the caller keeps, as for `GroupState.apply`. `stored` and `outcome`, of messages alone where the log is not known, are
    * told.
    */
   apply(entry: Entry, memory: Uint8Array, sink: ApplySink): void {
     if (this.#known !== null) return this.#known.apply(entry, memory, sink);
+    if (this.#begun !== null && ofGroup.has(entry.type)) return this.#ofGroup(this.#begun, entry, memory, sink);
     const parts = this.#parts;
     if (entry.day > parts.lastDay) parts.lastDay = entry.day;
     if (entry.ts > parts.lastTs) parts.lastTs = entry.ts;
@@ -296,6 +323,15 @@ export class RebuiltState {
       }
       position++;
     }
+  }
+
+  #ofGroup(state: GroupState, entry: Entry, memory: Uint8Array, sink: ApplySink): void {
+    const { all, posting } = this.#parts;
+    all.bounds = this.#knownBounds!;
+    state.apply(entry, memory, sink);
+    this.#knownBounds = all.bounds;
+    all.bounds = noBounds;
+    posting.window.resize(noBound);
   }
 
   #post(b: Uint8Array, o: number, epoch: Term, position: number, sink: ApplySink): void {
@@ -369,6 +405,7 @@ export class RebuiltState {
       room.outbox.clear();
       all.close(room);
     }
+    if (this.#lost !== null) chunks.live.get(this.#lost.chunk)!.rooms--;
   }
 
   /** Whether some room still keeps something of a chunk. */
@@ -430,6 +467,9 @@ export class RebuiltState {
 // for there.
 const noBounds = Object.fromEntries(boundNames.map((name) => [name, noBound])) as unknown as Bounds;
 
+/** Entries that say something of the group, and of no room alone. */
+const ofGroup: ReadonlySet<number> = new Set([entryTypes.configuration, entryTypes.setting, entryTypes.rewrite]);
+
 /** Commands that say who is in a room, and what it keeps. */
 const ofRooms: ReadonlySet<number> = new Set([
   commandTypes.join,
@@ -455,6 +495,6 @@ const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 const textOf = (b: Uint8Array, o: number, which: number): Uint8Array =>
   b.slice(textStart(b, o, which), textStart(b, o, which) + textLength(b, o, which));
 
-/** What only this message has in its group, with the text at `which` as its id. */
-const idOf = (b: Uint8Array, o: number, which: number): string =>
+/** What only this message has in its group, with the text at this place of the record as its id: 2 = `cid`, 4 = `prev`. */
+export const idOf = (b: Uint8Array, o: number, which: number): string =>
   [roomText, fromText, which].map((text) => latin1(textOf(b, o, text))).join("\n");

@@ -12,12 +12,24 @@ export function behind(groups: OpenedJournal["groups"], group: GroupId, from: Lo
   return (groups.get(group)?.entries ?? []).filter(({ index }) => index > from);
 }
 
+/** What of a group's log can't be read. */
+export interface LostLog {
+  /** Where the first entry that is lost stood. */
+  readonly from: LogIndex;
+  /** How many bytes they may all have taken. */
+  readonly bytes: number;
+  /** All of them are gone with their files, so that nobody can tell how many bytes those were. */
+  readonly isGone: boolean;
+}
+
 /** What of a group's log can be read in a journal that is damaged. */
 export interface ReadableLog {
   /** In order, each once, with an empty one in the place of each that is lost. */
   readonly entries: readonly Entry[];
-  /** Where the first that is lost stood, and how many bytes they may all have taken; null: none is lost. */
-  readonly lost: { readonly from: LogIndex; readonly bytes: number } | null;
+  /** What is lost; null: nothing is. */
+  readonly lost: LostLog | null;
+  /** The chain that the first of them that can be read goes on from; null: there is none. */
+  readonly chainBefore: Uint8Array | null;
 }
 
 /** The log behind `index` in a journal that is damaged. Nothing is changed. */
@@ -30,10 +42,12 @@ export async function readableLog(
   try {
     const from = new Map([[group, index]]);
     const read = await readJournal({ disk, ...owner, settings: { segmentBytes }, from, acceptLoss: true });
-    return { entries: behind(read.groups, group, index), lost: lostOf(read.damage, { group, index, segmentBytes }) };
+    const entries = behind(read.groups, group, index);
+    const chainBefore = entries.length === 0 ? null : (read.groups.get(group)?.chainBefore ?? null);
+    return { entries, lost: lostOf(read.damage, { group, index, segmentBytes }), chainBefore };
   } catch (fault) {
     // Too much is missing in it for anybody to tell.
-    if (fault instanceof Fault) return { entries: [], lost: null };
+    if (fault instanceof Fault) return { entries: [], lost: null, chainBefore: null };
     throw fault;
   }
 }
@@ -44,14 +58,16 @@ function lostOf(
 ): ReadableLog["lost"] {
   let first = Infinity;
   let bytes = 0;
+  let isGone = true;
   for (const { groups, length } of damage) {
     const ranges = groups.filter((range) => range.group === group && (range.through ?? Infinity) > index);
     if (ranges.length === 0) continue;
     first = Math.min(first, ...ranges.map(({ from }) => Math.max(index + 1, from)));
     // What is not there has no bytes: it was a segment.
     bytes += length === 0 ? segmentBytes : length;
+    if (length > 0) isGone = false;
   }
-  return first === Infinity ? null : { from: first as LogIndex, bytes };
+  return first === Infinity ? null : { from: first as LogIndex, bytes, isGone };
 }
 
 /** Whether others rely on what this log says, as far as it can be read. */

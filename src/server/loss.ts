@@ -18,7 +18,7 @@ export interface RoomLoss {
 export interface Loss {
   /** There is no sound state: nobody can tell any more who is in which room. */
   readonly isWhole: boolean;
-  /** What is built anew then, from the chunks and the journal behind them; null: nothing, and rooms begin anew. */
+  /** What is built anew then, from a sound state or else the chunks, and the journal behind them; null: nothing is. */
   readonly rebuilt: Rebuilding | null;
   /** Sealed files that would be moved aside, sound ones too. */
   readonly chunks: readonly FileName[];
@@ -28,16 +28,6 @@ export interface Loss {
   readonly rooms: readonly RoomLoss[];
   /** Entries of the journal that damage hides; `through` null: nobody knows how many. */
   readonly hidden: readonly { readonly from: number; readonly through: number | null }[];
-  /** What goes of a journal behind a sound state; null: nothing, or the state is not sound. */
-  readonly journal: JournalLoss | null;
-}
-
-/** What a sound state loses of the journal behind it. */
-export interface JournalLoss {
-  /** How many messages what is damaged can have held, of all rooms. */
-  readonly lostMax: number;
-  /** Sends behind it that are refused without it: repeats and refused ones among them. By name. */
-  readonly refused: readonly { readonly room: string; readonly count: number }[];
 }
 
 /** Rooms and files that are named in a message; beyond, they are counted. */
@@ -52,9 +42,8 @@ export async function lossOf(options: {
   readonly missing: readonly { readonly room: string; readonly first: number; readonly last: number }[];
   readonly hidden: Loss["hidden"];
   readonly rebuilt: Rebuilding | null;
-  readonly journal: JournalLoss | null;
 }): Promise<Loss> {
-  const { chunks, aside, isWhole, missing, hidden, rebuilt, journal } = options;
+  const { chunks, aside, isWhole, missing, hidden, rebuilt } = options;
   const rooms = new Map<string, RoomLoss>();
   const of = (name: string): RoomLoss => {
     let room = rooms.get(name);
@@ -84,7 +73,7 @@ export async function lossOf(options: {
   }
   const named = [...rooms.values()].sort((a, b) => (a.room < b.room ? -1 : 1));
   const gone = hidden.filter(({ through }) => through === null || through > sealedThrough);
-  return { isWhole, rebuilt, chunks: aside.map(({ file }) => file), unreadable, rooms: named, hidden: gone, journal };
+  return { isWhole, rebuilt, chunks: aside.map(({ file }) => file), unreadable, rooms: named, hidden: gone };
 }
 
 const text = new TextDecoder();
@@ -98,7 +87,6 @@ export function lossLines(loss: Loss): string[] {
       "all rooms as they are: who is in them, their roles, read marks, retention and settings; rooms begin again at 1",
     );
   }
-  if (loss.journal !== null) lines.push(...journalLines(loss.journal));
   for (const { from, through } of loss.hidden) {
     const range = through === null ? `from ${from} on` : from === through ? `${from}` : `${from} to ${through}`;
     lines.push(`entries of the journal: ${range}`);
@@ -120,18 +108,6 @@ export function lossLines(loss: Loss): string[] {
     lines.push(`sealed files that go to quarantine/, where they stay: ${names}${rest}`);
   }
   if (loss.unreadable.length > 0) lines.push(`of these nobody can tell what they hold: ${loss.unreadable.join(", ")}`);
-  return lines;
-}
-
-function journalLines({ lostMax, refused }: JournalLoss): string[] {
-  const lines = [`at most ${lostMax} messages, in what is damaged of the journal, of which rooms nobody can tell`];
-  if (refused.length === 0) return lines;
-  const sends = refused.reduce((sum, { count }) => sum + count, 0);
-  lines.push(
-    `${sends} sends behind it, which without it can't be told from refused ones, such as to a room that was made in it, or behind a message in it:`,
-  );
-  for (const { room, count } of refused.slice(0, namedMax)) lines.push(`  ${JSON.stringify(room)}: ${count}`);
-  if (refused.length > namedMax) lines.push(`  and of ${refused.length - namedMax} more rooms`);
   return lines;
 }
 

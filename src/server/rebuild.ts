@@ -14,7 +14,8 @@ import {
   textStart,
 } from "../rooms/message-record.ts";
 import { outcomes } from "../rooms/outcome.ts";
-import { type LostSeqs, RebuiltState } from "../rooms/rebuilt-state.ts";
+import { idOf, type LostSeqs, RebuiltState } from "../rooms/rebuilt-state.ts";
+import { decodeRewrite } from "../rooms/seal.ts";
 import { boundsOf } from "../rooms/setting.ts";
 import { buildChunk, type ChunkImage, type ChunkInput } from "../storage/chunk/build-chunk.ts";
 import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
@@ -22,7 +23,7 @@ import { type ChunkFooter, type ChunkNumber, chunkNumber } from "../storage/chun
 import type { ChunkListing, ChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { FileName } from "../storage/disk.ts";
 import { chainBytes } from "../storage/journal/records.ts";
-import { buildSnapshot, publishSnapshot } from "../storage/snapshot-file.ts";
+import { buildSnapshot, publishSnapshot, type Snapshot } from "../storage/snapshot-file.ts";
 import type { Ground } from "./ground.ts";
 import type { ReadableLog } from "./log-behind.ts";
 
@@ -38,10 +39,10 @@ export interface RebuiltRoom {
   readonly lost: LostSeqs | null;
 }
 
-/** What going on without any state keeps, and on what it stands. */
+/** What going on without a state, or without a part of the log behind it, keeps, and on what it stands. */
 export interface Rebuilding {
   readonly rooms: readonly RebuiltRoom[];
-  /** Day chunks that were read, and their messages. */
+  /** Day chunks that were read, or that a snapshot knows, and their messages. */
   readonly chunks: number;
   readonly messages: number;
   /** Files of chunks that can't be read, or whose list of rooms can't be. */
@@ -60,9 +61,11 @@ export interface Rebuilding {
 export interface Rebuilt {
   readonly state: RebuiltState;
   readonly told: Rebuilding;
-  /** The last chunk that was read, and the last entry that went into it; 0 = none. */
+  /** The last chunk that was read, or that a snapshot knows, and the last entry that went into it; 0 = none. */
   readonly sealedThrough: number;
   readonly sealedIndex: number;
+  /** Chunks that nothing is kept of any more, as the log behind a snapshot says. */
+  readonly emptied: ReadonlySet<number>;
 }
 
 /** What is known once the chunks were read, and before the journal behind them is. */
@@ -75,25 +78,29 @@ interface FromChunks {
 }
 
 /**
- * Builds the state of a group anew from its day chunks and the journal behind them (rooms/rebuilt-state.ts says what that
- * is worth). Nothing is changed: what is to be written is handed to `write`, one chunk at a time, so that memory holds no
+ * Builds the state of a group anew from a snapshot, or without one from its day chunks, and from the journal behind them
+ * (rooms/rebuilt-state.ts says what that is worth). Nothing is changed: what is to be written is handed to `write`, one chunk at a time, so that memory holds no
  * more than one beside the state. Of the chunks only footers and lists of rooms are read.
  *
- * `logBehind` answers what can be read of the log behind an index.
+ * `logBehind` answers what can be read of the log behind an index. `write` is told as well behind which chunk new ones begin.
  */
 export async function rebuild(
   ground: Pick<Ground, "owner" | "random" | "limits">,
   options: {
     readonly group: GroupId;
+    readonly snapshot: Snapshot | null;
     readonly chunks: ChunkStore;
     readonly logBehind: (index: LogIndex) => Promise<ReadableLog>;
-    readonly write?: (image: ChunkImage) => Promise<void>;
+    readonly write?: (image: ChunkImage, sealedThrough: number) => Promise<void>;
   },
 ): Promise<Rebuilt> {
-  const { chunks, group, logBehind, write } = options;
+  const { chunks, group, snapshot, logBehind, write } = options;
   const { owner, random, limits } = ground;
   const hashSeed = random.whole(0x1_0000_0000);
-  const found = await readChunks(new RebuiltState({ group, cluster: owner.cluster, hashSeed }), chunks);
+  const found =
+    snapshot === null
+      ? await readChunks(RebuiltState.empty({ group, cluster: owner.cluster, hashSeed }), chunks)
+      : sealedBefore(RebuiltState.restored(snapshot.state, { hashSeed }), chunks);
   const { state } = found;
   const sealedThrough = state.lastChunk;
   const sealedIndex = state.appliedIndex;
@@ -101,17 +108,22 @@ export async function rebuild(
   for (const room of state.rooms()) sealedHeads.set(room.name, room.head);
 
   const { entries, lost } = await logBehind(sealedIndex);
-  if (chunks.list().length === 0 && isFromItsBeginning(entries, lost)) state.knownFromHere();
+  if (snapshot === null && chunks.list().length === 0 && isFromItsBeginning(entries, lost)) state.knownFromHere();
   const { isKnown } = state;
 
   let records: Records = { memory: [], offsets: [] };
   const built: { sealed: Sealed; records: Records }[] = [];
+  /** Which seqs messages have that no chunk of before holds, by their ids: they may have left the window. */
+  const placed = new Map<string, number>();
+  const emptied = new Set<number>();
+  const places: Places = { state, chunks, sealedThrough, placed };
   let unsealed = 0;
   let refused = 0;
   const sink: ApplySink = {
-    stored: (_room, _seq, memory, offset) => {
+    stored: (_room, seq, memory, offset) => {
       records.memory.push(memory);
       records.offsets.push(offset);
+      placed.set(idOf(memory, offset, cidText), seq);
       unsealed++;
     },
     outcome: (_position, code) => {
@@ -120,6 +132,7 @@ export async function rebuild(
     },
     changed: (event) => {
       if (event.type === "sealed") take(event.sealed);
+      else if (event.type === "chunkEmpty") emptied.add(event.chunk);
     },
   };
   const take = (sealed: Sealed): void => {
@@ -129,7 +142,7 @@ export async function rebuild(
   const writeBuilt = async (): Promise<void> => {
     for (const one of built.splice(0)) {
       if (state.hasChunk(one.sealed.chunk)) {
-        await write?.(imageOf({ ...one.sealed, cluster: owner.cluster, group }, one.records));
+        await write?.(imageOf({ ...one.sealed, cluster: owner.cluster, group }, one.records), sealedThrough);
       }
     }
   };
@@ -145,14 +158,15 @@ export async function rebuild(
     state.lost({ day: entries[at]?.day ?? entries[0]?.day ?? (0 as Day), messagesMax, behind: entries.slice(at) });
   };
   let hasLost = lost === null;
-  for (const [at, entry] of entries.entries()) {
+  for (const [at, one] of entries.entries()) {
+    const entry = isUndone(one, places) ? { ...one, type: entryTypes.noop, payload: new Uint8Array(0) } : one;
     if (!hasLost && entry.index >= lost!.from) {
       hasLost = true;
       await lose(at);
     }
     if (!state.isKnown && state.isOfLaterDay(entry)) await seal();
     const memory = entry.payload.slice();
-    if (!state.isKnown && entry.type === entryTypes.commands) await lookUp(state, chunks, memory);
+    if (!state.isKnown && entry.type === entryTypes.commands) await lookUp(places, memory);
     state.apply(entry, memory, sink);
     if (!state.isKnown && state.openBytes >= limits.chunkBytes) await seal();
     await writeBuilt();
@@ -172,14 +186,45 @@ export async function rebuild(
     lostMax,
     isKnown,
   };
-  return { state, told: { ...told, rooms: roomsOf(state, sealedHeads) }, sealedThrough, sealedIndex };
+  return { state, told: { ...told, rooms: roomsOf(state, sealedHeads) }, sealedThrough, sealedIndex, emptied };
+}
+
+/** Where messages lie that are applied. */
+interface Places {
+  readonly state: RebuiltState;
+  readonly chunks: ChunkStore;
+  /** The last chunk that was there before; those behind it are built anew. */
+  readonly sealedThrough: number;
+  readonly placed: ReadonlyMap<string, number>;
+}
+
+/** Whether this entry calls for a chunk to be written anew that was not: it is called for again. */
+function isUndone({ type, payload }: Entry, { chunks, sealedThrough }: Places): boolean {
+  if (type !== entryTypes.rewrite) return false;
+  const rewrite = decodeRewrite(payload);
+  if (rewrite === null || rewrite.chunk > sealedThrough) return true;
+  return (chunks.generationOf(rewrite.chunk as ChunkNumber) ?? -1) < rewrite.generation;
+}
+
+/** What a snapshot knows of chunks that are there. */
+function sealedBefore(state: RebuiltState, chunks: ChunkStore): FromChunks {
+  const there = new Set<number>();
+  let messages = 0;
+  for (const { first, runs } of state.rooms()) {
+    for (let i = 0; i < runs.length; i++) {
+      if (!chunks.has(runs.chunk(i) as ChunkNumber)) continue;
+      there.add(runs.chunk(i));
+      messages += runs.lastSeq(i) - Math.max(first, runs.firstSeq(i)) + 1;
+    }
+  }
+  return { state, chunks: there.size, messages, unreadable: [], absent: [] };
 }
 
 /** What a message takes at least in a journal, but for the name of its room: a sender and an id of one byte, and no words. */
 const smallestPostBytes = recordHeaderBytes + 2;
 
 /** How many messages so many bytes of a journal can hold, of any rooms. */
-export const messagesIn = (bytes: number): number => Math.floor(bytes / (smallestPostBytes + 1));
+const messagesIn = (bytes: number): number => Math.floor(bytes / (smallestPostBytes + 1));
 
 /** A chunk that was written anew since has no file here, and the log does not say what of it was left out. */
 function isFromItsBeginning(entries: readonly Entry[], lost: ReadableLog["lost"]): boolean {
@@ -304,16 +349,17 @@ async function newestTerm(chunks: ChunkStore, chunk: ChunkNumber, { totals }: Ch
 }
 
 /** What the orderer would have looked up: whether the ids in an entry, and those they follow, are in a chunk. */
-async function lookUp(state: RebuiltState, chunks: ChunkStore, memory: Uint8Array): Promise<void> {
+async function lookUp(places: Places, memory: Uint8Array): Promise<void> {
   for (let o = 0; o < memory.length && isCommand(memory, o, memory.length); o += commandLength(memory, o)) {
     if (commandType(memory, o) !== commandTypes.post) continue;
-    const needed = state.lookupNeeded(memory, o);
+    const needed = places.state.lookupNeeded(memory, o);
     if (needed === null) continue;
-    const isStored = needed.id !== null && (await findSeq(state, chunks, memory, o, cidText)) > 0;
+    // The id of a message that was removed guards nothing any more.
+    const isStored = needed.id !== null && (await findSeq(places, memory, o, cidText)) >= needed.id.from;
     // One that is stored stays below the floor, and is not taken a second time.
     if (!isStored) setRecordChecked(memory, o, needed.checked);
     if (isStored || needed.prev === null) continue;
-    const prevSeq = await findSeq(state, chunks, memory, o, prevText);
+    const prevSeq = await findSeq(places, memory, o, prevText);
     if (prevSeq > 0) setRecordPrevSeq(memory, o, prevSeq);
   }
 }
@@ -322,18 +368,19 @@ async function lookUp(state: RebuiltState, chunks: ChunkStore, memory: Uint8Arra
 const cidText = 2;
 const prevText = 4;
 
-/** The seq in the chunks of the message that has the room and sender of this record and the id at this place of it; 0: none. */
+/** The seq of the message that has the room and sender of this record and the id at this place of it; 0: none. */
 async function findSeq(
-  state: RebuiltState,
-  chunks: ChunkStore,
+  { state, chunks, sealedThrough, placed }: Places,
   b: Uint8Array,
   o: number,
   which: number,
 ): Promise<number> {
+  const seq = placed.get(idOf(b, o, which));
+  if (seq !== undefined) return seq;
   const text = (at: number): Uint8Array => b.slice(textStart(b, o, at), textStart(b, o, at) + textLength(b, o, at));
   const id = { room: text(0), from: text(1), cid: text(which) };
   for (const chunk of state.chunksOf(b, o)) {
-    if (!chunks.has(chunk as ChunkNumber)) continue;
+    if (chunk > sealedThrough || !chunks.has(chunk as ChunkNumber)) continue;
     try {
       const record = await chunks.find(chunk as ChunkNumber, id);
       if (record !== null) return recordSeq(record, 0);

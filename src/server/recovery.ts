@@ -30,7 +30,7 @@ import { LogClock } from "./log-clock.ts";
 import { lossOfStart } from "./loss-of-start.ts";
 import { acceptedLoss, missingChunks } from "./missing-chunks.ts";
 import { neededChunks } from "./needed-chunks.ts";
-import { isWithoutState, memberAdvice, rebuildState } from "./rebuilt-start.ts";
+import { isToBeRebuilt, memberAdvice, rebuildState } from "./rebuilt-start.ts";
 import { rememberedLog } from "./remembered-log.ts";
 
 /** Everything that was read, and is durable; nothing of it is committed yet. */
@@ -147,10 +147,10 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
       "a member of a cluster can't go on without part of what it has promised to the others: start it without --accept-loss, and it gets from them what it lacks",
     );
   }
-  if (isLossy && (await isWithoutState(ground, { snapshot, chunks, group }))) {
+  if (isLossy && given === null && (await isToBeRebuilt(ground, { snapshot, chunks, group }))) {
     // Of several servers the others have the state, and who belongs to them nobody can tell here.
-    if (ground.peers !== undefined) throw new Fault("unsupported", memberAdvice);
-    await rebuildState(ground, { group, chunks, damaged: found.damage });
+    if (snapshot === null && ground.peers !== undefined) throw new Fault("unsupported", memberAdvice);
+    await rebuildState(ground, { group, snapshot, chunks, damaged: found.damage });
     return recoverFrom(ground, listen, [...found.damage, ...opened.damage]);
   }
   // Before the loss is durable: a start that breaks off in between must find it again, and what it calls for.

@@ -1,25 +1,16 @@
 import { AssertionError } from "node:assert";
 import { beforeAll, expect, test } from "vitest";
-import type { UserName } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { lossLines } from "../../src/server/loss.ts";
-import { operate } from "../../src/server/operator.ts";
 import { DataDamaged } from "../../src/server/data-refused.ts";
 import { crashModes } from "../../src/sim/crash-modes.ts";
-import { batchHeaderAt } from "../../src/storage/journal/layout.ts";
+import { batchesOf, damaged, filesOf, letIn, readable, wordsIn } from "./damaged-batches.ts";
 import { Ledger } from "./server-ledger.ts";
 import { ServerLife } from "./server-life.ts";
 import { lateEvening } from "./server-story.ts";
 
 /** Room for the whole first day in one segment, and in one open chunk. */
 const limits = { segmentBytes: 64 * 1024, chunkBytes: 48 * 1024, unsealedBytesMax: 192 * 1024 } as const;
-
-interface Item {
-  readonly seq: number;
-  readonly from: string;
-  readonly cid: string;
-  readonly body: string;
-}
 
 /** A server on its first day: nothing is sealed yet, and there is no state but in its journal. */
 let stopped: ServerLife;
@@ -57,62 +48,6 @@ beforeAll(async () => {
   }
 });
 
-const filesOf = (life: ServerLife, folder: string): string[] =>
-  [...life.fileSystem.files().keys()].filter((file) => file.startsWith(`${folder}/`)).sort();
-
-/** The batches of the newest segment, in order. */
-function batchesOf(life: ServerLife): { file: string; offset: number; length: number }[] {
-  const file = filesOf(life, "journal")
-    .filter((one) => one.endsWith(".wal"))
-    .at(-1)!;
-  const bytes = life.fileSystem.files().get(file)!;
-  const generation = bytes.slice(52, 60);
-  const batches: { file: string; offset: number; length: number }[] = [];
-  for (let offset = 512; ; ) {
-    const header = batchHeaderAt(bytes, offset, generation);
-    if (header === null) return batches;
-    batches.push({ file, offset, length: header.length });
-    offset += header.length;
-  }
-}
-
-/** Whose words stand in these bytes. */
-const wordsIn = (life: ServerLife, { file, offset, length }: ReturnType<typeof batchesOf>[number]): string[] => {
-  const text = Buffer.from(
-    life.fileSystem
-      .files()
-      .get(file)!
-      .subarray(offset, offset + length),
-  ).toString("latin1");
-  return text.match(/(?:lobby|ops|den|direct) \d+/g) ?? [];
-};
-
-async function letIn(life: ServerLife): Promise<void> {
-  for (const { name, isDirect, isPrivate } of life.server.state.rooms()) {
-    if (!isPrivate || isDirect) continue;
-    await life.until(operate(life.server, { type: "invite", room: name, user: "alice" as UserName }));
-  }
-}
-
-/** What can be read of a room, number by number, and its head. */
-async function readable(life: ServerLife, room: string): Promise<Item[]> {
-  const found: Item[] = [];
-  const { first, head } = life.server.state.room(room) ?? { first: 1, head: 0 };
-  for (let after = first - 1; after < head; ) {
-    const page = await life.ask("alice", { t: "hist", room, after, limit: 50 });
-    if (page.t === "err") {
-      expect(page["code"]).toBe("unavailable");
-      after++;
-      continue;
-    }
-    const items = page["items"] as Item[];
-    expect(items.length).toBeGreaterThan(0);
-    found.push(...items);
-    after = items.at(-1)!.seq;
-  }
-  return found;
-}
-
 const rooms = ["lobby", "ops", "den", "@alice,bob"];
 const roomOf = (words: string): string => (words.startsWith("direct") ? "@alice,bob" : words.split(" ")[0]!);
 
@@ -120,18 +55,6 @@ async function numbersOf(life: ServerLife): Promise<Map<string, number>> {
   const numbers = new Map<string, number>();
   for (const room of rooms) for (const { seq, body } of await readable(life, room)) numbers.set(body, seq);
   return numbers;
-}
-
-/** Damages one batch; answers the refusal, null when nothing was damaged by it. */
-async function damaged(life: ServerLife, batch: ReturnType<typeof batchesOf>[number], at: number) {
-  life.fileSystem.flip(batch.file, batch.offset + at, 1);
-  const before = life.fileSystem.files();
-  const refusal = await life.start().then(
-    () => null,
-    (cause: unknown) => cause,
-  );
-  if (refusal !== null) expect([...life.fileSystem.files().keys()]).toEqual([...before.keys()]);
-  return refusal;
 }
 
 test.each(["stopped in good order", "killed and started again"])(

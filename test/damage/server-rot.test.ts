@@ -372,7 +372,7 @@ test("damage in the journal says which entries it hides", async () => {
   expect(refusal.message).toContain(`entries of the journal: ${appliedIndex - 1}`);
 });
 
-test("what a sound state loses of the journal behind it is said before: what it can have held, and what is refused without it", async () => {
+test("what is lost behind a sound state takes nothing with it that can be read: each message stays, with a number of its own", async () => {
   const life = stopped.fork(1);
   await life.start();
   const said = [1, 2, 3].map((n) => ({ room: "lobby", cid: `p${n}`, body: `chained ${n}` }));
@@ -390,13 +390,22 @@ test("what a sound state loses of the journal behind it is said before: what it 
     .find(([, found]) => found > 0)!;
   life.fileSystem.flip(file, at, 0);
   const { loss, message } = (await refusalOf(life)) as DataDamaged;
-  expect(loss.journal!.refused).toEqual([{ room: "lobby", count: 2 }]);
-  expect(loss.journal!.lostMax).toBeGreaterThanOrEqual(1);
-  expect(message).toContain(`"lobby": 2`);
+  const { lost } = loss.rebuilt!.rooms.find(({ room }) => room === "lobby")!;
+  expect(lost!.first).toBe(head - 3);
+  expect(lost!.messagesMax).toBeGreaterThanOrEqual(1);
+  expect(loss.rebuilt).toMatchObject({ isKnown: true, refused: 0 });
+  expect(message).toContain(`${lost!.first} to ${lost!.last} can't be read`);
   expect(await refusalOf(life, { acceptLoss: true })).toBeNull();
-  expect(life.server.state.room("lobby")!.head).toBe(head - 1 - 2);
-  const page = await life.ask("alice", { t: "hist", room: "lobby", after: head - 4, limit: 50 });
-  expect((page["items"] as { body: string }[]).map(({ body }) => body)).toEqual(["of nobody else"]);
+  expect(lost!.last).toBeGreaterThanOrEqual(head);
+  const page = await life.ask("alice", { t: "hist", room: "lobby", after: lost!.last, limit: 50 });
+  const kept = (page["items"] as { seq: number; body: string }[]).map(({ seq, body }) => [seq - lost!.last, body]);
+  expect(kept).toEqual([
+    [1, "chained 2"],
+    [2, "chained 3"],
+    [3, "of nobody else"],
+  ]);
+  const { rooms } = (await life.ask("dora", { t: "rooms" })) as unknown as { rooms: { room: string }[] };
+  expect(rooms.map(({ room }) => room)).toContain("after-all");
 });
 
 test("going on without the journal and the newest snapshot gives chunk numbers out again, and never to the old chunks", async () => {

@@ -8,14 +8,15 @@ import { encodeCommand } from "../../src/rooms/commands.ts";
 import { GroupState } from "../../src/rooms/group-state.ts";
 import { outcomes } from "../../src/rooms/outcome.ts";
 import { RebuiltState } from "../../src/rooms/rebuilt-state.ts";
-import { boundsOf } from "../../src/rooms/setting.ts";
+import { encodeSeal, sealReasons } from "../../src/rooms/seal.ts";
+import { boundsOf, encodeSettings, type Setting } from "../../src/rooms/setting.ts";
 import { bytesOf, command, type Post, record } from "./group-log.ts";
 
 const cluster = "0123456789abcdef0123456789abcdef" as ClusterId;
 const bounds = boundsOf(defaultLimits);
 
 function begun(): RebuiltState {
-  return new RebuiltState({ group: groupId(0), cluster, hashSeed: 7 });
+  return RebuiltState.empty({ group: groupId(0), cluster, hashSeed: 7 });
 }
 
 const chunk = (number: number, from: number, to: number, generation = 0) => ({
@@ -37,8 +38,10 @@ const run = (room: string, firstSeq: number, lastSeq: number) => ({
   lastTs: lastSeq,
 });
 
-/** Applies one entry of posts or other commands; answers what became of each post. */
-function applied(state: RebuiltState, commands: readonly (Post | Uint8Array)[], on = 20_261_123): [number, number][] {
+type Line = readonly (Post | Uint8Array)[];
+
+/** The next entry of posts or other commands. */
+function entryAt(index: number, commands: Line, on = 20_261_123): Entry {
   const parts = commands.map((one) => (one instanceof Uint8Array ? one : record(one)));
   const payload = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let end = 0;
@@ -46,18 +49,24 @@ function applied(state: RebuiltState, commands: readonly (Post | Uint8Array)[], 
     payload.set(part, end);
     end += part.length;
   }
-  const index = logIndex(state.appliedIndex + 1);
-  const place = { group: groupId(0), index, term: term(4), ts: timestamp(5_000), day: day(on) };
-  const entry: Entry = { ...place, type: entryTypes.commands, payload };
+  const place = { group: groupId(0), index: logIndex(index), term: term(4), ts: timestamp(5_000), day: day(on) };
+  return { ...place, type: entryTypes.commands, payload };
+}
+
+/** Applies one entry; answers what became of each post. */
+function appliedEntry(state: Pick<RebuiltState, "apply">, entry: Entry): [number, number][] {
   const told: [number, number][] = [];
   const sink: ApplySink = {
     outcome: (_position, code, seq) => void told.push([code, seq]),
     stored: () => undefined,
     changed: () => undefined,
   };
-  state.apply(entry, payload.slice(), sink);
+  state.apply(entry, entry.payload.slice(), sink);
   return told;
 }
+
+const applied = (state: Pick<RebuiltState, "apply" | "appliedIndex">, commands: Line, on?: number) =>
+  appliedEntry(state, entryAt(state.appliedIndex + 1, commands, on));
 
 const finished = (state: RebuiltState, open: readonly string[] = []): GroupState =>
   GroupState.restore(state.bytes({ bounds, line: 9, open: new Set(open) }), { hashSeed: 3 });
@@ -239,4 +248,98 @@ test("nobody is in any room; only rooms that were named are open; a direct room 
   const told = [...group.outboxes()].flatMap(({ name, outbox }) => [...outbox.keys()].map((user) => `${name} ${user}`));
   expect(told.sort()).toEqual(["@alice,bob alice", "@alice,bob bob", "@bob,carol bob", "@bob,carol carol"]);
   expect(group.line).not.toBe(GroupState.empty({ group: groupId(0), cluster, hashSeed: 1 }).line);
+});
+
+describe("behind a snapshot", () => {
+  /** Ten messages of one sender in room "a", of which the window knows eight, and none in room "b", both sealed. */
+  function sealed(): RebuiltState {
+    const small = { ...bounds, idWindowEntries: 8 };
+    const group = GroupState.empty({ group: groupId(0), cluster, bounds: small, hashSeed: 1 });
+    applied(group, [encodeCommand(command.join("a", "u")), encodeCommand(command.join("b", "u"))]);
+    for (let n = 1; n <= 10; n++) applied(group, [{ room: "a", from: "u", cid: `${n}`, checked: n - 1 }]);
+    const seal = { chunk: 1, from: 0, to: 0, day: day(20_261_123), format: 1, reason: sealReasons.full };
+    const payload = encodeSeal(seal);
+    appliedEntry(group, { ...entryAt(group.appliedIndex + 1, []), type: entryTypes.seal, payload });
+    expect(group.lastChunk).toBe(1);
+    return RebuiltState.restored(group.snapshot(), { hashSeed: 2 });
+  }
+
+  /** Three messages of each room may be lost in front of these entries, one empty one in their place. */
+  function lose(state: RebuiltState, ...behind: readonly Line[]): [number, number][] {
+    const hole = state.appliedIndex + 1;
+    const entries = [[], ...behind].map((line, at) => entryAt(hole + at, line));
+    state.seal();
+    state.lost({ day: day(20_261_123), messagesMax: () => 3, behind: entries });
+    return entries.flatMap((entry) => appliedEntry(state, entry));
+  }
+
+  test("ids of before the loss are known behind it, and so are those behind it", () => {
+    const state = sealed();
+    expect(applied(state, [{ room: "a", from: "u", cid: "11", checked: 10 }])).toEqual([[outcomes.stored, 11]]);
+    const told = lose(
+      state,
+      [{ room: "a", from: "u", cid: "5", checked: 10 }],
+      [{ room: "a", from: "u", cid: "11", checked: 10 }],
+      [{ room: "a", from: "u", cid: "13", prev: "12", checked: 10 }],
+      [{ room: "a", from: "u", cid: "13", prev: "12", checked: 10 }],
+    );
+    // Eleven are known, three are lost, and four were sent behind them.
+    expect(told).toEqual([
+      [outcomes.repeat, 5],
+      [outcomes.repeat, 11],
+      [outcomes.stored, 11 + 3 + 4 + 1],
+      [outcomes.repeat, 11 + 3 + 4 + 1],
+    ]);
+    state.seal();
+    state.finish();
+    const group = finished(state);
+    expect(group.seqInWindow(bytesOf("a"), bytesOf("u"), bytesOf("13"))).toBe(19);
+    expect(group.bounds.idWindowEntries).toBe(8);
+    expect(group.room("a")!.mayRead("u")).toBe(true);
+  });
+
+  test("no room gets a number that a lost message may have had, also one that nothing was sent to, or that is deleted then", () => {
+    const state = sealed();
+    const told = lose(
+      state,
+      [{ room: "a", from: "u", cid: "12", checked: 10 }],
+      [encodeCommand(command.deleteRoom("a", "u"))],
+      [{ room: "b", from: "u", cid: "1" }],
+    );
+    expect(told).toEqual([
+      [outcomes.stored, 15],
+      [outcomes.stored, 5],
+    ]);
+    state.seal();
+    state.finish();
+    const group = finished(state);
+    expect(group.room("a")).toBeUndefined();
+    expect(runsOf(group, "b")).toEqual([
+      [2, 1, 4],
+      [3, 5, 5],
+    ]);
+    expect([...group.chunks()].map(({ chunk: number, rooms }) => [number, rooms])).toEqual([
+      [2, 1],
+      [3, 1],
+    ]);
+  });
+
+  test("settings behind the loss count, and who belongs to the group", () => {
+    const state = sealed();
+    lose(state);
+    const settings: Setting[] = [
+      { kind: "bound", bound: "idWindowEntries", value: 9 },
+      { kind: "retentionDays", days: 7 },
+    ];
+    const next = (): Entry => entryAt(state.appliedIndex + 1, []);
+    appliedEntry(state, { ...next(), type: entryTypes.setting, payload: encodeSettings(settings) });
+    appliedEntry(state, { ...next(), type: entryTypes.configuration, payload: bytesOf("n1") });
+    const { appliedIndex } = state;
+    expect(applied(state, [{ room: "a", from: "u", cid: "6", checked: 10 }])).toEqual([[outcomes.repeat, 6]]);
+    state.seal();
+    state.finish();
+    const group = finished(state);
+    expect([group.bounds.idWindowEntries, group.retentionDays]).toEqual([9, 7]);
+    expect(group.configuration).toEqual({ index: appliedIndex, bytes: bytesOf("n1") });
+  });
 });
