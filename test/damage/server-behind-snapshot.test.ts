@@ -2,6 +2,7 @@ import { beforeAll, expect, test } from "vitest";
 import { entryTypes } from "../../src/base/entry.ts";
 import { groupId, logIndex, type NodeName, type RoomName, type Seq, type UserName } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
+import { timestamp } from "../../src/base/units.ts";
 import { DataDamaged } from "../../src/server/data-refused.ts";
 import { type ReadableLog, readableLog } from "../../src/server/log-behind.ts";
 import { lossLines } from "../../src/server/loss.ts";
@@ -30,7 +31,7 @@ const limits = { segmentBytes: 64 * 1024, chunkBytes: 5 * 1024, unsealedBytesMax
 interface Told {
   readonly user: string;
   readonly room: string;
-  readonly frame: object;
+  readonly frame: Said;
   readonly seq: number;
 }
 
@@ -47,7 +48,17 @@ const firsts = new Map<string, number>();
 const rooms = ["lobby", "ops", "den", "@alice,bob", "late"];
 const acceptance = { acceptLoss: true, openRooms: new Set(["late"]) };
 
-async function say(life: ServerLife, user: string, frame: { room?: string; body: string }): Promise<number> {
+interface Said {
+  readonly room?: string;
+  readonly to?: string;
+  readonly cid?: string;
+  readonly prev?: string;
+  readonly kind?: string;
+  readonly ref?: number;
+  readonly body: string;
+}
+
+async function say(life: ServerLife, user: string, frame: Said): Promise<number> {
   const answer = await life.ask(user, { t: "send", ...frame });
   expect(answer).toMatchObject({ t: "ok" });
   const seq = answer["seq"] as number;
@@ -61,7 +72,7 @@ async function talk(life: ServerLife, n: number, more = ""): Promise<number> {
   const seq = await say(life, "alice", { room: "lobby", ...id("l"), body: `lobby ${n}${more}` });
   await say(life, "bob", { room: "ops", ...id("o"), body: `ops ${n}${more}` });
   await say(life, "alice", { room: "den", ...id("n"), body: `den ${n}${more}` });
-  await say(life, "alice", { to: "bob", ...id("d"), body: `direct ${n}${more}` } as { body: string });
+  await say(life, "alice", { to: "bob", ...id("d"), body: `direct ${n}${more}` });
   return seq;
 }
 
@@ -81,10 +92,10 @@ beforeAll(async () => {
   // Behind the newest snapshot.
   const seq = await talk(life, n);
   await life.join("carol", "late");
-  await say(life, "carol", { room: "late", cid: "c1", body: "late 1" } as { body: string });
+  await say(life, "carol", { room: "late", cid: "c1", body: "late 1" });
   await talk(life, n + 1);
   await life.until(operate(life.server, { type: "trim", room: "ops" as RoomName, first: 3 as Seq }));
-  await say(life, "carol", { room: "late", cid: "c2", prev: "c1", body: "late 2" } as { body: string });
+  await say(life, "carol", { room: "late", cid: "c2", prev: "c1", body: "late 2" });
   const edit = { room: "lobby", cid: "e1", kind: "edit", ref: seq, body: "edit 1" };
   await say(life, "alice", edit);
   await life.join("bob", "lobby");
@@ -148,7 +159,7 @@ async function checkOnce(life: ServerLife, numbers: ReadonlyMap<string, number>)
     const seq = numbers.get(words);
     if (seq === undefined) continue;
     // An edit is asked first what it is of.
-    const { ref } = frame as { ref?: number };
+    const { ref } = frame;
     if (ref !== undefined && ![...numbers].some(([, one]) => one === ref)) continue;
     expect([words, await life.ask(user, { t: "send", ...frame })]).toMatchObject([words, { t: "ok", dup: true, seq }]);
   }
@@ -368,7 +379,13 @@ test("what stands behind the damage a second time is taken once, also when its i
   const life = older.fork(700);
   const disk = openDisk(life.fileSystem.attach());
   const lock = { acquire: () => Promise.resolve(), release: () => Promise.resolve() };
-  const options = { random: seededRandom(1), node: "n1" as NodeName, groups: 1, found: true, now: life.wall };
+  const options = {
+    random: seededRandom(1),
+    node: "n1" as NodeName,
+    groups: 1,
+    found: true,
+    now: timestamp(life.wall),
+  };
   const { identity: owner } = await openDataDirectory({ disk, lock, ...options });
   const ground = { disk, owner, random: seededRandom(2), limits: life.limits };
   const group = groupId(0);
