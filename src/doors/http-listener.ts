@@ -37,7 +37,7 @@ const headersMax = 100;
 /** So many requests begin in one turn: about half a millisecond of one core. */
 const requestsPerTurn = 8;
 /** So many connections are read for the first time in one turn: what each brings is parsed in one go. */
-const connectionsPerTurn = 2;
+const connectionsPerTurn = 1;
 
 /** A port that speaks HTTP. */
 export class HttpListener {

@@ -7,8 +7,8 @@ import type { TurnQueue } from "./turn-queue.ts";
 
 /** Requests of one connection that may wait for the answers before theirs. */
 export const pipelinedMax = 16;
-/** Requests beyond those, after which nothing is said any more: each costs time and memory until the connection ends. */
-const excessMax = 16;
+/** Requests beyond those, after which nothing is said any more: each is parsed, and thrown away with an error when the connection ends. */
+const excessMax = 4;
 
 /**
  * The requests of each connection, one at a time: the next is looked at when its client has taken the answer to the one
