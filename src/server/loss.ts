@@ -138,7 +138,7 @@ function rebuiltLines({ isKnown, lostMax, ...rebuilding }: Rebuilding): string[]
   }
   const unknown = isKnown
     ? lostMax > 0
-      ? "Rooms that are not known by what can be read become"
+      ? "Rooms that nothing in front of what is damaged tells of become"
       : null
     : "All others become";
   lines.push(
