@@ -6,8 +6,9 @@ import type { Runs } from "./runs.ts";
  * room's `first`; the trim is what counts, so that all servers remove the same at the same place of the log.
  *
  * Age and bytes go by runs, since state knows no single message: a run goes when its last message is too old, or when
- * what is newer already fills the bytes. So a little more is kept than asked for, never less. Counts are exact. What is
- * not sealed yet goes by age only when all of it is too old, and by bytes never.
+ * what is newer already fills the bytes. So a little more is kept than asked for, never less. Counts are exact, and do not
+ * have in them the numbers of a place that can't be read, where there may never have been a message. What is not sealed yet
+ * goes by age only when all of it is too old, and by bytes never.
  */
 export interface Kept {
   readonly first: number;
@@ -33,7 +34,7 @@ export interface ClusterRetention {
 export function firstKept(room: Kept, cluster: ClusterRetention): number {
   const { runs, retention } = room;
   let first = room.first;
-  if (retention.messages > 0) first = Math.max(first, room.head - retention.messages + 1);
+  if (retention.messages > 0) first = Math.max(first, firstOfNewest(room, retention.messages));
   if (retention.ageMs > 0) {
     const oldest = cluster.now - retention.ageMs;
     if (room.lastTs < oldest) return room.head + 1;
@@ -56,6 +57,16 @@ export function firstKept(room: Kept, cluster: ClusterRetention): number {
     first = Math.max(first, runs.lastSeq(i) + 1);
   }
   return Math.min(first, room.head + 1);
+}
+
+/** Where the newest so many messages begin; 0 or less when there are not so many. */
+function firstOfNewest({ head, runs }: Kept, count: number): number {
+  let first = head - count + 1;
+  for (let i = runs.length - 1; i >= 0 && runs.lastSeq(i) >= first; i--) {
+    // A run without bytes stands for what was lost: numbers were left out for it, many more than there were messages.
+    if (runs.bytes(i) === 0) first -= runs.lastSeq(i) - runs.firstSeq(i) + 1;
+  }
+  return first;
 }
 
 /** The first day that is kept when `days` days before `today` are: both as yyyymmdd. 0 when `days` is 0, for ever. */

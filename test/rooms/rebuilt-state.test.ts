@@ -8,6 +8,7 @@ import { encodeCommand } from "../../src/rooms/commands.ts";
 import { GroupState } from "../../src/rooms/group-state.ts";
 import { outcomes } from "../../src/rooms/outcome.ts";
 import { RebuiltState } from "../../src/rooms/rebuilt-state.ts";
+import { firstKept } from "../../src/rooms/retention.ts";
 import { encodeSeal, sealReasons } from "../../src/rooms/seal.ts";
 import { boundsOf, encodeSettings, type Setting } from "../../src/rooms/setting.ts";
 import { bytesOf, command, type Post, record } from "./group-log.ts";
@@ -322,6 +323,19 @@ describe("behind a snapshot", () => {
       [2, 1],
       [3, 1],
     ]);
+  });
+
+  test("a room that keeps so many messages does not count those that nobody can read", () => {
+    const state = sealed();
+    expect(lose(state, [{ room: "a", from: "u", cid: "11", checked: 10 }])).toEqual([[outcomes.stored, 15]]);
+    state.seal();
+    state.finish();
+    const { first, head, lastTs, openBytes, runs } = finished(state).room("a")!;
+    const kept = (messages: number): number => {
+      const room = { first, head, lastTs, openBytes, runs, retention: { ageMs: 0, messages, bytes: 0 } };
+      return firstKept(room, { now: 0, keptFromDay: 0, dayOf: () => 0 });
+    };
+    expect([1, 2, 4, 11, 12].map(kept)).toEqual([15, 10, 8, 1, 1]);
   });
 
   test("settings behind the loss count, and who belongs to the group", () => {
