@@ -85,7 +85,7 @@ export class HttpListener {
       if (isRead) return;
       isPaused = true;
       // Behind the reading that the parser has just asked for.
-      process.nextTick(() => socket.pause());
+      queueMicrotask(() => socket.pause());
     });
     this.server.maxHeadersCount = headersMax;
     this.server.timeout = times.stalledMs;
