@@ -85,7 +85,7 @@ export class HttpListener {
       if (isRead) return;
       isPaused = true;
       // Behind the reading that the parser has just asked for.
-      queueMicrotask(() => socket.pause());
+      void Promise.resolve().then(() => socket.pause());
     });
     this.server.maxHeadersCount = headersMax;
     this.server.timeout = times.stalledMs;
