@@ -354,7 +354,7 @@ export class Chat {
       const deadline = (this.#options.clock.now() + withinMs) as Millis;
       const off = onAbort(signal, () => this.#requests.cancel(request, givenUp));
       const request = this.#requests.add(frameOf, deadline, settle);
-      this.#driver.wake();
+      this.#driver.want();
     });
   }
 }

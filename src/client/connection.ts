@@ -8,6 +8,7 @@ import type { Millis } from "../base/units.ts";
  *
  * 1. At most one link at a time; what an earlier link still reports is void (`attempt` tells them apart).
  * 2. Between two failures lies a random time below a bound that doubles from 500 ms to 20 s; 10 s online reset it.
+ *    What is newly asked for is a reason to try at once, once a second at most.
  * 3. Every change of state has a reason, and `closed` is final.
  * 4. `unauthorized` tries nothing by itself: only `retry`, somebody's word that things are different now, ends it.
  */
@@ -44,6 +45,8 @@ export type ConnectionEvent =
   | { readonly type: "refused"; readonly reason: string }
   /** The machine believes that a try is worth while. */
   | { readonly type: "hint"; readonly now: Millis }
+  /** Something new is asked for, which waits for a link. */
+  | { readonly type: "wanted"; readonly now: Millis }
   /** Somebody wants a try now. */
   | { readonly type: "retry"; readonly now: Millis }
   | { readonly type: "due"; readonly now: Millis }
@@ -91,6 +94,8 @@ export const defaultTiming: ConnectionTiming = {
   lateMs: 100,
 };
 
+/** Least time from one try to the next where something new is asked for in between. */
+const wantedMs = 1_000;
 /** Doubts after which nothing is waited for any longer than before. */
 const doublingsMax = 3;
 /** Servers remembered beyond those given at the start. */
@@ -202,6 +207,11 @@ export class Connection {
         if (state.name !== "connecting" && state.name !== "online") return none;
         this.state = { name: "unauthorized", reason: event.reason };
         return [{ type: "drop", reason: event.reason }];
+      case "wanted": {
+        if (state.name !== "offline") return none;
+        this.state = { ...state, retryAt: Math.min(state.retryAt, this.#dialledAt + wantedMs) as Millis };
+        return this.#due(event.now);
+      }
       case "hint":
       case "retry":
         // The network may be another one than the link was made on: ask now instead of at the next heartbeat.

@@ -124,6 +124,11 @@ export class Driver {
     this.step({ type: "retry", now: this.#clock.now() });
   }
 
+  /** Something new was asked for: where no link is there or opens, it does not wait for the end of a long back-off. */
+  want(): void {
+    this.step({ type: "wanted", now: this.#clock.now() });
+  }
+
   /** Something may have to be written: at the end of this turn. */
   wake(): void {
     if (this.#pumpAsked || this.#state.name === "closed") return;

@@ -9,7 +9,7 @@ export type ChatState =
   | { readonly name: "idle" }
   | { readonly name: "connecting"; readonly url: string }
   | { readonly name: "online"; readonly url: string; readonly node: string; readonly session: string }
-  /** Tries again by itself at `retryAt`, a time of the wall clock. */
+  /** Tries again by itself at `retryAt`, a time of the wall clock; sooner when something is asked for or sent. */
   | { readonly name: "offline"; readonly reason: string; readonly retryAt: Timestamp }
   /** The token was refused, and asking for another gave none that is accepted. Waits for `refreshToken` or `reconnect`. */
   | { readonly name: "unauthorized"; readonly reason: string }

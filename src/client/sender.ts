@@ -120,11 +120,14 @@ export class Sender implements SentMessageOwner {
       }
       return sent;
     }
+    // What joins a queue wants nothing new: a busy sender must not undo the back-off.
+    const isFirst = this.#outbox.size === 0;
     const entry = this.#outbox.add(send, bytes, this.#store !== null);
     const sent = new SentMessage(this, send, { entry, outcome: null });
     entry.waiter = sent;
-    if (this.#store === null) this.#driver.wake();
-    else this.#save(this.#store, entry);
+    if (this.#store !== null) this.#save(this.#store, entry);
+    if (isFirst) this.#driver.want();
+    else if (this.#store === null) this.#driver.wake();
     if (signal !== undefined) sent.whenSettled(onAbort(signal, () => this.giveUp(entry)));
     return sent;
   }

@@ -32,6 +32,7 @@ const events: Record<EventType, ConnectionEvent> = {
   move: { type: "move", now: at(20_000), reason: "behind", hint: "b" },
   refused: { type: "refused", reason: "test" },
   hint: { type: "hint", now: at(20_000) },
+  wanted: { type: "wanted", now: at(20_000) },
   retry: { type: "retry", now: at(20_000) },
   due: { type: "due", now: at(60_000) },
   close: { type: "close", reason: "test" },
@@ -46,6 +47,7 @@ const table: Record<StateName, Record<EventType, string>> = {
     move: "idle",
     refused: "idle",
     hint: "idle",
+    wanted: "idle",
     retry: "idle",
     due: "idle",
     close: "closed",
@@ -57,6 +59,7 @@ const table: Record<StateName, Record<EventType, string>> = {
     move: "connecting",
     refused: "unauthorized drop",
     hint: "connecting",
+    wanted: "connecting",
     retry: "connecting",
     due: "offline drop",
     close: "closed drop",
@@ -68,6 +71,7 @@ const table: Record<StateName, Record<EventType, string>> = {
     move: "connecting drop dial",
     refused: "unauthorized drop",
     hint: "online ping",
+    wanted: "online",
     retry: "online ping",
     due: "online ping",
     close: "closed drop",
@@ -79,6 +83,7 @@ const table: Record<StateName, Record<EventType, string>> = {
     move: "offline",
     refused: "offline",
     hint: "connecting dial",
+    wanted: "connecting dial",
     retry: "connecting dial",
     due: "connecting dial",
     close: "closed",
@@ -90,6 +95,7 @@ const table: Record<StateName, Record<EventType, string>> = {
     move: "unauthorized",
     refused: "unauthorized",
     hint: "unauthorized",
+    wanted: "unauthorized",
     retry: "connecting dial",
     due: "unauthorized",
     close: "closed",
@@ -101,6 +107,7 @@ const table: Record<StateName, Record<EventType, string>> = {
     move: "closed",
     refused: "closed",
     hint: "closed",
+    wanted: "closed",
     retry: "closed",
     due: "closed",
     close: "closed",
@@ -183,6 +190,21 @@ describe("the connection's states", () => {
     expect(waitAfter(10_000)).toBeLessThan(500);
   });
 });
+
+/** How a client stands that has not reached any server for long and tries again later than a request may take. */
+async function inLongBackOff() {
+  const { clock, server, chat } = world();
+  server.down.add("*");
+  const client = chat();
+  const waitsMs = (): number => (client.state.name === "offline" ? client.state.retryAt - clock.wall() : 0);
+  // A second since the last try, too.
+  let before = 0;
+  while (waitsMs() < 12_000 || before < 12_000) {
+    before = waitsMs();
+    await clock.advance(1_000);
+  }
+  return { clock, server, client };
+}
 
 describe("the connection", () => {
   const follow = (states: ChatState[]) =>
@@ -523,6 +545,47 @@ describe("the connection", () => {
     client.reconnect();
     await clock.advance(100);
     expect(client.state).toEqual({ name: "closed", reason: "closed" });
+  });
+
+  test("[SDK3] a request in the middle of a long back-off is a try at once", async () => {
+    const { clock, server, client } = await inLongBackOff();
+    server.down.clear();
+    const tried = server.dialled.length;
+    const page = client.room("lobby").history();
+    await clock.advance(100);
+    expect(server.dialled).toHaveLength(tried + 1);
+    expect((await page).items).toEqual([]);
+  });
+
+  test("[SDK3] a message where none waited is a try at once, and those behind it are none", async () => {
+    const { clock, server, client } = await inLongBackOff();
+    const tried = server.dialled.length;
+    const room = client.room("lobby");
+    const sent = room.send("a");
+    await clock.advance(100);
+    expect(server.dialled).toHaveLength(tried + 1);
+    const { state } = client;
+    if (state.name !== "offline") throw new Error(`it is ${state.name}`);
+    const next = room.send("b");
+    while (clock.wall() < state.retryAt - 10) await clock.advance(1);
+    expect(server.dialled).toHaveLength(tried + 1);
+    server.down.clear();
+    await clock.advance(100);
+    expect([tell(sent), tell(next)]).toEqual(["stored 1", "stored 2"]);
+  });
+
+  test("[SDK3] whoever asks all the time is no reason for more than one try a second", async () => {
+    const { clock, server, client } = await inLongBackOff();
+    const tried = server.dialled.length;
+    const begun = clock.now();
+    while (clock.now() < begun + 10_000) {
+      void client.rooms({ withinMs: 50 }).catch(() => undefined);
+      await clock.advance(20);
+    }
+    // The back-off by itself would have made one or two, and may draw less than a second besides.
+    const tries = server.dialled.length - tried;
+    expect(tries).toBeGreaterThanOrEqual(10);
+    expect(tries).toBeLessThanOrEqual(12);
   });
 
   test("[SDK6] a token that cannot be had is a reason to be offline, not to end", async () => {
