@@ -71,7 +71,10 @@ export interface Disk {
    * rejection a new file is not there, unless the disk refused that too; publishing again makes it durable.
    */
   publish(file: FileName, parts: readonly Uint8Array[]): Promise<void>;
-  /** Settles when the new name would survive power loss. Replaces `to`. A rejection means that either name may hold. */
+  /**
+   * Settles when the new name would survive power loss. Replaces `to`. After a rejection the old name holds, unless the
+   * disk refused that too, or `to` was there before; power loss may leave either.
+   */
   rename(from: FileName, to: FileName): Promise<void>;
   /** Settles when the removal would survive power loss. No error when the file is missing. */
   remove(file: FileName): Promise<void>;
@@ -256,12 +259,19 @@ class FileSystemDisk implements Disk {
     const source = folderOf(from);
     const target = folderOf(to);
     await this.#enter(target);
+    const isNew = (await this.sizeOf(to)) === null;
     try {
       await this.#dropHandles(from);
       await this.#dropHandles(to);
       await this.#fileSystem.rename(from, to);
       // The new name first: in between the file may have both names, and never none.
-      await this.#fileSystem.syncFolder(target);
+      await this.#fileSystem.syncFolder(target).catch(async (cause: unknown) => {
+        // Like a new file's: what may not be durable is found by nobody, this process included, as if it were. Whoever
+        // writes there next syncs the folder first.
+        this.#entered.delete(target);
+        if (isNew) await this.#fileSystem.rename(to, from).catch(() => this.#entered.delete(source));
+        throw cause;
+      });
       if (source !== target) await this.#fileSystem.syncFolder(source);
     } catch (cause) {
       throw faultOf("rename", `${from} to ${to}`, cause);

@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 import type { GroupId, LogIndex } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { type CrashMode, crashModes } from "../../src/sim/crash-modes.ts";
-import { openDisk } from "../../src/storage/disk.ts";
+import { DiskFault, openDisk } from "../../src/storage/disk.ts";
 import { mendTail } from "../../src/storage/journal/mend-tail.ts";
 import { readJournal } from "../../src/storage/journal/read-journal.ts";
 import { SegmentPool } from "../../src/storage/journal/segments.ts";
-import { cluster, incarnation, JournalWorld } from "../storage/journal-world.ts";
+import { cluster, incarnation, JournalWorld, ProcessEnded } from "../storage/journal-world.ts";
 
 /** From here on no file can grow, and none can be made. */
 function fill(world: JournalWorld): void {
@@ -172,4 +172,90 @@ test("[JRN20] a start on a full disk that dies at any call is found again by the
     if (ended) break;
   }
   expect(calls).toBeGreaterThan(20);
+});
+
+/** Nothing but a refusal of the disk, or a journal that failed and said so, may end what is tried. */
+async function tried(steps: () => Promise<unknown>): Promise<void> {
+  await steps().catch((cause: unknown) => {
+    if (!(cause instanceof DiskFault) && !(cause instanceof ProcessEnded)) throw cause;
+  });
+}
+
+async function goesOn(world: JournalWorld, entries: number): Promise<void> {
+  for (let more = 1; more <= entries; more++) {
+    world.entry(0, world.lastIndex(0) + 1, { term: 5, bytes: 800 });
+    await world.settle();
+  }
+}
+
+const startErrors = [
+  { code: "ENOSPC", persistent: false },
+  { code: "EIO", persistent: false },
+  { code: "ENOSPC", persistent: true },
+] as const;
+
+for (const isFull of [false, true]) {
+  for (const isStartedAgain of [false, true]) {
+    const disk = isFull ? "a full disk" : "a disk with space";
+    const then = isStartedAgain ? "another start, and then power lost" : "power lost";
+    test(`[JRN5] an error in any call of a start after a kill, on ${disk}, and behind it ${then}: all is there`, async () => {
+      for (const { code, persistent } of startErrors) {
+        let at = 1;
+        for (; ; at++) {
+          const world = new JournalWorld({ seed: 11 });
+          await filledAt(world, { fullAt: 20, die: null });
+          world.crash(seededRandom(11), "cached");
+          if (isFull) fill(world);
+          else world.fileSystem.quotaBytes = Infinity;
+          const { fileSystem } = world;
+          fileSystem.failAt(fileSystem.calls + at, code, { persistent });
+          const last = fileSystem.calls + at;
+          await tried(async () => {
+            await world.open();
+            world.journal.useReserve(isFull);
+            await goesOn(world, isFull ? 1 : 8);
+          });
+          const isOver = fileSystem.calls < last;
+          fileSystem.heal();
+          if (isStartedAgain) {
+            world.crash(seededRandom(at), "after");
+            await world.open();
+            await goesOn(world, 1);
+          }
+          world.crash(seededRandom(at), "lost");
+          await world.open();
+          await goesOn(world, 1);
+          expect(world.promised).toBe(world.operations);
+          if (isOver) break;
+        }
+        expect(at).toBeGreaterThan(60);
+      }
+    });
+  }
+}
+
+test("[JRN4] where the disk does not keep the name of a copy, nothing is given back for it", async () => {
+  for (let failing = 1; failing <= 2; failing++) {
+    const world = new JournalWorld({ seed: 11 });
+    await filledAt(world, { fullAt: 20, die: null });
+    world.crash(seededRandom(11), "cached");
+    const { fileSystem } = world;
+    fileSystem.quotaBytes = Infinity;
+    let renames = 0;
+    let failedAt = 0;
+    fileSystem.onCall = ({ number, name, path }) => {
+      if (name !== "rename" || !path.endsWith(".wal") || ++renames !== failing) return;
+      failedAt = number + 1;
+      fileSystem.failAt(failedAt, "ENOSPC", { persistent: false });
+    };
+    // No space for the copy, as it seems: the end alone is written anew.
+    await world.open();
+    expect(failedAt).toBeGreaterThan(0);
+    await goesOn(world, 8);
+    fileSystem.onCall = null;
+    world.crash(seededRandom(failing), "lost");
+    await world.open();
+    await goesOn(world, 1);
+    expect(world.promised).toBe(world.operations);
+  }
 });

@@ -220,6 +220,23 @@ describe("simulated disk that loses power", () => {
     }
   });
 
+  test("a file whose new name no sync has followed has its old name again, and given anew the name is durable", async () => {
+    const fileSystem = new SimFileSystem({ random: seededRandom(5) });
+    const disk = openDisk(fileSystem);
+    const [from, to] = [fileName("journal/one"), fileName("journal/two")];
+    await disk.publish(from, [bytes("content")]);
+    let failing = true;
+    fileSystem.onCall = ({ name, number }) => {
+      if (name === "syncFolder" && failing) fileSystem.failAt(number, "ENOSPC", { persistent: false });
+    };
+    await expect(disk.rename(from, to)).rejects.toMatchObject({ kind: "full" });
+    expect(await openDisk(fileSystem).list("journal")).toEqual([from]);
+    failing = false;
+    await disk.rename(from, to);
+    fileSystem.crash(seededRandom(1), "lost");
+    expect([...fileSystem.files()]).toEqual([[to, bytes("content")]]);
+  });
+
   test("a file that was there before stays there, whatever fails while it is replaced", async () => {
     const fileSystem = new SimFileSystem({ random: seededRandom(5) });
     const disk = openDisk(fileSystem);

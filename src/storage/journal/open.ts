@@ -181,8 +181,7 @@ async function copyAll(options: JournalOptions, found: ReadJournal): Promise<Sta
   const lossy = found.damage.length > 0 || options.setAside === true;
   const number = found.highestNumber + 1;
   const flags = baseFlag | (lossy ? quarantineFlag : 0);
-  // What is older than damage is kept with it.
-  const pool = await poolOf(options, lossy ? { ...found, copied: [] } : found);
+  const pool = new SegmentPool({ ...options, ...options.settings }, found.spares);
   const copy = await copyForward({
     ...options,
     pool,
@@ -197,7 +196,8 @@ async function copyAll(options: JournalOptions, found: ReadJournal): Promise<Sta
     const copied = { chains: copy.chains.get(id)!, places: copy.places.get(id)! };
     groups.set(id, { ...startOf(group, options.from.get(id), places), ...copied });
   }
-  const older = [...found.obsolete, ...(lossy ? found.copied : []), ...found.read];
+  // Not before the new copy counts. What is older than damage is kept with it.
+  const older = [...found.copied, ...found.obsolete, ...found.read];
   return {
     ...copy,
     pool,

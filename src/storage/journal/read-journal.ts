@@ -226,8 +226,9 @@ class JournalReader {
     const last = stands.at(-1);
     if (last === undefined) return null;
     // A segment under its live name was named by a roll that had settled. One that is prepared only and has nothing in it
-    // may be named by a roll that has not.
-    const isBegun = last.role === "wal" || last.scan.parts.length > 0 || last.scan.torn !== null;
+    // may be named by a roll that has not: a batch of another generation, that a copy which was given up has left there,
+    // is nothing. Whoever writes to one that has no live name yet has all of it written before it is named.
+    const isBegun = last.role === "wal" || last.scan.parts.length > 0;
     const written = isBegun ? last : stands.at(-2);
     if (written === undefined) return null;
     const { end: offset, lastNumber, lastChecksum } = written.scan;

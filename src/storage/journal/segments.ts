@@ -216,8 +216,18 @@ export class SegmentPool {
     const { disk, segmentBytes } = this.#options;
     const file = segmentFile(number, "next");
     const spare = await this.#takeSpare(file);
-    if (spare === null) await disk.allocate(file, segmentBytes);
-    else if (spare !== file) await disk.rename(spare, file);
+    if (spare === null) {
+      await disk.allocate(file, segmentBytes);
+    } else if (spare !== file) {
+      try {
+        await disk.rename(spare, file);
+      } catch (fault) {
+        // The old name holds, as a rule; there may be no space for another.
+        const size = await disk.sizeOf(spare).catch(() => null);
+        if (size !== null) this.#spares.push(spare);
+        throw fault;
+      }
+    }
     return file;
   }
 
