@@ -248,6 +248,7 @@ test("[SSE6] the door speaks for a quiet reader, for all with one timer, and not
   const { server, read, door } = await listening(clock);
   server.onSession = answering();
   await read("/v1/rooms/lobby/stream");
+  clock.endTurn();
   await read("/v1/rooms/lobby/stream");
   expect(clock.timerCount).toBe(1);
   clock.advance(smallLimits.heartbeatMs);
