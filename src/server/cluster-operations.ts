@@ -72,8 +72,10 @@ async function refuseLossOfQuorum(server: Server, cluster: Cluster, node: NodeNa
     ({ role, replica }) => role === "voter" && nodeOf(replica) === node,
   );
   if (!isVoter) return;
-  // Whoever is linked may be silent for good, its journal damaged: only who takes what the log brings counts.
-  const target = server.state.appliedIndex;
+  // Whoever is linked may be silent for good, its journal damaged, and have had all that there was before: only who takes
+  // what comes into the log from now on counts.
+  const target = server.driver.lastIndex + 1;
+  server.proposals.order(entryTypes.noop, new Uint8Array(0));
   const until = server.clock.now() + keepsUpWithinMs;
   for (;;) {
     const staying = server.driver.engine.members.filter(

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
+import type { NodeName } from "../../src/base/ids.ts";
 import { getU32 } from "../../src/base/byte-order.ts";
 import { seededRandom } from "../../src/base/random.ts";
+import { removeServer } from "../../src/server/cluster-operations.ts";
 import { SimDisk } from "../../src/sim/sim-disk.ts";
 import { fileName } from "../../src/storage/disk.ts";
 import { type Resident, Town } from "./town.ts";
@@ -228,4 +230,25 @@ test("who accepts the loss of a member's journal is refused: others rely on it",
   damaged.host.start();
   const accepting = town.startedWith(damaged, { acceptLoss: true });
   await expect(town.after("refused", accepting)).rejects.toMatchObject({ code: "unsupported" });
+});
+
+test("[LIF1] nobody is removed beside one who has had all that there was, and is silent now", async () => {
+  const town = await Town.founded({ limits: small });
+  await talk(town, "before", 20);
+  await town.rest(500);
+  const leader = town.leader!.now;
+  const [other, silent] = town.followers as [(typeof town.followers)[0], (typeof town.followers)[0]];
+  town.kill(silent);
+  spoil(silent);
+  await town.rest(3_000);
+  town.restart(silent);
+  const isLinked = (): boolean =>
+    leader.cluster!.peers.transport.status().some(({ name, state }) => name === silent.name && state === "linked");
+  await town.until("it is linked", isLinked);
+  await town.after(
+    "answered",
+    removeServer(leader, other.name as NodeName).catch((cause: unknown) => cause),
+  );
+  // Removed or not, those who stay can decide.
+  await talk(town, "after", 5);
 });

@@ -61,4 +61,9 @@ export const pinnedSeeds: readonly PinnedSeed[] = [
     taught:
       "that a message before was removed by retention is no reason to leave a server, nor to wait as for one in trouble",
   },
+  {
+    seed: 12_066_353,
+    servers: 3,
+    taught: "who has had all that there was, and is silent now, is nobody to stay with when another is removed",
+  },
 ];
