@@ -1,5 +1,6 @@
 import type { UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 /** Users remembered at most: those whose bucket is full again are forgotten first. */
 const usersMax = 10_000;
@@ -12,10 +13,8 @@ export const sentTooFast = "this user sends faster than allowed, or this room is
 
 /** What one user may still send right now. */
 export interface SendRate {
-  messages: number;
-  bytes: number;
-  /** When it was last filled up, in monotonic milliseconds. */
-  at: number;
+  readonly messages: TokenBucket;
+  readonly bytes: TokenBucket;
   /** When the window began that `refusals` were told in. */
   windowAt: number;
   refusals: number;
@@ -42,32 +41,29 @@ export class SendRates {
     let rate = this.#users.get(user);
     if (rate === undefined) {
       if (this.#users.size >= usersMax) this.#forgetFull(now);
-      rate = { messages: this.#messagesPerSecond, bytes: this.#bytesPerSecond, at: now, windowAt: now, refusals: 0 };
+      const messages = new TokenBucket(this.#messagesPerSecond, this.#messagesPerSecond, now);
+      const bytes = new TokenBucket(this.#bytesPerSecond, this.#bytesPerSecond, now);
+      rate = { messages, bytes, windowAt: now, refusals: 0 };
       this.#users.set(user, rate);
     }
     return rate;
   }
 
   /** Takes one message of so many bytes. Answers 0, or in how many milliseconds there will be room for it. */
-  take(rate: SendRate, bytes: number, now: number): number {
-    const seconds = Math.max(0, now - rate.at) / 1_000;
-    rate.at = Math.max(rate.at, now);
-    rate.messages = Math.min(this.#messagesPerSecond, rate.messages + seconds * this.#messagesPerSecond);
-    rate.bytes = Math.min(this.#bytesPerSecond, rate.bytes + seconds * this.#bytesPerSecond);
-    if (rate.messages >= 1 && rate.bytes >= Math.min(bytes, this.#bytesPerSecond)) {
-      rate.messages -= 1;
-      rate.bytes -= bytes;
-      return 0;
-    }
-    const messagesLack = Math.max(0, 1 - rate.messages) / this.#messagesPerSecond;
-    const bytesLack = Math.max(0, Math.min(bytes, this.#bytesPerSecond) - rate.bytes) / this.#bytesPerSecond;
-    return Math.ceil(Math.max(messagesLack, bytesLack) * 1_000) + 1;
+  take({ messages, bytes: room }: SendRate, bytes: number, now: number): number {
+    const messagesWaitMs = messages.waitMs(now);
+    const bytesWaitMs = room.waitMs(now, bytes);
+    // One more for what rounding takes: who comes when it was told to is not refused again.
+    if (messagesWaitMs > 0 || bytesWaitMs > 0) return Math.max(messagesWaitMs, bytesWaitMs) + 1;
+    messages.take();
+    room.take(bytes);
+    return 0;
   }
 
   /** A message that was taken comes to nothing, or comes again. */
-  giveBack(rate: SendRate, bytes: number): void {
-    rate.messages += 1;
-    rate.bytes += bytes;
+  giveBack({ messages, bytes: room }: SendRate, bytes: number): void {
+    messages.giveBack();
+    room.giveBack(bytes);
   }
 
   /** Counts a refusal. Answers 0, or in how many milliseconds it may be told, and then it was not counted. */
@@ -83,6 +79,6 @@ export class SendRates {
 
   #forgetFull(now: number): void {
     // A second after its last message a bucket is full, and no different from a new one.
-    for (const [user, rate] of this.#users) if (now - rate.at >= 1_000) this.#users.delete(user);
+    for (const [user, rate] of this.#users) if (now - rate.messages.at >= 1_000) this.#users.delete(user);
   }
 }

@@ -1,14 +1,15 @@
-/** So many of something a second, and `tokensMax` at once. */
+/** So many of something a second, and `tokensMax` at once. Nothing is allocated by asking it: it is asked for each message. */
 export class TokenBucket {
-  readonly #perSecond: number;
-  readonly #tokensMax: number;
-  #tokens: number;
+  // Numbers from the beginning: a field that was once anything else holds each fraction as an object of its own.
+  #perMs = 0;
+  #tokensMax = 0;
+  #tokens = 0;
   /** When it was last filled up, in monotonic milliseconds. */
-  #at: number;
+  #at = 0;
 
   /** A full one. */
   constructor(perSecond: number, tokensMax: number, now: number) {
-    this.#perSecond = perSecond;
+    this.#perMs = perSecond / 1_000;
     this.#tokensMax = tokensMax;
     this.#tokens = tokensMax;
     this.#at = now;
@@ -19,21 +20,24 @@ export class TokenBucket {
     return this.#at;
   }
 
-  /** In how many milliseconds there is one to take; 0 = now. */
-  waitMs(now: number): number {
-    const seconds = Math.max(0, now - this.#at) / 1_000;
-    this.#at = Math.max(this.#at, now);
-    this.#tokens = Math.min(this.#tokensMax, this.#tokens + seconds * this.#perSecond);
-    return this.#tokens >= 1 ? 0 : Math.ceil(((1 - this.#tokens) / this.#perSecond) * 1_000);
+  /** In how many milliseconds there are so many to take; 0 = now. For more than it holds it need only be full. */
+  waitMs(now: number, count = 1): number {
+    if (now > this.#at) {
+      const filled = this.#tokens + (now - this.#at) * this.#perMs;
+      this.#tokens = filled < this.#tokensMax ? filled : this.#tokensMax;
+      this.#at = now;
+    }
+    const needed = count < this.#tokensMax ? count : this.#tokensMax;
+    return this.#tokens >= needed ? 0 : Math.ceil((needed - this.#tokens) / this.#perMs);
   }
 
-  /** Takes one that is there: after `waitMs` said 0. */
-  take(): void {
-    this.#tokens -= 1;
+  /** Takes so many that are there: after `waitMs` said 0. What a full one does not hold is owed. */
+  take(count = 1): void {
+    this.#tokens -= count;
   }
 
   /** What was taken comes to nothing. */
-  giveBack(): void {
-    this.#tokens += 1;
+  giveBack(count = 1): void {
+    this.#tokens += count;
   }
 }
