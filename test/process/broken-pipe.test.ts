@@ -1,14 +1,20 @@
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
-import { Command, run, serve, temporaryFolder } from "./command.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Command, run, temporaryFolder } from "./command.ts";
+import { StartedCommands } from "./started-commands.ts";
 
 const folder = temporaryFolder();
-const server = await serve(join(folder.path, "data"));
-const url = `ws://127.0.0.1:${server.ports.port}`;
+const started = new StartedCommands();
+let url: string;
+let adminUrl: string;
+
+beforeAll(async () => {
+  const { ports } = await started.serve(join(folder.path, "data"));
+  [url, adminUrl] = [`ws://127.0.0.1:${ports.port}`, `http://127.0.0.1:${ports.adminPort}`];
+});
 
 afterAll(async () => {
-  server.signal("SIGTERM");
-  await server.ended;
+  await started.end();
   folder.remove();
 });
 
@@ -19,13 +25,13 @@ function unread(words: readonly string[]): Command {
   return command;
 }
 
-test.each([
-  ["--help"],
-  ["serve", "--help"],
-  ["status", "--url", `http://127.0.0.1:${server.ports.adminPort}`],
-  ["tail", "lobby", "--url", url, "--user", "alice"],
-])("nobody reads what `synod %s` prints: it ends, and complains of nothing", async (...words) => {
-  const command = unread(words.filter((word) => typeof word === "string"));
+test.each<[string, () => string[]]>([
+  ["--help", () => ["--help"]],
+  ["serve --help", () => ["serve", "--help"]],
+  ["status", () => ["status", "--url", adminUrl]],
+  ["tail", () => ["tail", "lobby", "--url", url, "--user", "alice"]],
+])("nobody reads what `synod %s` prints: it ends, and complains of nothing", async (_, words) => {
+  const command = unread(words());
   expect({ code: await command.end(), errors: command.errors }).toEqual({ code: 0, errors: "" });
 });
 

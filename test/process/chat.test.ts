@@ -4,11 +4,11 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { SignJWT } from "jose";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeBinary } from "../../src/protocol/binary-codec.ts";
 import { binaryGreeting } from "../../src/protocol/schema.ts";
 import type { ServerFrame } from "../../src/protocol/schema.ts";
-import { Command, ownPorts, run, temporaryFolder } from "./command.ts";
+import { Command, ownPorts, run, type ServeCommand, temporaryFolder } from "./command.ts";
 import { StartedCommands } from "./started-commands.ts";
 
 const folder = temporaryFolder();
@@ -89,10 +89,16 @@ test("what is piped in while the server is killed and started again is stored on
   expect(speakers[0]!.output.match(/alice {6}line \d+ {2}✓ \d+/g)).toHaveLength(count);
 });
 
-describe("one server", async () => {
-  const server = await started.serve(join(folder.path, "plain"));
-  const url = `ws://127.0.0.1:${server.ports.port}`;
-  const as = (user: string): string[] => ["--url", url, "--user", user];
+describe("one server", () => {
+  let server: ServeCommand;
+  /** Of its public port, or of another one that is spoken to as if it were that. */
+  const url = (of: "port" | "tcpPort" | "adminPort" = "port", scheme = "ws"): string =>
+    `${scheme}://127.0.0.1:${server.ports[of]}`;
+  const as = (user: string): string[] => ["--url", url(), "--user", user];
+
+  beforeAll(async () => {
+    server = await started.serve(join(folder.path, "plain"));
+  });
 
   test("a message is sent once, however often, and read where it stands", async () => {
     const first = await run(["send", "lobby", "--cid", "c1", "-o", "json", ...as("alice")], { input: "from a pipe\n" });
@@ -185,51 +191,51 @@ describe("one server", async () => {
     expect(await chat.end()).toBe(0);
   });
 
-  test.each<[string, string[], number, string]>([
+  test.each<[string, () => string[], number, string]>([
     [
       "a room that is not there",
-      ["send", "nowhere", "x", ...as("alice")],
+      () => ["send", "nowhere", "x", ...as("alice")],
       4,
       "nowhere: there is no such room; --create makes it",
     ],
-    ["a name that is none", ["send", "lobby", "x", ...as("a b")], 2, "choose another --user"],
-    ["no name of a room", ["send", "a b", "x", ...as("alice")], 2, '"a b" cannot be a name'],
-    ["no name of a room to read", ["tail", "a b", ...as("alice")], 2, '"a b" cannot be a name'],
-    ["nothing to send", ["send", "lobby", ...as("alice")], 2, "nothing to send"],
+    ["a name that is none", () => ["send", "lobby", "x", ...as("a b")], 2, "choose another --user"],
+    ["no name of a room", () => ["send", "a b", "x", ...as("alice")], 2, '"a b" cannot be a name'],
+    ["no name of a room to read", () => ["tail", "a b", ...as("alice")], 2, '"a b" cannot be a name'],
+    ["nothing to send", () => ["send", "lobby", ...as("alice")], 2, "nothing to send"],
     [
       "nobody there",
-      ["tail", "lobby", "--url", "tcp://127.0.0.1:9", "--within", "0.5"],
+      () => ["tail", "lobby", "--url", "tcp://127.0.0.1:9", "--within", "0.5"],
       3,
       "start one with: synod serve",
     ],
     [
       "the TCP port, spoken to as the public one",
-      ["send", "lobby", "x", "--url", `ws://127.0.0.1:${server.ports.tcpPort}`, "--within", "1"],
+      () => ["send", "lobby", "x", "--url", url("tcpPort"), "--within", "1"],
       3,
       "write tcp://HOST:7403",
     ],
     [
       "the public port, spoken to as the TCP port",
-      ["send", "lobby", "x", "--url", `tcp://127.0.0.1:${server.ports.port}`, "--within", "1"],
+      () => ["send", "lobby", "x", "--url", url("port", "tcp"), "--within", "1"],
       3,
       "write ws://HOST:7400",
     ],
     [
       "the operators' port, spoken to as the public one",
-      ["chat", `ws://127.0.0.1:${server.ports.adminPort}`, "--within", "1"],
+      () => ["chat", url("adminPort"), "--within", "1"],
       3,
       "is no chat port of Synod",
     ],
     [
       "the public port, loaded as the TCP port",
-      ["bench", "--url", `tcp://127.0.0.1:${server.ports.port}`, "--seconds", "0.1"],
+      () => ["bench", "--url", url("port", "tcp"), "--seconds", "0.1"],
       3,
       "is it Synod's TCP port",
     ],
-    ["an address that is none", ["chat", "ftp://x"], 2, "write ws://HOST:PORT"],
-    ["a command that is none", ["sned"], 2, "Did you mean send?"],
+    ["an address that is none", () => ["chat", "ftp://x"], 2, "write ws://HOST:PORT"],
+    ["a command that is none", () => ["sned"], 2, "Did you mean send?"],
   ])("%s: told in one line", async (_, words, code, text) => {
-    const refused = await run(words);
+    const refused = await run(words());
     expect(refused.errors).toContain(text);
     expect(refused.code).toBe(code);
     expect(refused.errors).not.toMatch(/^ {4}at /m);

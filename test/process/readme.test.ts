@@ -2,16 +2,21 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { root } from "../../scripts/repository.mjs";
-import { ownPorts, run, serve, temporaryFolder } from "./command.ts";
+import { ownPorts, run, type ServeCommand, temporaryFolder } from "./command.ts";
+import { StartedCommands } from "./started-commands.ts";
 
 const folder = temporaryFolder();
-const server = await serve(join(folder.path, "data"));
+const started = new StartedCommands();
+let server: ServeCommand;
+
+beforeAll(async () => {
+  server = await started.serve(join(folder.path, "data"));
+});
 
 afterAll(async () => {
-  server.signal("SIGTERM");
-  await server.ended;
+  await started.end();
   folder.remove();
 });
 
@@ -67,7 +72,7 @@ test("the program of the README says what the README shows, in both languages", 
 test("a program whose client is open stays alive while no server answers, and what it sent is stored later", async () => {
   const data = join(folder.path, "late");
   const ports = await ownPorts();
-  const first = await serve(data, [], ports);
+  const first = await started.serve(data, [], ports);
   first.signal("SIGKILL");
   await first.ended;
 
@@ -89,7 +94,7 @@ await chat.close();
     });
     child.once("close", () => resolve());
   });
-  const second = await serve(data, [], ports);
+  const second = await started.serve(data, [], ports);
   expect((await ended)[0]).toBe(0);
   expect(output.trimEnd().split("\n").at(-1)).toBe("stored as 1");
   second.signal("SIGTERM");

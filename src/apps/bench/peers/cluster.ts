@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert } from "../../../base/assert.ts";
+import { freePorts } from "../../cli/demo/free-ports.ts";
 import type { WireName } from "../wires/wire.ts";
 import type { CuttableLinks } from "./cuttable-links.ts";
-import { freePorts, listens, untilReady } from "./server-process.ts";
+import { listens, untilReady } from "./server-process.ts";
 import type { StartedProcess } from "./server-process.ts";
 import type { RunningSystem, System, World } from "./systems.ts";
 

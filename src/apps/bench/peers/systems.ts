@@ -1,13 +1,14 @@
 import { execFileSync, fork } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePorts } from "../../cli/demo/free-ports.ts";
 import { Connection } from "../connection.ts";
 import { natsRequest } from "../wires/nats.ts";
 import { endOfLine, respCommand } from "../wires/resp.ts";
 import { synodGreeting, synodHead } from "../wires/synod-greeting.ts";
 import type { LoadClient } from "../job.ts";
 import type { WireName } from "../wires/wire.ts";
-import { freePort, listens, untilReady } from "./server-process.ts";
+import { listens, untilReady } from "./server-process.ts";
 import type { ServerProcesses, StartedProcess } from "./server-process.ts";
 
 /** What a system needs to start: processes that will be ended, and where the project stands. */
@@ -111,7 +112,7 @@ async function startRedis(
   directory: string,
   durable: readonly string[],
 ): Promise<{ started: StartedProcess; port: number }> {
-  const port = await freePort();
+  const port = (await freePorts(1))[0]!;
   const place = ["--port", String(port), "--bind", host, "--dir", directory, "--daemonize", "no"];
   const limits = ["--save", "", "--maxclients", "15000", "--tcp-backlog", "4096"];
   const started = world.processes.start("redis-server", [...place, ...limits, ...durable], directory);
@@ -201,7 +202,7 @@ async function startNats(
   directory: string,
   configuration: string,
 ): Promise<{ started: StartedProcess; port: number }> {
-  const port = await freePort();
+  const port = (await freePorts(1))[0]!;
   const file = join(directory, "nats.conf");
   writeFileSync(file, `host: "${host}"\nport: ${port}\n${configuration}`);
   const started = world.processes.start("nats-server", ["-c", file], directory);
