@@ -3,12 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { AssertionFailure } from "../../src/base/assert.ts";
+import { equalBytes } from "../../src/base/compare-bytes.ts";
 import { entryTypes } from "../../src/base/entry.ts";
 import { groupId, logIndex, term } from "../../src/base/ids.ts";
 import type { ClusterId, Incarnation, Mark } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { day, millis, timestamp } from "../../src/base/units.ts";
 import { nodeFileSystem } from "../../src/platform/node/node-file-system.ts";
+import { type CrashMode, crashModes } from "../../src/sim/crash-modes.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import type { FileSystem } from "../../src/storage/file-system.ts";
@@ -445,6 +447,34 @@ describe("opening", () => {
       const kept = [...world.fileSystem.files()].filter(([file]) => file.startsWith("quarantine/"));
       expect(kept.some(([, bytes]) => Buffer.from(bytes).equals(damaged))).toBe(true);
     }
+  });
+
+  test("[JRN12] accepting a loss may be broken off twice, in any calls: the damaged file is kept, and what was saved", async () => {
+    const damaged = (await damagedWorld()).fileSystem.files().get("journal/0000000001.wal")!;
+    let rounds = 0;
+    /** False when the start came to its end before the call. */
+    const brokenOff = async ({ fileSystem }: JournalWorld, call: number, mode: CrashMode): Promise<boolean> => {
+      fileSystem.crashAt(fileSystem.calls + call, mode);
+      const opening = openPlain(fileSystem, { acceptLoss: true });
+      const opened = await Promise.race([opening, fileSystem.whenStopped().then(() => null)]);
+      if (opened === null) fileSystem.crash(seededRandom(call), mode);
+      return opened === null;
+    };
+    for (let first = 1; ; first++) {
+      const mode = crashModes[first % crashModes.length]!;
+      if (!(await brokenOff(await damagedWorld(), first, mode))) break;
+      for (let second = 1; ; second++) {
+        const world = await damagedWorld();
+        await brokenOff(world, first, mode);
+        if (!(await brokenOff(world, second, crashModes[(first + second) % crashModes.length]!))) break;
+        rounds++;
+        const again = await openPlain(world.fileSystem, { acceptLoss: true });
+        expect(again.groups.get(group0)!.entries.map((entry) => entry.index)).toEqual([1, 2, 3, 4, 5, 6]);
+        const kept = [...world.fileSystem.files()].filter(([file]) => file.startsWith("quarantine/"));
+        expect([first, second, kept.some(([, bytes]) => equalBytes(bytes, damaged))]).toEqual([first, second, true]);
+      }
+    }
+    expect(rounds).toBeGreaterThan(100);
   });
 
   test("[JRN13] another cluster, another incarnation, a newer format: refused by name, untouched", async () => {

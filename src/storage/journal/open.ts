@@ -180,7 +180,9 @@ async function poolOf(options: JournalOptions, { spares, copied }: ReadJournal):
 async function copyAll(options: JournalOptions, found: ReadJournal): Promise<Start> {
   const lossy = found.damage.length > 0 || options.setAside === true;
   const number = found.highestNumber + 1;
-  const flags = baseFlag | (lossy ? quarantineFlag : 0);
+  // Also for what an earlier start, that was broken off, has not moved aside yet: this copy stands for that as well.
+  const isOwed = lossy || found.quarantined.length > 0;
+  const flags = baseFlag | (isOwed ? quarantineFlag : 0);
   const pool = new SegmentPool({ ...options, ...options.settings }, found.spares);
   const copy = await copyForward({
     ...options,
