@@ -8,7 +8,7 @@ import { headAt, idIsText, layoutByCode, lengthBytes } from "./layout.ts";
 import type { Layout, Slot } from "./layout.ts";
 import { serverFrames, wholeMax } from "./schema.ts";
 import type { FrameFrom, RequestId, Sender } from "./schema.ts";
-import { putUtf8, textOf, utf8, utf8Length } from "./utf8.ts";
+import { putUtf8, textOf, utf8Length } from "./utf8.ts";
 
 /**
  * The binary encoding, driven by the table (the bytes are described in layout.ts). What is used for every message has
@@ -214,52 +214,54 @@ function messageLayout(): Layout {
  * refused with `bad_request` or `too_large`, because it may come from a user.
  */
 export function encodeBinary<S extends Sender>(sender: S, frame: FrameFrom<S>): Uint8Array {
-  const given = frame as unknown as { readonly t: string; readonly of?: string } & Record<string, unknown>;
-  return bytesOf(layoutOfFrame(sender, given), given);
+  return encodeBinaryFrames(sender, [frame]).slice();
 }
 
-/** Several frames back to back. */
+/** Several frames back to back. They stand in a buffer that may be larger. */
 export function encodeBinaryFrames<S extends Sender>(sender: S, frames: readonly FrameFrom<S>[]): Uint8Array {
-  return concatenated(frames.map((frame) => encodeBinary(sender, frame)));
-}
-
-function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const out = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
+  const out: Output = { bytes: new Uint8Array(frames.length * frameBytesGuess), length: 0 };
+  for (const frame of frames) {
+    const given = frame as unknown as { readonly t: string; readonly of?: string } & Record<string, unknown>;
+    write(out, layoutOfFrame(sender, given), given);
   }
-  return out;
+  return out.bytes.subarray(0, out.length);
 }
 
-function bytesOf(layout: Layout, frame: Readonly<Record<string, unknown>>): Uint8Array {
-  const texts: (string | Uint8Array)[] = [];
-  const lengths: number[] = [];
+/** What is set aside for a frame at first. */
+const frameBytesGuess = 256;
+
+/** Frames that are being written, one behind the other. What lies behind `length` is zero. */
+interface Output {
+  bytes: Uint8Array;
+  length: number;
+}
+
+/** Answers where the next `count` bytes begin, which are zero and the caller's. */
+function extend(out: Output, count: number): number {
+  const at = out.length;
+  const length = at + count;
+  if (length > out.bytes.length) {
+    const grown = new Uint8Array(Math.max(length, 2 * out.bytes.length));
+    grown.set(out.bytes);
+    out.bytes = grown;
+  }
+  out.length = length;
+  return at;
+}
+
+function write(out: Output, layout: Layout, frame: Readonly<Record<string, unknown>>): void {
+  const start = extend(out, layout.headerBytes);
+  const header = out.bytes;
+  header[start + headAt.code] = layout.spec.code;
   const id = layout.spec.id === "none" ? undefined : frame["id"];
-  const idText = typeof id === "string" ? id : null;
-  let length = layout.headerBytes + (idText === null ? 0 : utf8Length(idText));
-  for (const slot of layout.texts) {
-    const text = textToWrite(layout, slot, frame[slot.name]);
-    const bytes = typeof text === "string" ? textBytes(layout, slot, text) : text.length;
-    texts.push(text);
-    lengths.push(bytes);
-    length += bytes;
-  }
-
-  const out = new Uint8Array(length);
-  putU32(out, headAt.length, length - lengthBytes);
-  out[headAt.code] = layout.spec.code;
   if (typeof id === "number") {
     assert(
       Number.isSafeInteger(id) && id >= 1 && id <= wholeMax,
       "a binary id is a number from 1 to 2^48 - 1 or a text",
     );
-    putU48(out, headAt.id, id);
+    putU48(header, start + headAt.id, id);
   }
-  let flags = idText === null ? 0 : idIsText;
+  let flags = typeof id === "string" ? idIsText : 0;
   let presence = 0;
   for (const slot of layout.slots) {
     const value = frame[slot.name];
@@ -273,53 +275,59 @@ function bytesOf(layout: Layout, frame: Readonly<Record<string, unknown>>): Uint
       if (typeof value !== "number" || !isWhole(value, slot.field)) {
         broken(`${layout.name}: ${slot.name} is out of range`);
       }
-      putU48(out, slot.at, value);
+      putU48(header, start + slot.at, value);
     }
   }
-  out[headAt.flags] = flags;
-  putU16(out, headAt.presence, presence);
+  header[start + headAt.flags] = flags;
+  putU16(header, start + headAt.presence, presence);
 
-  let at = layout.headerBytes;
-  for (let i = 0; i < texts.length; i++) {
-    const text = texts[i]!;
-    const slot = layout.texts[i]!;
-    if (slot.size === 2) putU16(out, slot.at, lengths[i]!);
-    else putU32(out, slot.at, lengths[i]!);
-    if (typeof text === "string") putUtf8(out, at, text);
-    else out.set(text, at);
-    at += lengths[i]!;
+  for (const slot of layout.texts) {
+    const from = out.length;
+    writeText(out, layout, slot, frame[slot.name]);
+    const length = out.length - from;
+    if (slot.size === 2) putU16(out.bytes, start + slot.at, length);
+    else putU32(out.bytes, start + slot.at, length);
   }
-  if (idText !== null) putUtf8(out, at, idText);
-  return out;
+  if (typeof id === "string") putText(out, id, utf8Length(id));
+  putU32(out.bytes, start + headAt.length, out.length - start - lengthBytes);
 }
 
 /** In a page of history the room of a message is left out. */
 const isMessageRoom = (layout: Layout, slot: Slot): boolean => layout.spec.code === messageCode && slot.name === "room";
 
-/** What stands behind the header for this field: a text, or the bytes of a structure. */
-function textToWrite(layout: Layout, slot: Slot, value: unknown): string | Uint8Array {
-  if (value === undefined) return "";
+/** Writes what stands behind the header for this field: a text, or the bytes of a structure. */
+function writeText(out: Output, layout: Layout, slot: Slot, value: unknown): void {
+  if (value === undefined) return;
   const { field } = slot;
   switch (field.type) {
     case "text":
-      if (typeof value !== "string") broken(`${layout.name}: ${slot.name} is a text`);
-      return value === field.emptyMeans ? "" : value;
     case "body":
       if (typeof value !== "string") broken(`${layout.name}: ${slot.name} is a text`);
-      return value;
+      if (field.type === "body" || value !== field.emptyMeans) putText(out, value, textBytes(layout, slot, value));
+      return;
     case "stamp":
     case "object":
-    case "list":
-      return utf8(JSON.stringify(value));
+    case "list": {
+      const text = JSON.stringify(value);
+      putText(out, text, utf8Length(text));
+      return;
+    }
     case "messages": {
       assert(Array.isArray(value), `${layout.name}: ${slot.name} is a list`);
       const messages: readonly Readonly<Record<string, unknown>>[] = value;
-      return concatenated(messages.map((message) => bytesOf(messageLayout(), message)));
+      for (const message of messages) write(out, messageLayout(), message);
+      return;
     }
     case "whole":
     case "flag":
-      return "";
+      return;
   }
+}
+
+/** Writes a text that takes so many bytes. */
+function putText(out: Output, text: string, bytes: number): void {
+  const at = extend(out, bytes);
+  putUtf8(out.bytes, at, text);
 }
 
 /** Bytes of a text. Throws when it has no UTF-8 form or does not fit its field. */
