@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   cpSync,
@@ -12,12 +13,13 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { createServer, type AddressInfo, connect } from "node:net";
+import { createServer, type AddressInfo, connect, type Server } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
+import { version } from "../../src/apps/cli/version.ts";
 import { ownPorts, run, type ServeCommand, serveWords, temporaryFolder } from "./command.ts";
 import { StartedCommands } from "./started-commands.ts";
 import { ServerProcess } from "./support/server-process.ts";
@@ -39,6 +41,8 @@ describe("a start and a stop in good order", () => {
     const { port, tcpPort, adminPort, pid, node } = server.ports;
     expect({ pid, node }).toEqual({ pid: server.child.pid, node: "n1" });
     expect(new Set([port, tcpPort, adminPort]).size).toBe(3);
+    // In a pipe, one plain line for whoever started it; the log has the rest.
+    expect(server.output).toBe(`Synod ${version} is ready: http://127.0.0.1:${port}/\n`);
     expect(statSync(data).mode & 0o777).toBe(0o700);
     for (const file of readdirSync(data)) expect(statSync(join(data, file)).mode & 0o077).toBe(0);
     expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
@@ -127,6 +131,16 @@ describe("a start and a stop in good order", () => {
   });
 });
 
+/** Every file of a directory but who has it, with what is in it. */
+const contents = (data: string): Map<string, string> =>
+  new Map(
+    readdirSync(data, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && !/^(?:lock|ports)\./.test(entry.name))
+      .map(({ parentPath, name }) => join(parentPath, name))
+      .sort()
+      .map((path) => [path, createHash("sha256").update(readFileSync(path)).digest("hex")]),
+  );
+
 describe("a start is refused with one clear line, and nothing is touched", () => {
   test("a second process on the same directory", async () => {
     const data = newData();
@@ -145,15 +159,52 @@ describe("a start is refused with one clear line, and nothing is touched", () =>
     expect(otherName.errors).toContain('belongs to the server "n1"');
   });
 
-  test("a port that is taken", async () => {
-    const taken = createServer().listen(0, "127.0.0.1");
-    await once(taken, "listening");
-    const { port } = taken.address() as AddressInfo;
-    const words = ["--data", newData(), "--port", "0", "--tcp-port", `${port}`, "--admin-port", "0"];
-    const refused = await run(["serve", ...words]);
-    taken.close();
-    expect(refused.code).toBe(4);
-    expect(refused.errors).toContain(`127.0.0.1:${port} is in use; choose another --tcp-port`);
+  describe("a port that is taken", () => {
+    let taken: Server;
+    let port: number;
+
+    beforeAll(async () => {
+      taken = createServer().listen(0, "127.0.0.1");
+      await once(taken, "listening");
+      ({ port } = taken.address() as AddressInfo);
+    });
+
+    afterAll(() => {
+      taken.close();
+    });
+
+    const cluster = (): string[] => ["--topology", "leader", "--secret-file", secret];
+    test.each<[string, () => string[]]>([
+      ["--port", () => []],
+      ["--tcp-port", () => []],
+      ["--admin-port", () => []],
+      ["--tcp-port", () => [...cluster(), "--peer-port", "0"]],
+      ["--peer-port", () => [...cluster(), "--peers", "n1=127.0.0.1:1,n2=127.0.0.1:2"]],
+    ])("%s: no directory is made, and one that is empty stays empty", async (flag, words) => {
+      const data = newData();
+      const refusedOn = async (): Promise<void> => {
+        const refused = await run(serveWords(data, [...words(), flag, `${port}`]));
+        expect(refused.errors).toContain(`127.0.0.1:${port} is in use; choose another ${flag}`);
+        expect([refused.code, refused.output]).toEqual([4, ""]);
+      };
+      await refusedOn();
+      expect(existsSync(data)).toBe(false);
+      mkdirSync(data, { mode: 0o700 });
+      await refusedOn();
+      expect(readdirSync(data)).toEqual([]);
+    });
+
+    test("what a server left is not touched either", async () => {
+      const data = newData();
+      const server = await started.serve(data);
+      server.signal("SIGKILL");
+      await server.ended;
+      const before = contents(data);
+      expect(before.size).toBeGreaterThan(2);
+      const refused = await run(serveWords(data, ["--tcp-port", `${port}`]));
+      expect([refused.code, refused.errors]).toEqual([4, expect.stringContaining("choose another --tcp-port")]);
+      expect(contents(data)).toEqual(before);
+    });
   });
 
   const file = join(folder.path, "a-file");

@@ -12,9 +12,7 @@ export function banner(at: {
   colour?: boolean;
 }): string {
   const { bold, cyan, dim } = picocolors.createColors(at.colour ?? picocolors.isColorSupported);
-  // "Every address" is none that somebody could type.
-  const name = at.host === "0.0.0.0" || at.host === "::" ? "127.0.0.1" : at.host;
-  const host = name.includes(":") ? `[${name}]` : name;
+  const host = typed(at.host);
   const isUsual = host === "127.0.0.1" && at.port === 7400;
   const chat = isUsual ? "npx synod chat" : `npx synod chat ws://${host}:${at.port}`;
   const rows: [string, string][] = [
@@ -25,4 +23,14 @@ export function banner(at: {
   ];
   const lines = rows.map(([what, value]) => `  ${dim(what.padEnd(5))} ${value}`);
   return `\n${bold(`Synod ${version}`)} is ready.\n\n${lines.join("\n")}\n\n${dim("Ctrl-C stops it; every stored message stays.")}\n\n`;
+}
+
+/** The same in one plain line, for a file or a pipe. */
+export const readyLine = (at: { host: string; port: number }): string =>
+  `Synod ${version} is ready: http://${typed(at.host)}:${at.port}/\n`;
+
+/** An address as somebody types it: "every address" is none. */
+function typed(address: string): string {
+  const name = address === "0.0.0.0" || address === "::" ? "127.0.0.1" : address;
+  return name.includes(":") ? `[${name}]` : name;
 }

@@ -20,7 +20,8 @@ import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { isIP } from "node:net";
 import { isLoopback, secretIn } from "./authenticate.ts";
 import type { Configuration } from "./configuration.ts";
-import { listenRefused } from "./listen-refused.ts";
+import { type ListenPlace, listenRefused } from "./listen-refused.ts";
+import { doorPlaces } from "./ports-to-be-had.ts";
 import { peersOf } from "../../server/peer-list.ts";
 
 /** Whoever takes streams of other servers. */
@@ -56,21 +57,31 @@ export class ClusterGround {
     };
   }
 
+  /** What must be had for the peer port to be open; null: it is. */
+  get place(): ListenPlace | null {
+    return this.#listener === null ? this.#place : null;
+  }
+
+  get #place(): ListenPlace {
+    const { peerHost: host, peerPort: port } = this.#configuration;
+    return { host, port, portFlag: "--peer-port", hostFlag: "--peer-host" };
+  }
+
   /** Opens the peer port, unless it is open, and answers which one it is. Throws `CommandFailed`. */
   async listen(): Promise<number> {
-    const { peerHost: host, peerPort: port } = this.#configuration;
+    const place = this.#place;
     const { log } = this.#parts;
     try {
       this.#listener ??= await listenForPeers({
-        host,
-        port,
+        host: place.host,
+        port: place.port,
         secret: this.#secret,
         limits: defaultPeerListenerLimits,
         onStream: (stream) => this.#take(stream),
         onTurnedAway: (address, why, text) => log.warn("peer.turned-away", { address, why, text }),
       });
     } catch (cause) {
-      throw listenRefused({ host, port, portFlag: "--peer-port", hostFlag: "--peer-host" }, cause);
+      throw listenRefused(place, cause);
     }
     return this.#listener.port;
   }
@@ -144,13 +155,13 @@ export class ClusterGround {
 
   /** On the public port, if it is known which one that will be. */
   async #openWaitingDoor(reason: () => string): Promise<WaitingDoor | null> {
-    const { host, port } = this.#configuration;
-    if (port === 0) return null;
+    const place = doorPlaces(this.#configuration).port;
+    if (place.port === 0) return null;
     const door = new WaitingDoor({ reason, clock: this.#parts.clock });
     try {
-      await door.listen({ host, port });
+      await door.listen(place);
     } catch (cause) {
-      throw listenRefused({ host, port, portFlag: "--port", hostFlag: "--host" }, cause);
+      throw listenRefused(place, cause);
     }
     return door;
   }

@@ -1,10 +1,15 @@
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 
+/** An address to listen on, and the flags that change it. */
+export interface ListenPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly portFlag: string;
+  readonly hostFlag: string;
+}
+
 /** Why a port can't be had, with what to do about it; for whoever started the server. */
-export function listenRefused(
-  at: { readonly host: string; readonly port: number; readonly portFlag: string; readonly hostFlag: string },
-  cause: unknown,
-): CommandFailed {
+export function listenRefused(at: ListenPlace, cause: unknown): CommandFailed {
   const { host, port, portFlag, hostFlag } = at;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const where = `${host}:${port}`;

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { Fault } from "../../base/error-codes.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { NodeName } from "../../base/ids.ts";
@@ -25,10 +26,11 @@ import {
 import { type Disk, openDisk } from "../../storage/disk.ts";
 import { type FileSystem, systemCodeOf } from "../../storage/file-system.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
-import { banner } from "./banner.ts";
+import { banner, readyLine } from "./banner.ts";
 import { ClusterGround, clusterSecretOf } from "./cluster-ground.ts";
 import type { Configuration } from "./configuration.ts";
 import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
+import { doorPlaces, mustBeHad } from "./ports-to-be-had.ts";
 import { type Ports, portsFile, removePorts, writePorts } from "./ports-file.ts";
 import { watchProcess } from "./process-facts.ts";
 import { builtClusterPage, builtPage, ServerDoors } from "./server-doors.ts";
@@ -122,9 +124,16 @@ async function serveOnce(
   { clock, random, log, end, cluster, authenticate, adminToken, format }: ServeParts,
 ): Promise<ExitCode | ServerPorts> {
   const { data, node } = configuration;
+  const doorsAt = doorPlaces(configuration);
+  const portsCanBeHad = (): Promise<void> => {
+    const peerPlace = cluster?.place ?? null;
+    return mustBeHad([...Object.values(doorsAt), ...(peerPlace === null ? [] : [peerPlace])]);
+  };
+  // Where there is no directory yet, none is made for a start that is refused.
+  if (!existsSync(data)) await portsCanBeHad();
   const disk = openDisk((options.fileSystem ?? nodeFileSystem)(data));
   const again = withResolvers<End>();
-  const directory = await openDirectory(configuration, disk, { cluster, end: end.reached });
+  const directory = await openDirectory(configuration, disk, { cluster, end: end.reached, portsCanBeHad });
   if (directory === null) {
     await disk.close();
     log.info("server.stopped", { because: "it was told to while it waited for a cluster" });
@@ -136,6 +145,7 @@ async function serveOnce(
   /** What ends that which was begun, should the rest of the start fail. */
   const ends: (() => Promise<void>)[] = [];
   try {
+    if (!directory.founded) await portsCanBeHad();
     for (const text of options.warnings) log.warn("configuration.warning", { text });
     const insecure = risksOf(configuration);
     for (const risk of insecure) log.warn("server.insecure", { risk });
@@ -163,25 +173,25 @@ async function serveOnce(
     // A member of a cluster that was restored has begun another life instead.
     if (options.restored && server.incarnation === directory.identity.incarnation)
       log.warn("data.restored", { line: server.state.line, advice: "leave --restored out from now on" });
-    const { host, adminHost, limits } = configuration;
+    const { host, limits } = configuration;
     const trust = trustOf(configuration);
     const page = await builtPage();
     if (page === null) log.warn("page.missing", { advice: "the package was built without the page" });
     const facts = watchProcess();
-    const access = { host, adminHost, adminToken, trust, page, clusterPage: await builtClusterPage() };
+    const access = { adminToken, trust, page, clusterPage: await builtClusterPage() };
     const doors = new ServerDoors({ server, clock, random, limits, log, facts, events: log, insecure, ...access });
-    const ports = await doors.open(configuration);
+    const ports = await doors.open(doorsAt);
     ends.push(() => doors.close());
     const { port, tcpPort } = ports;
     const pid = process.pid;
     const forget = tellPorts(data, { ...ports, ...(peerPort === null ? {} : { peerPort }), pid, node }, log);
     process.once("exit", forget);
-    // Somebody at a terminal is told the same in better words.
+    // Whoever started it is told where it is: at a terminal in better words, and a program that reads JSON by the log alone.
     if (process.stdout.isTTY) {
       process.stdout.write(
         banner({ host, port, tcpPort, data, auth: configuration.auth.mode, hasPage: page !== null }),
       );
-    }
+    } else if (configuration.log !== "json") process.stdout.write(readyLine({ host, port }));
     if (!process.stdout.isTTY || format === "json") {
       log.info("server.started", {
         version,
@@ -326,8 +336,14 @@ function trustOf({ auth, host, origins }: Configuration): Trust {
 async function openDirectory(
   configuration: Configuration,
   disk: Disk,
-  { cluster, end }: { readonly cluster: ClusterGround | null; readonly end: Promise<End> },
+  options: {
+    readonly cluster: ClusterGround | null;
+    readonly end: Promise<End>;
+    /** Throws `CommandFailed` where they can't: asked before an empty directory becomes one of this server. */
+    readonly portsCanBeHad: () => Promise<void>;
+  },
 ): Promise<DataDirectory | null> {
+  const { cluster, end, portsCanBeHad } = options;
   const { data, node } = configuration;
   const interrupted = end.then((why) => new Interrupted(why));
   try {
@@ -340,7 +356,10 @@ async function openDirectory(
       found: true,
       now: nodeClock().wall(),
       lockFiles: (file) => isLockFile(file) || file === portsFile,
-      ...(cluster === null ? {} : { belonging: (incarnation) => cluster.belonging(incarnation, interrupted) }),
+      belonging: async (incarnation) => {
+        await portsCanBeHad();
+        return cluster === null ? null : cluster.belonging(incarnation, interrupted);
+      },
     });
   } catch (cause) {
     if (cause instanceof Interrupted) return null;

@@ -17,13 +17,11 @@ import type { Log } from "../../server/log.ts";
 import type { Server } from "../../server/server.ts";
 import type { ProcessFacts } from "../../server/status.ts";
 import type { ToldEvents } from "../../server/told-events.ts";
-import { listenRefused } from "./listen-refused.ts";
+import { type ListenPlace, listenRefused } from "./listen-refused.ts";
 import { version } from "./version.ts";
 
 export interface DoorOptions {
   readonly server: Server;
-  readonly host: string;
-  readonly adminHost: string;
   /** What operators must show; null = nothing. */
   readonly adminToken: string | null;
   readonly clock: Clock;
@@ -44,7 +42,6 @@ export interface DoorOptions {
 /** One way in, behind one port. */
 interface Door {
   readonly key: "port" | "tcpPort" | "adminPort";
-  readonly host: string;
   /** Accepts nobody any more; null: stays open to the end, because it tells how the end goes. */
   readonly stop: (() => void) | null;
   /** Connections that stand. */
@@ -67,15 +64,13 @@ export class ServerDoors {
    * Opens every door, and answers the ports. Throws `CommandFailed` when one can't be had; then those that were opened
    * are closed again.
    */
-  async open(wanted: { port: number; tcpPort: number; adminPort: number }): Promise<Record<Door["key"], number>> {
+  async open(wanted: Record<Door["key"], ListenPlace>): Promise<Record<Door["key"], number>> {
     const ports = { port: 0, tcpPort: 0, adminPort: 0 };
     try {
       for (const door of this.#doors) {
-        const { key, host } = door;
-        const at = { host, port: wanted[key] };
-        ports[key] = await door.listen(at).catch((cause: unknown) => {
-          const hostFlag = key === "adminPort" ? "--admin-host" : "--host";
-          throw listenRefused({ ...at, portFlag: flags[key], hostFlag }, cause);
+        const place = wanted[door.key];
+        ports[door.key] = await door.listen(place).catch((cause: unknown) => {
+          throw listenRefused(place, cause);
         });
       }
     } catch (fault) {
@@ -111,7 +106,6 @@ function publicDoor(options: DoorOptions): Door {
   const door = new PublicDoor({ ...options, server: requestPortOf(options.server), documents });
   return {
     key: "port",
-    host: options.host,
     stop: () => door.stop(),
     count: () => door.connectionCount,
     listen: (at) => door.listen(at),
@@ -124,7 +118,6 @@ function tcpDoor(options: DoorOptions): Door {
   const listener = new TcpListener(door);
   return {
     key: "tcpPort",
-    host: options.host,
     stop: () => listener.stop(),
     count: () => door.connectionCount,
     listen: (at) => listener.listen(at),
@@ -146,7 +139,6 @@ function adminDoor(options: DoorOptions): Door {
   const door = new AdminDoor({ server: told, clock, limits, log, token, documents, page: options.clusterPage });
   return {
     key: "adminPort",
-    host: options.adminHost,
     stop: null,
     count: () => 0,
     listen: (at) => door.listen(at),
@@ -176,5 +168,3 @@ async function pageIn(place: string): Promise<Page | null> {
   const folder = fileURLToPath(new URL(place, import.meta.url));
   return existsSync(folder) ? readPage(folder) : null;
 }
-
-const flags = { port: "--port", tcpPort: "--tcp-port", adminPort: "--admin-port" } as const;
