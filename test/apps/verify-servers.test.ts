@@ -2,7 +2,9 @@ import { createServer, type Server } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test, vi } from "vitest";
+import { makeProgram } from "../../src/apps/cli/program.ts";
 import { verifyServers } from "../../src/apps/cli/verify-servers.ts";
+import type { ExitCode } from "../../src/apps/terminal/exit-codes.ts";
 
 interface Item {
   readonly seq: number;
@@ -115,6 +117,39 @@ test.each<[string, Item[], string]>([
 ])("%s is found though all servers have it", async (_what, items, problem) => {
   const { code, problems } = await verified({ items }, { items });
   expect([code, problems[0]!.replace(/:\d{4,5}:/, ":PORT:")]).toEqual([1, problem]);
+});
+
+test("servers are named by arguments, by --url, or by both; and all that are named are compared", async () => {
+  const [one, same, other] = await Promise.all(
+    [base, base, with_(base, 110, { body: "other" })].map((items) => telling({ items })),
+  );
+  const ended = async (...words: readonly string[]): Promise<ExitCode | null> => {
+    let code: ExitCode | null = null;
+    const told = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+    const program = makeProgram((how) => {
+      code = how;
+    });
+    await program.parseAsync(["node", "synod", "verify", "--user", "alice", ...words]);
+    told.mockRestore();
+    return code;
+  };
+  expect(await ended("--url", `${one},${same}`)).toBe(0);
+  expect(await ended("--url", `${one!.replace("http://", "")}, ${other}`)).toBe(1);
+  expect(await ended(one!, "--url", other!)).toBe(1);
+  await expect(ended("a-folder", "--url", one!)).rejects.toMatchObject({ exitCode: 2 });
+  await expect(ended()).rejects.toMatchObject({ exitCode: 2 });
+});
+
+test("servers too few of which answer end it with a code of their own", async () => {
+  const server = createServer((_, outgoing) => {
+    outgoing.writeHead(503, { "content-type": "application/problem+json", connection: "close" });
+    outgoing.end(JSON.stringify({ code: "no_quorum", detail: "too few answer" }));
+  }).listen(0, "127.0.0.1");
+  servers.push(server);
+  await once(server, "listening");
+  const urls = [`http://127.0.0.1:${(server.address() as AddressInfo).port}`];
+  const verifying = verifyServers({ urls, rooms: [], user: "alice", tokenFile: null, json: true });
+  await expect(verifying).rejects.toMatchObject({ exitCode: 5 });
 });
 
 test("a server that does not answer is no verdict", async () => {

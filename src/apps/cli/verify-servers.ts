@@ -240,7 +240,8 @@ const keyOf = (id: string): string => createHash("sha256").update(id).digest("ba
 function refused(what: string, body: unknown): CommandFailed {
   const detail = at(body, "detail");
   const why = typeof detail === "string" ? detail : "it gave another answer than a server of Synod does";
-  return new CommandFailed(exitCodes.refused, `${what} can't be read: ${why}`);
+  const code = at(body, "code") === "no_quorum" ? exitCodes.noQuorum : exitCodes.refused;
+  return new CommandFailed(code, `${what} can't be read: ${why}`);
 }
 
 function roomLines(report: RoomReport, sources: readonly Source[]): string[] {

@@ -52,18 +52,18 @@ export class DemoProcess {
   /** Settles once its page is there, and listens to what that is told. */
   static async start(words: readonly string[] = []): Promise<DemoProcess> {
     const demo = new DemoProcess(words);
-    await demo.until("it says where its page is", () => demo.output.includes("Ctrl-C"));
+    await demo.until("it says where its page is", () => /^ {2}page|^\{"page"/m.test(demo.output));
     const response = await fetch(`${demo.url}demo/v1/stream`);
     demo.#reading = demo.#read(response);
     return demo;
   }
 
   get url(): string {
-    return /page\s+(http:\S+)/.exec(this.output)![1]!;
+    return /page\W+(http:[^\s"]+)/.exec(this.output)![1]!;
   }
 
   get folder(): string {
-    return /files\s+(\S+)/.exec(this.output)![1]!;
+    return /files\W+(\/[^\s"]+)/.exec(this.output)![1]!;
   }
 
   /** The operators' port of a server. */

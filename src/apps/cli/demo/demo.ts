@@ -17,6 +17,8 @@ export interface DemoCommand {
   readonly keep: string | null;
   /** Shows the page in this machine's browser. */
   readonly open: boolean;
+  /** Tells where everything is, and in the end what was counted, as one JSON value a line. */
+  readonly json: boolean;
 }
 
 /**
@@ -30,7 +32,10 @@ export async function demo(command: DemoCommand): Promise<ExitCode> {
   const folder = folderOf(command.keep);
   const end = signalled();
   try {
-    process.stdout.write("starting three servers …\n");
+    const say = (text: string): void => {
+      (command.json ? process.stderr : process.stdout).write(text);
+    };
+    say("starting three servers …\n");
     const play = await Play.begin(folder, end.signal);
     if (play === null) return exitCodes.ok;
     const door = new DemoDoor(play, page);
@@ -40,10 +45,10 @@ export async function demo(command: DemoCommand): Promise<ExitCode> {
       const url = await door.listen(command.port).catch((cause: unknown) => {
         throw listenRefused({ host: "127.0.0.1", port: command.port, portFlag: "--port", hostFlag: "--port" }, cause);
       });
-      process.stdout.write(banner(url, play, folder));
+      process.stdout.write(command.json ? placesLine(url, play, folder) : banner(url, play, folder));
       if (command.open && process.stdout.isTTY) openInBrowser(url);
       if (!end.signal.aborted) await once(end.signal, "abort");
-      process.stdout.write("ending …\n");
+      say("ending …\n");
     } catch (cause) {
       isGentle = false;
       throw cause;
@@ -55,7 +60,7 @@ export async function demo(command: DemoCommand): Promise<ExitCode> {
       unconfirmed = await play.end(isGentle);
       await door.close();
     }
-    return summed(play, unconfirmed);
+    return summed(play, unconfirmed, command.json);
   } finally {
     if (command.keep === null) rmSync(folder, { recursive: true, force: true });
     end.forget();
@@ -85,13 +90,24 @@ function banner(url: string, play: Play, folder: string): string {
   return `\n${bold("Three servers, one log.")}\n\n${lines.join("\n")}\n\n${next}\n\n`;
 }
 
-function summed({ count }: Play, unconfirmed: readonly string[]): ExitCode {
+function placesLine(page: string, play: Play, files: string): string {
+  const servers = play.stage.servers.map(({ name, pid, ports }) => ({ node: name, pid, ...ports }));
+  return `${JSON.stringify({ page, files, servers })}\n`;
+}
+
+function summed({ count }: Play, unconfirmed: readonly string[], json: boolean): ExitCode {
   const { acknowledged, stored, delivered, lost, twice, disordered, differ } = count;
   const wrong = lost + twice + disordered + differ;
+  const code = wrong === 0 ? exitCodes.ok : exitCodes.failed;
+  if (json) {
+    const counted = { acknowledged, stored, delivered, lost, twice, disordered, differ, unconfirmed };
+    process.stdout.write(`${JSON.stringify(counted)}\n`);
+    return code;
+  }
   const numbers = `acknowledged ${acknowledged}, stored ${stored}, delivered ${delivered}`;
   for (const line of unconfirmed) process.stdout.write(`not confirmed: ${line}\n`);
   process.stdout.write(`${numbers}; lost ${lost}, twice ${twice}, out of order ${disordered}\n`);
-  return wrong === 0 ? exitCodes.ok : exitCodes.failed;
+  return code;
 }
 
 /** Where there is none, the address was printed. */
