@@ -38,6 +38,8 @@ const headersMax = 100;
 const requestsPerTurn = 8;
 /** So many connections are read for the first time in one turn: what each brings is parsed in one go. */
 const connectionsPerTurn = 1;
+/** So many are told in one turn that theirs is no request, or did not come in time: about a tenth of a millisecond. */
+const refusalsPerTurn = 2;
 
 /** A port that speaks HTTP. */
 export class HttpListener {
@@ -76,7 +78,7 @@ export class HttpListener {
       if (fault === null) requests.take(incoming, outgoing);
       else refuseRequest(outgoing, fault);
     });
-    refuseBadHttp(this.server);
+    refuseBadHttp(this.server, new TurnQueue({ clock, perTurn: refusalsPerTurn }));
     this.server.on("connection", (socket: Socket) => {
       let isPaused = false;
       const isRead = arrivals.take(() => {

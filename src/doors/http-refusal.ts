@@ -3,13 +3,15 @@ import type { Socket } from "node:net";
 import { Fault } from "../base/error-codes.ts";
 import { answerHeaders } from "./json-response.ts";
 import { problemHeaders, problemOf } from "./problem.ts";
+import type { TurnQueue } from "./turn-queue.ts";
 
 /**
  * What HTTP itself can't make sense of never becomes a request, so no door is asked: a header that is too long, a length
  * that is none, a request that does not end, a method for proxies. It is refused like everything else, with a problem and
- * its code, behind the answers to the requests before it; then the connection ends.
+ * its code, behind the answers to the requests before it; then the connection ends. Those that were silent for too long are
+ * found all at once, every second: `turns` says how many of them are told in one turn.
  */
-export function refuseBadHttp(server: Server): void {
+export function refuseBadHttp(server: Server, turns: TurnQueue): void {
   const unanswered = new WeakMap<Socket, Set<ServerResponse>>();
   server.prependListener("request", (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const { socket } = incoming;
@@ -34,10 +36,10 @@ export function refuseBadHttp(server: Server): void {
       else refuseConnection(socket, faultOf(cause), statuses[cause.code ?? ""]);
     };
     let left = before.length;
-    if (left === 0) refuse();
+    if (left === 0) turns.take(refuse);
     for (const response of before) {
       response.once("close", () => {
-        if (--left === 0) refuse();
+        if (--left === 0) turns.take(refuse);
       });
     }
   });

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { request, type IncomingHttpHeaders } from "node:http";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterEach, expect, test } from "vitest";
@@ -512,6 +513,32 @@ test("[HTTP15] of many connections that come at once each is answered, whatever 
   await until(() => backs.every(({ text }, n) => n === 7 || text.match(/HTTP\/1\.1 200/g)?.length === 5));
   expect((await ask("GET", "/v1/rooms")).status).toBe(200);
   expect(server.asked.length).toBeGreaterThanOrEqual(59 * 5 + 1);
+});
+
+test("[HTTP16] of thousands that were silent for too long a few are told in each turn", async () => {
+  let tasks: (() => void)[] = [];
+  const endTurn = (): void => {
+    for (const task of tasks.splice(0)) task();
+  };
+  const clock: Clock = { ...realClock, defer: (task) => void tasks.push(task) };
+  const times = { headersWithinMs: 20, requestWithinMs: 20, idleMs: 5_000, stalledMs: 5_000, checkEveryMs: 10 };
+  const { door, dial } = await listening({ clock, times });
+  const late = new Set<Duplex>();
+  door.listener.server.prependListener("clientError", (_cause, socket) => late.add(socket));
+  for (let n = 0; n < 20; n++) dial().write("GET / HTTP/1.1\r\n");
+  await until(() => {
+    // Connections are read a few in each turn, too.
+    if (late.size === 0) endTurn();
+    return late.size === 20;
+  });
+  const told = (): number => [...late].filter(({ writableEnded }) => writableEnded).length;
+  const counts = [told()];
+  while (counts.at(-1)! < 20 && counts.length < 20) {
+    endTurn();
+    counts.push(told());
+  }
+  expect(counts).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
+  tasks = [];
 });
 
 test("[HTTP13] who pipelines and does not read is answered as it reads, and refused beyond sixteen", async () => {
