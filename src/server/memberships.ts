@@ -25,6 +25,8 @@ export interface MembershipHost {
   now(): number;
   /** Puts a command in order and settles with what became of it. */
   command(command: Command): Promise<Decided>;
+  /** Settles once everything that was committed before is applied here; rejects when nobody can tell. */
+  current(): Promise<void>;
   /** The room, if this caller may read it; throws `not_found` otherwise. */
   readable(caller: { readonly user: UserName }, name: RoomName): Room;
   /** Whether somebody of this name may be written to. */
@@ -78,15 +80,25 @@ export class Memberships {
     if (begins && isDirect(frame.room) && !this.#host.mayBegin(caller.user, frame.room)) {
       throw new Fault("not_found", "nobody here has that name");
     }
-    await this.#enter(caller, caller.user, frame.room, {
-      type: commandTypes.join,
-      room: utf8(frame.room),
-      user,
-      private: isPrivate,
-    });
+    const command = { type: commandTypes.join, room: utf8(frame.room), user, private: isPrivate };
+    try {
+      await this.#enter(caller, caller.user, frame.room, command);
+    } catch (cause) {
+      if (!(cause instanceof Fault) || cause.code !== "storage_full") throw cause;
+      // Whoever is in already asks for nothing that would have to be stored. But one who has left by another server is not.
+      await this.#host.current();
+      if (!this.#isIn(caller.user, frame.room)) throw cause;
+    }
     const room = this.#host.readable(caller, frame.room);
     const epoch = this.#host.state.appliedTerm;
     return { t: "ok", of: "join", id: frame.id, room: frame.room, line: room.line, head: seq(room.head), epoch };
+  }
+
+  /** Whether a join would change nothing. */
+  #isIn(user: UserName, name: RoomName): boolean {
+    const room = this.#host.state.room(name);
+    if (room?.exists !== true) return false;
+    return room.isDirect ? room.people.includes(user) : room.member(user)?.isInvited === false;
   }
 
   async leave(caller: Caller, frame: ClientFrameOf<"leave">): Promise<ServerFrame> {

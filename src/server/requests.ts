@@ -83,6 +83,7 @@ export class Requests {
       limits: options.limits,
       now: () => options.clock.now(),
       command: (command) => this.command(command),
+      current: () => options.driver.read(),
       readable: (caller, name) => this.readable(caller, name),
       knowsUser: options.knowsUser,
       mayBegin: options.mayBegin,

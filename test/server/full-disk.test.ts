@@ -51,3 +51,27 @@ test("on a full disk a room can be made to keep less, and what goes with that ma
   await expect.poll(async () => (await send(1_001)).t, { timeout: 40_000, interval: 100 }).toBe("ok");
   await server.stop(0);
 }, 90_000);
+
+test("who is in a room already joins it on a full disk too: there is nothing to store; whoever is not, does not", async () => {
+  const { server, fileSystem } = await startTestServer();
+  const [alice, bob, eve] = await Promise.all(["alice", "bob", "eve"].map((user) => TestClient.open(server, user)));
+  const join = (client: TestClient | undefined, room: string) => client!.ask({ t: "join", room });
+  expect(await join(alice, "yard")).toMatchObject({ of: "join" });
+  expect(await join(alice, "@alice,bob")).toMatchObject({ of: "join" });
+  // Somebody else let bob in: that he wants to be in himself would have to be stored.
+  expect(await alice!.ask({ t: "invite", room: "yard", user: "bob" })).toMatchObject({ t: "ok" });
+  expect(await alice!.ask({ t: "send", room: "yard", cid: "c1", body: "hi" })).toMatchObject({ seq: 1 });
+  let used = 0;
+  for (const bytes of fileSystem.files().values()) used += bytes.length;
+  fileSystem.quotaBytes = used;
+  await expect
+    .poll(async () => (await join(eve, "yard")).code, { timeout: 20_000, interval: 100 })
+    .toBe("storage_full");
+  expect(await join(alice, "yard")).toMatchObject({ t: "ok", of: "join", room: "yard", head: 1 });
+  expect(await join(alice, "@alice,bob")).toMatchObject({ t: "ok", of: "join" });
+  expect(await join(bob, "@alice,bob")).toMatchObject({ t: "ok", of: "join" });
+  expect(await join(bob, "yard")).toMatchObject({ code: "storage_full", definite: true, retryable: true });
+  expect(await join(alice, "elsewhere")).toMatchObject({ code: "storage_full" });
+  fileSystem.quotaBytes = Infinity;
+  await server.stop(0);
+}, 60_000);
