@@ -475,6 +475,9 @@ describe("messages about messages", () => {
     const log = written();
     expect(log.try({ room: "club", from: "carol", cid: "r1", kind: "react", ref: 1 })).toBe("stored");
     expect(log.try({ room: "club", from: "carol", cid: "r2", kind: "unreact", ref: 1 })).toBe("stored");
+    // Also where there is nothing to take back: it has a place of its own, by which a repeat is known.
+    expect(log.try({ room: "club", from: "bob", cid: "r1", kind: "unreact", ref: 1 })).toBe("stored");
+    expect(log.try({ room: "club", from: "bob", cid: "r1", kind: "unreact", ref: 1 })).toBe("repeat");
     expect(log.try({ room: "club", from: "eve", cid: "r1", kind: "react", ref: 1 })).toBe("notFound");
     log.post({ room: "lobby", from: "bob", cid: "1" });
     expect(log.try({ room: "lobby", from: "eve", cid: "r1", kind: "react", ref: 1 })).toBe("stored");
