@@ -4,7 +4,7 @@ import { FrameSplitter } from "../protocol/frame-splitter.ts";
 import { binaryGreeting } from "../protocol/schema.ts";
 import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
 import { ProtocolViolation } from "./ports.ts";
-import type { Encoding } from "./ports.ts";
+import type { Encoding, Unspeakable } from "./ports.ts";
 import { limitsAfter, unwelcomedLimits } from "./server-frame-limits.ts";
 
 /**
@@ -14,7 +14,7 @@ import { limitsAfter, unwelcomedLimits } from "./server-frame-limits.ts";
 export function binaryEncoding(carrier: "messages" | "stream"): Encoding {
   return {
     opening: carrier === "stream" ? Uint8Array.of(binaryGreeting) : null,
-    encode: (frames: readonly ClientFrame[]) => encodeBinaryFrames("client", frames),
+    encode,
     decoder: () => {
       let limits = unwelcomedLimits;
       const splitter = new FrameSplitter(limits.frameBytesMax);
@@ -52,4 +52,25 @@ export function binaryEncoding(carrier: "messages" | "stream"): Encoding {
       };
     },
   };
+}
+
+function encode(frames: readonly ClientFrame[], unspeakable: Unspeakable): Uint8Array {
+  try {
+    return encodeBinaryFrames("client", frames);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const speakable = frames.filter((frame) => isSpeakable(frame, unspeakable));
+    return encodeBinaryFrames("client", speakable);
+  }
+}
+
+function isSpeakable(frame: ClientFrame, unspeakable: Unspeakable): boolean {
+  try {
+    encodeBinaryFrames("client", [frame]);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    unspeakable(frame, error.message);
+    return false;
+  }
 }

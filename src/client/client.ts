@@ -139,7 +139,7 @@ export class Chat {
       listRooms: () => this.rooms(),
     });
     this.#host = {
-      send: (...message) => this.#sender.send(...message),
+      send: (room, to, body, how) => this.#sender.send(room, to, body, how),
       messages: (room, how) => this.#messages(room, how),
       request: (frameOf, how) => this.#request(frameOf, how),
       timeline: (room) => this.#driver.timelines.of(room),

@@ -119,8 +119,8 @@ export class Connection {
   #pingedAt = 0;
   /** When a ping that is out has been waited for long enough. */
   #judgeAt = 0;
-  /** Since when the oldest of what was asked is not answered; null: nothing is out. */
-  #awaitedSince: number | null = null;
+  /** Since when the oldest of what was asked is not answered; `Infinity`: nothing is out. */
+  #awaitedSince = Infinity;
   #dialledAt = 0;
   /** How long the greeting of this link took. */
   #greetedInMs = 0;
@@ -138,9 +138,9 @@ export class Connection {
     this.#heardAt = now;
   }
 
-  /** Since when the oldest of what was asked on this link is not answered; null: nothing is. Told whenever it may have changed. */
-  awaits(since: Millis | null): void {
-    if (this.#awaitedSince !== null && (since === null || since > this.#awaitedSince)) this.#doubts = 0;
+  /** Since when the oldest of what was asked on this link is not answered; `Infinity`: nothing is. Told whenever it may have changed. */
+  awaits(since: number): void {
+    if (since > this.#awaitedSince) this.#doubts = 0;
     this.#awaitedSince = since;
   }
 
@@ -149,22 +149,20 @@ export class Connection {
     return this.#servers().some((url) => url !== this.#last);
   }
 
-  /** When `due` should be stepped, or null. */
-  dueAt(): Millis | null {
+  /** When `due` should be stepped; `Infinity`: never. */
+  dueAt(): number {
     const state = this.state;
     switch (state.name) {
-      case "idle":
-      case "unauthorized":
-      case "closed":
-        return null;
       case "connecting":
         return state.dueAt;
       case "offline":
         return state.retryAt;
       case "online":
         return this.#askAt(state.heartbeatMs);
-      default:
-        return unreachable(state);
+      case "idle":
+      case "unauthorized":
+      case "closed":
+        return Infinity;
     }
   }
 
@@ -179,7 +177,7 @@ export class Connection {
         this.#learnt = event.servers.slice(0, learntServersMax);
         this.#heardAt = event.now;
         this.#pingedAt = event.now;
-        this.#awaitedSince = null;
+        this.#awaitedSince = Infinity;
         this.#greetedInMs = event.now - this.#dialledAt;
         this.#isElsewhere = this.hasOther();
         const { url, attempt } = state;
@@ -242,7 +240,7 @@ export class Connection {
     const askAt = this.#askAt(heartbeatMs);
     if (now < askAt) return none;
     const patienceMs = this.#patienceMs();
-    if (patienceMs !== null && this.#isInDoubt(askAt, heartbeatMs)) {
+    if (patienceMs < Infinity && this.#isInDoubt(askAt, heartbeatMs)) {
       // What has arrived meanwhile is not handed over yet when a timer is late.
       const isLate = now >= askAt + this.#timing.lateMs;
       if (this.#pinging() && !isLate) return this.#leave(state.since, now);
@@ -267,8 +265,8 @@ export class Connection {
    * When to ask whether the other side is there or, once asked, when to believe that it is not: with nowhere else to go
    * after two heartbeats of silence, one of them since the question; sooner when there was a reason to ask.
    */
-  #askAt(heartbeatMs: number): Millis {
-    return Math.min(this.#quietAt(heartbeatMs), this.#doubtAt()) as Millis;
+  #askAt(heartbeatMs: number): number {
+    return Math.min(this.#quietAt(heartbeatMs), this.#doubtAt());
   }
 
   #quietAt(heartbeatMs: number): number {
@@ -276,22 +274,21 @@ export class Connection {
   }
 
   #isInDoubt(askAt: number, heartbeatMs: number): boolean {
-    return this.#awaitedSince !== null && (askAt < this.#quietAt(heartbeatMs) || this.#pinging());
+    return this.#awaitedSince < Infinity && (askAt < this.#quietAt(heartbeatMs) || this.#pinging());
   }
 
   /** When silence is no work any more, because an answer is awaited and somebody else could give it. */
   #doubtAt(): number {
     const patienceMs = this.#patienceMs();
     const since = this.#awaitedSince;
-    if (patienceMs === null || since === null) return Infinity;
     // A ping that was out before anything was awaited had no hurry.
     if (this.#pinging()) return Math.max(since + 2 * patienceMs, this.#pingedAt + patienceMs);
     return Math.max(since, this.#heardAt) + patienceMs;
   }
 
-  /** How long silence is taken for work; null: there is nowhere else to go. */
-  #patienceMs(): number | null {
-    if (!this.#isElsewhere) return null;
+  /** How long silence is taken for work; `Infinity`: there is nowhere else to go. */
+  #patienceMs(): number {
+    if (!this.#isElsewhere) return Infinity;
     const { doubtMs, pongWithinMs } = this.#timing;
     const patienceMs = Math.max(doubtMs, 2 * this.#greetedInMs) * 2 ** Math.min(this.#doubts, doublingsMax);
     return Math.min(patienceMs, pongWithinMs);
@@ -319,7 +316,7 @@ export class Connection {
 
   #lose(reason: string, now: Millis): readonly ConnectionEffect[] {
     const state = this.state;
-    this.#awaitedSince = null;
+    this.#awaitedSince = Infinity;
     if (state.name === "online") this.#settle(state.since, now);
     const drop: ConnectionEffect = { type: "drop", reason };
     // A server that says goodbye is left at once, when there is another one.
@@ -340,7 +337,7 @@ export class Connection {
     this.#last = url;
     this.#attempt++;
     this.#dialledAt = now;
-    this.#awaitedSince = null;
+    this.#awaitedSince = Infinity;
     const { connectWithinMs, connectElsewhereMs } = this.#timing;
     const elsewhereMs = connectElsewhereMs * 2 ** Math.min(this.#doubts, doublingsMax);
     const withinMs = this.hasOther() ? Math.min(elsewhereMs, connectWithinMs) : connectWithinMs;

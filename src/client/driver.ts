@@ -297,7 +297,7 @@ export class Driver {
       if (this.#outbox.size > this.#outbox.inFlight && open.bufferedBytes() >= bufferedBytesMax)
         recheckAt = now + bufferedRetryMs;
     }
-    this.#arm(Math.min(recheckAt, this.#dueAt(now), this.#requests.dueAt(now) ?? Infinity));
+    this.#arm(Math.min(recheckAt, this.#dueAt(now), this.#requests.dueAt(now)));
   }
 
   #gather(now: Millis, budget: number): void {
@@ -330,21 +330,17 @@ export class Driver {
 
   /** When something on the link is due: a heartbeat, a try, an answer that is late, a wait that is over. */
   #dueAt(now: Millis): number {
-    this.#connection.awaits(this.#oldestAsked());
-    let due: number = this.#connection.dueAt() ?? Infinity;
+    const oldest = this.#oldestAsked();
+    this.#connection.awaits(oldest);
+    let due = this.#connection.dueAt();
     if (due !== Infinity) due = Math.min(due, now + lookEveryMs);
     if (this.#connection.state.name !== "online") return due;
-    const oldest = this.#outbox.oldestSentAt();
-    if (oldest !== null) due = Math.min(due, oldest + answerWithinMs);
-    due = Math.min(due, this.#outbox.dueAt(now) ?? Infinity);
-    return Math.min(due, this.timelines.dueAt(now, answerWithinMs));
+    return Math.min(due, oldest + answerWithinMs, this.#outbox.dueAt(now), this.timelines.dueAt(now));
   }
 
-  /** When the oldest of what was asked on this link, and is not answered, was asked; null: nothing is out. */
-  #oldestAsked(): Millis | null {
-    const sent = this.#outbox.oldestSentAt() ?? Infinity;
-    const oldest = Math.min(sent, this.#requests.oldestSentAt() ?? Infinity, this.timelines.oldestAskedAt());
-    return oldest === Infinity ? null : (oldest as Millis);
+  /** When the oldest of what was asked on this link, and is not answered, was asked; `Infinity`: nothing is out. */
+  #oldestAsked(): number {
+    return Math.min(this.#outbox.oldestSentAt(), this.#requests.oldestSentAt(), this.timelines.oldestAskedAt());
   }
 
   /** One timer, for whatever is due first. One that fires early only looks again. */
@@ -365,12 +361,9 @@ export class Driver {
 
   #due(now: Millis): void {
     this.#look(now);
-    const oldest = this.#outbox.oldestSentAt();
-    const late =
-      this.#requests.expire(now, answerWithinMs) ||
-      (oldest !== null && now >= oldest + answerWithinMs) ||
-      this.timelines.isLate(now, answerWithinMs);
-    if (late && this.#connection.state.name === "online") this.step({ type: "lost", now, reason: "timeout" });
+    const isLate = now >= this.#oldestAsked() + answerWithinMs;
+    this.#requests.expire(now);
+    if (isLate && this.#connection.state.name === "online") this.step({ type: "lost", now, reason: "timeout" });
     this.#connection.awaits(this.#oldestAsked());
     this.step({ type: "due", now });
   }

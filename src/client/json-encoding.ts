@@ -1,4 +1,3 @@
-import { assert } from "../base/assert.ts";
 import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
 import { ProtocolViolation } from "./ports.ts";
 import type { Encoding } from "./ports.ts";
@@ -7,95 +6,72 @@ import type { Encoding } from "./ports.ts";
  * Frames as JSON, in text messages.
  *
  * The full codec of src/protocol checks everything a stranger may send and weighs more than all the rest of the SDK. A
- * server is not a stranger: here is checked what the SDK relies on, so that a broken server or a proxy's error page ends
- * the link instead of the program. Fields that are not known are ignored, and so are frames of an unknown `t`.
+ * server is not a stranger: here is checked what the SDK itself works with, and every message, so that a broken server or a
+ * proxy's error page ends the link instead of the program. Fields that are not known are ignored, and so are frames of an
+ * unknown `t`.
  */
 
 /** By `t` and, for `ok`, `of`: fields that hold a text, then those that hold a whole number, then those that may also be null. */
 const shapes: Readonly<Record<string, string>> = {
-  welcome: "user session node cluster topology,v heartbeatMs,",
-  "ok done": ",,",
-  "ok send": "room cid line leader node,ts epoch,seq",
-  "ok sub": "room line node,first head epoch,",
-  "ok join": "room line,head epoch,",
-  "ok hist": "room line node,first head,",
-  "ok lookup": "room cid,head,seq",
-  "ok rooms": ",,",
-  "ok presence": "room,,",
-  "ok members": "room,count,",
-  err: "code message,,",
+  welcome: "session node cluster,heartbeatMs",
+  "ok done": "",
+  "ok send": "line,,seq",
+  "ok sub": "room line,head",
+  "ok join": "line,head",
+  "ok hist": "line,head",
+  "ok lookup": ",head,seq",
+  "ok rooms": "",
+  "ok presence": "",
+  "ok members": "",
+  err: "code message",
   msg: "room from cid kind body,ts epoch,seq",
-  room: "room line,first head read,",
-  "caught-up": "room,seq,",
-  gap: "room reason,from to,",
-  read: "room user,seq,",
-  presence: "room,,",
-  typing: "room user,,",
-  drain: ",withinMs,",
-  pong: ",,",
-  settled: "room,,",
+  room: "room line,head read",
+  "caught-up": "",
+  gap: "room reason,from to",
+  read: "room",
+  presence: "room",
+  typing: "room",
+  drain: "",
+  pong: "",
+  settled: "room",
 };
 const itemShape = "from cid kind body,ts epoch,seq";
-const memberShape = "user role,,";
-const roomShape = "room line,first head read unread,";
-const limitsShape = ",bodyBytesMax frameBytesMax histItemsMax subsMax roomsMax sendsInFlightMax,";
+const limitsShape = ",bodyBytesMax frameBytesMax histItemsMax roomsMax sendsInFlightMax";
 
 type Fields = Readonly<Record<string, unknown>>;
-type Shape = readonly [texts: readonly string[], numbers: readonly string[], nullables: readonly string[]];
+/** Texts, numbers, nullables. */
+type Shape = readonly (readonly string[])[];
 
 /** Adds to `into` the frames of one text: a frame, or an array of them. Throws `ProtocolViolation`. */
 export type AddFrames = (text: string, into: ServerFrame[]) => void;
 
+const shapeOf = (text: string): Shape => text.split(",").map((names) => names.match(/\w+/g) ?? []);
+
 /** Reads texts of frames. Holds nothing of one for the next. */
 export function jsonReader(): AddFrames {
-  const parsed = new Map<string, Shape>();
-  const shapeOf = (text: string): Shape => {
-    let shape = parsed.get(text);
-    if (shape === undefined) {
-      const [texts, numbers, nullables] = text
-        .split(",")
-        .map((names) => names.split(" ").filter((name) => name !== ""));
-      assert(texts !== undefined && numbers !== undefined && nullables !== undefined, "a shape has three parts");
-      shape = [texts, numbers, nullables];
-      parsed.set(text, shape);
-    }
-    return shape;
-  };
-
-  const check = (value: unknown, text: string): Fields => {
-    if (typeof value !== "object" || value === null || Array.isArray(value))
-      throw new ProtocolViolation("not an object");
-    const fields = value as Fields;
-    const [texts, numbers, nullables] = shapeOf(text);
-    for (const name of texts)
-      if (typeof fields[name] !== "string") throw new ProtocolViolation(`${name} is not a text`);
-    for (const name of numbers) if (!isWhole(fields[name])) throw new ProtocolViolation(`${name} is not a number`);
-    for (const name of nullables) {
-      if (fields[name] !== null && !isWhole(fields[name])) throw new ProtocolViolation(`${name} is not a number`);
-    }
-    return fields;
-  };
-
-  const checkList = (value: unknown, text: string): void => {
-    if (!Array.isArray(value)) throw new ProtocolViolation("not a list");
-    for (const item of value as readonly unknown[]) check(item, text);
+  const frames = new Map(Object.entries(shapes).map(([key, text]) => [key, shapeOf(text)]));
+  const limits = shapeOf(limitsShape);
+  const lists: Readonly<Record<string, readonly [name: string, item: Shape]>> = {
+    welcome: ["servers", []],
+    "ok hist": ["items", shapeOf(itemShape)],
+    "ok rooms": ["rooms", frames.get("room")!],
   };
 
   const add = (value: unknown, into: ServerFrame[]): void => {
-    const { t, of } = check(value, ",,");
+    const fields = fieldsOf(value);
+    const { t, of } = fields;
     if (typeof t !== "string") throw new ProtocolViolation("a frame without t");
     const key = t === "ok" ? `ok ${String(of)}` : t;
-    if (!Object.hasOwn(shapes, key)) return;
-    const fields = check(value, shapes[key]!);
-    if (key === "welcome") {
-      check(fields["limits"], limitsShape);
-      if (!Array.isArray(fields["servers"]) || !fields["servers"].every((url) => typeof url === "string")) {
-        throw new ProtocolViolation("servers is not a list of addresses");
-      }
+    const shape = frames.get(key);
+    if (shape === undefined) return;
+    check(fields, shape);
+    if (t === "welcome") check(fieldsOf(fields["limits"]), limits);
+    const list = lists[key];
+    if (list !== undefined) {
+      const items = fields[list[0]];
+      if (!Array.isArray(items)) throw wrong(list[0]);
+      for (const item of items as readonly unknown[]) check(fieldsOf(item), list[1]);
     }
-    if (key === "ok hist") checkList(fields["items"], itemShape);
-    if (key === "ok members") checkList(fields["members"], memberShape);
-    if (key === "ok rooms") checkList(fields["rooms"], roomShape);
     into.push(value as ServerFrame);
   };
 
@@ -110,6 +86,20 @@ export function jsonReader(): AddFrames {
     else add(value, into);
   };
 }
+
+/** What is no object has no fields. */
+const fieldsOf = (value: unknown): Fields => Object(value) as Fields;
+
+function check(fields: Fields, shape: Shape): void {
+  for (let sort = 0; sort < shape.length; sort++) {
+    for (const name of shape[sort]!) {
+      const value = fields[name];
+      if (sort === 0 ? typeof value !== "string" : !isWhole(value) && (sort === 1 || value !== null)) throw wrong(name);
+    }
+  }
+}
+
+const wrong = (name: string): ProtocolViolation => new ProtocolViolation(`${name} is missing or of another type`);
 
 /** Arrays of frames in text messages. */
 export function jsonEncoding(): Encoding {

@@ -1,5 +1,5 @@
 import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
-import type { Decoder, Encoding, Link } from "./ports.ts";
+import type { Decoder, Encoding, Link, Unspeakable } from "./ports.ts";
 
 /** Frames of one write, and their bytes at most; less where the server takes less at once. */
 const framesPerWriteMax = 256;
@@ -31,15 +31,8 @@ export class OpenLink {
     return this.#decoder.push(data);
   }
 
-  /**
-   * Writes frames in order, each write within what the server takes at once: beyond, it ends the link. Calls
-   * `unspeakable` for a frame that has no form in this encoding; that harms no other.
-   */
-  write(
-    frames: readonly ClientFrame[],
-    frameBytesMax: number,
-    unspeakable: (frame: ClientFrame, why: string) => void,
-  ): void {
+  /** Writes frames in order, each write within what the server takes at once: beyond, it ends the link. */
+  write(frames: readonly ClientFrame[], frameBytesMax: number, unspeakable: Unspeakable): void {
     const bytesMax = Math.min(writeBytesMax, frameBytesMax);
     let start = 0;
     let bytes = 0;
@@ -56,16 +49,8 @@ export class OpenLink {
     if (start < frames.length) this.#write(frames.slice(start), unspeakable);
   }
 
-  #write(frames: readonly ClientFrame[], unspeakable: (frame: ClientFrame, why: string) => void): void {
-    let data: string | Uint8Array;
-    try {
-      data = this.#encoding.encode(frames);
-    } catch (error) {
-      if (!(error instanceof Error) || error.name !== "Fault") throw error;
-      if (frames.length > 1) for (const one of frames) this.#write([one], unspeakable);
-      else for (const one of frames) unspeakable(one, error.message);
-      return;
-    }
-    this.#link.send(data);
+  #write(frames: readonly ClientFrame[], unspeakable: Unspeakable): void {
+    const data = this.#encoding.encode(frames, unspeakable);
+    if (data.length > 0) this.#link.send(data);
   }
 }

@@ -1,8 +1,28 @@
-import type { Cid } from "../base/ids.ts";
+import type { Cid, RoomName } from "../base/ids.ts";
 import type { Millis } from "../base/units.ts";
 import { SendRefused } from "./outcome.ts";
 import type { Outcome, SendWait } from "./outcome.ts";
 import type { SavedSend } from "./ports.ts";
+
+/** The messages of one room. */
+export interface Lane {
+  readonly room: RoomName;
+  readonly entries: OutboxEntry[];
+  /** entries[0 .. next) are out, unless the lane is rewinding. */
+  next: number;
+  inFlight: number;
+  rewinding: boolean;
+  blockedUntil: number;
+  /** What a server said that made it wait, until something is stored. */
+  wait: SendWait<Millis> | null;
+  /** In a row, counted once for all that was out together. */
+  failures: number;
+  hasFailed: boolean;
+  /** How many of its first entries are of an earlier life. Means nothing after the start. */
+  restored: number;
+  /** What the next new message follows. */
+  last: Cid | null;
+}
 
 /** One message in the outbox, and how far it is. */
 export interface OutboxEntry {
@@ -13,8 +33,7 @@ export interface OutboxEntry {
   /** As it was given to `add` or `restore`; replaced by what was saved of it. */
   send: SavedSend;
   readonly bytes: number;
-  /** Those of its room, and why they wait; null: no server has told them to. */
-  readonly lane: { readonly wait: SendWait<Millis> | null };
+  readonly lane: Lane;
   prev: Cid | null;
   /** The store has not confirmed it yet: not sent, and nothing behind it is. */
   saving: boolean;
@@ -42,14 +61,14 @@ export interface Waiter {
 }
 
 /** One that was never attempted. */
-export function newEntry(send: SavedSend, bytes: number, lane: OutboxEntry["lane"]): OutboxEntry {
+export function newEntry(send: SavedSend, prev: Cid | null, bytes: number, lane: Lane): OutboxEntry {
   return {
     waiter: null,
     gone: false,
     send,
     bytes,
     lane,
-    prev: send.prev,
+    prev,
     saving: false,
     step: "send",
     request: 0,

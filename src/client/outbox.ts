@@ -7,29 +7,10 @@ import type { ServerFrameOf } from "../protocol/schema.ts";
 import { backoffMs } from "./backoff.ts";
 import { SendRefused, SendUnknown } from "./outcome.ts";
 import { goesAlone, newEntry, notStored } from "./outbox-entry.ts";
-import type { OutboxEntry } from "./outbox-entry.ts";
-import type { AttemptError, Outcome, SendWait, Stored } from "./outcome.ts";
+import type { Lane, OutboxEntry } from "./outbox-entry.ts";
+import type { AttemptError, Outcome, Stored } from "./outcome.ts";
 import type { SavedSend } from "./ports.ts";
 import { SendWindow } from "./send-window.ts";
-
-interface Lane {
-  readonly room: RoomName;
-  readonly entries: OutboxEntry[];
-  /** entries[0 .. next) are out, unless the lane is rewinding. */
-  next: number;
-  inFlight: number;
-  rewinding: boolean;
-  blockedUntil: number;
-  /** What a server said that made it wait, until something is stored. */
-  wait: SendWait<Millis> | null;
-  /** In a row, counted once for all that was out together. */
-  failures: number;
-  hasFailed: boolean;
-  /** How many of its first entries are of an earlier life. Means nothing after the start. */
-  restored: number;
-  /** What the next new message follows. */
-  last: Cid | null;
-}
 
 export interface OutboxLimits {
   readonly messagesMax: number;
@@ -44,6 +25,18 @@ const retryMs = 100;
 /** Lanes without an entry that are remembered for `prev` alone. */
 const idleLanesMax = 1_000;
 
+/** What a lookup found. Nothing but `seq` where the server says no more. */
+export type FoundMessage = Pick<ServerFrameOf<"okLookup">, "seq" | "ts" | "epoch" | "kind" | "ref" | "body">;
+
+const unknown = (cid: Cid, why: string): Outcome => ({ state: "unknown", error: new SendUnknown(cid, why) });
+
+const refused = (error: SendRefused): Outcome => ({ state: "refused", error });
+
+/** An id that came from elsewhere may be that of another message. */
+const saysTheSame = (send: SavedSend, found: FoundMessage): boolean =>
+  found.body === undefined ||
+  (found.body === send.body && found.kind === (send.kind ?? "text") && (found.ref ?? null) === send.ref);
+
 /**
  * What was given to `send` and has no outcome yet, one lane for each room.
  *
@@ -56,24 +49,16 @@ const idleLanesMax = 1_000;
  * 5. No more is out than the server has shown to take (send-window.ts).
  * 6. entries <= messagesMax, and the bytes of their bodies <= bytesMax.
  */
-/** What a lookup found. Nothing but `seq` where the server says no more. */
-export type FoundMessage = Pick<ServerFrameOf<"okLookup">, "seq" | "ts" | "epoch" | "kind" | "ref" | "body">;
-
-/** An id that came from elsewhere may be that of another message. */
-const saysTheSame = (send: SavedSend, found: FoundMessage): boolean =>
-  found.body === undefined ||
-  (found.body === send.body && found.kind === (send.kind ?? "text") && (found.ref ?? null) === send.ref);
-
 export class Outbox {
   readonly #random: Random;
   readonly #limits: OutboxLimits;
   readonly #lanes = new Map<RoomName, Lane>();
   /** Lanes with entries. */
   readonly #active = new Set<Lane>();
+  /** Attempts by their id, in the order in which they went out. */
   readonly #inFlight = new Map<number, OutboxEntry>();
-  /** Ids of attempts in the order they went out, answered ones included until they are the oldest. */
-  readonly #attempts: number[] = [];
-  #oldest = 0;
+  /** Id of the newest attempt. */
+  #newest = 0;
   readonly #window = new SendWindow();
   #messages = 0;
   #bytes = 0;
@@ -107,10 +92,10 @@ export class Outbox {
     return this.#messages < this.#limits.messagesMax && this.#bytes + bytes <= this.#limits.bytesMax;
   }
 
-  /** Queues a new message behind the others of its room; `prev` is set here. */
-  add(send: Omit<SavedSend, "prev">, bytes: number, saving: boolean): OutboxEntry {
+  /** Queues a new message behind the others of its room: what it follows is known here, whatever `prev` says. */
+  add(send: SavedSend, bytes: number, saving: boolean): OutboxEntry {
     const lane = this.#laneOf(send.room);
-    const entry = this.#enter(lane, { ...send, prev: lane.last }, bytes);
+    const entry = this.#enter(lane, send, lane.last, bytes);
     entry.saving = saving;
     lane.entries.push(entry);
     lane.last = send.cid;
@@ -124,7 +109,7 @@ export class Outbox {
   restore(send: SavedSend, bytes: number): OutboxEntry {
     const lane = this.#laneOf(send.room);
     assert(lane.next === 0, "restored after the start");
-    const entry = this.#enter(lane, send, bytes);
+    const entry = this.#enter(lane, send, send.prev, bytes);
     entry.uncertain = true;
     const before = lane.entries[lane.restored - 1]?.send.cid ?? null;
     const follower = lane.entries[lane.restored];
@@ -135,8 +120,8 @@ export class Outbox {
     return entry;
   }
 
-  #enter(lane: Lane, send: SavedSend, bytes: number): OutboxEntry {
-    const entry = newEntry(send, bytes, lane);
+  #enter(lane: Lane, send: SavedSend, prev: Cid | null, bytes: number): OutboxEntry {
+    const entry = newEntry(send, prev, bytes, lane);
     this.#active.add(lane);
     this.#messages++;
     this.#bytes += bytes;
@@ -186,11 +171,10 @@ export class Outbox {
       while (lane.next < lane.entries.length && this.#inFlight.size < inFlightMax && budget > 0) {
         const entry = lane.entries[lane.next]!;
         if (entry.saving || (lane.next > 0 && (goesAlone(entry) || goesAlone(lane.entries[0]!)))) break;
-        entry.request = options.nextId();
+        this.#newest = entry.request = options.nextId();
         entry.sentAt = now;
         entry.sentPrev = entry.prev;
         this.#inFlight.set(entry.request, entry);
-        this.#attempts.push(entry.request);
         lane.next++;
         lane.inFlight++;
         budget -= entry.bytes + 256;
@@ -210,8 +194,7 @@ export class Outbox {
     lane.failures = 0;
     lane.wait = null;
     this.#window.stored();
-    this.#remove(lane, entry);
-    entry.outcome = { state: "stored", stored };
+    this.#end(entry, { state: "stored", stored });
     this.#rewound(lane);
   }
 
@@ -227,13 +210,12 @@ export class Outbox {
       return;
     }
     const lane = this.#answered(entry);
-    if (found.seq !== null) {
-      this.#refuse(lane, entry, new SendRefused(cid, "id_conflict", "this cid belongs to another message"));
-      this.#rewound(lane);
-      return;
-    }
-    const why = entry.refusal === null ? "given up" : entry.refusal.message;
-    this.#leftUnknown(lane, entry, `${why}; an earlier attempt may still be stored`);
+    this.#end(
+      entry,
+      found.seq === null
+        ? unknown(cid, `${entry.refusal?.message ?? "given up"}; an earlier attempt may still be stored`)
+        : refused(new SendRefused(cid, "id_conflict", "this cid belongs to another message")),
+    );
     this.#rewound(lane);
   }
 
@@ -243,17 +225,17 @@ export class Outbox {
    */
   failed(entry: OutboxEntry, error: AttemptError, now: Millis): number {
     if (hasTooMuch.has(error.code)) {
-      this.#window.refused(entry.request, this.#attempts.at(-1)!, this.#inFlight.size);
+      this.#window.refused(entry.request, this.#newest, this.#inFlight.size);
     }
     const lane = this.#answered(entry);
     const { cid } = entry.send;
     if (entry.step === "lookup") {
       if (error.retryable) this.#wait(lane, error, now);
-      else this.#leftUnknown(lane, entry, `${error.message}; whether it is stored cannot be asked`);
+      else this.#end(entry, unknown(cid, `${error.message}; whether it is stored cannot be asked`));
     } else {
       if (!error.definite) entry.uncertain = true;
       if (error.code === "id_conflict" || (!entry.uncertain && (entry.abandoned || !error.retryable))) {
-        this.#refuse(lane, entry, new SendRefused(cid, error.code, error.message));
+        this.#end(entry, refused(new SendRefused(cid, error.code, error.message)));
       } else if (entry.abandoned || !error.retryable) {
         entry.step = "lookup";
         if (!error.retryable) entry.refusal = error;
@@ -283,8 +265,6 @@ export class Outbox {
       entry.request = 0;
     }
     this.#inFlight.clear();
-    this.#attempts.length = 0;
-    this.#oldest = 0;
     this.#window.forget();
     for (const lane of this.#active) {
       lane.inFlight = 0;
@@ -303,90 +283,64 @@ export class Outbox {
   }
 
   /**
-   * The caller gives up. Answers with the outcome: refused when it was never attempted, or attempted and refused each
-   * time, with what was said last; else unknown, and it keeps its place until it is known whether it was stored.
+   * The caller gives up. The outcome: refused when it was never attempted, or attempted and refused each time, with what
+   * was said last; else unknown, and it keeps its place until it is known whether it was stored.
    */
-  abandon(entry: OutboxEntry): Outcome {
-    const { room, cid } = entry.send;
-    const lane = this.#lanes.get(room);
-    assert(lane !== undefined && entry.outcome === null, "only what is queued can be given up");
+  abandon(entry: OutboxEntry): void {
+    assert(entry.outcome === null, "only what is queued can be given up");
     if (entry.request === 0 && !entry.uncertain) {
-      return this.#refuse(lane, entry, notStored(entry, "given up"));
+      this.#end(entry, refused(notStored(entry, "given up")));
+      return;
     }
     entry.abandoned = true;
     if (entry.request === 0) entry.step = "lookup";
-    entry.outcome = { state: "unknown", error: new SendUnknown(cid, "given up while an attempt may have been stored") };
-    return entry.outcome;
+    entry.outcome = unknown(entry.send.cid, "given up while an attempt may have been stored");
   }
 
   /** What the client itself will not send: refused, or asked about first where an attempt may have been stored. */
   refuse(entry: OutboxEntry, code: string, message: string): void {
-    const lane = this.#lanes.get(entry.send.room);
-    assert(lane !== undefined && entry.request === 0, "its attempt is not answered");
+    assert(entry.request === 0, "its attempt is not answered");
     if (entry.uncertain) {
       entry.step = "lookup";
       entry.refusal = { code, message };
-    } else this.#refuse(lane, entry, new SendRefused(entry.send.cid, code, message));
+    } else this.#end(entry, refused(new SendRefused(entry.send.cid, code, message)));
   }
 
-  /** When the attempt that has waited longest went out, or null. */
-  oldestSentAt(): Millis | null {
-    const attempts = this.#attempts;
-    while (this.#oldest < attempts.length) {
-      const entry = this.#inFlight.get(attempts[this.#oldest]!);
-      if (entry !== undefined) return entry.sentAt;
-      this.#oldest++;
-    }
-    attempts.length = 0;
-    this.#oldest = 0;
-    return null;
+  /** When the attempt that has waited longest went out; `Infinity`: none is out. */
+  oldestSentAt(): number {
+    return this.#inFlight.values().next().value?.sentAt ?? Infinity;
   }
 
-  /** When a lane that waits may go on, or null. */
-  dueAt(now: Millis): Millis | null {
+  /** When a lane that waits may go on; `Infinity`: none waits. */
+  dueAt(now: Millis): number {
     let due = Infinity;
     for (const lane of this.#active) {
       if (!lane.rewinding && lane.blockedUntil > now) due = Math.min(due, lane.blockedUntil);
     }
-    return due === Infinity ? null : (due as Millis);
+    return due;
   }
 
   #answered(entry: OutboxEntry): Lane {
-    const lane = this.#lanes.get(entry.send.room);
-    assert(lane !== undefined && this.#inFlight.delete(entry.request), "an answer to nothing");
+    const { lane } = entry;
+    assert(this.#inFlight.delete(entry.request), "an answer to nothing");
     entry.request = 0;
     lane.inFlight--;
-    if (this.#oldest > 1_024) {
-      this.#attempts.splice(0, this.#oldest);
-      this.#oldest = 0;
-    }
     return lane;
   }
 
-  #refuse(lane: Lane, entry: OutboxEntry, error: SendRefused): Outcome {
-    this.#remove(lane, entry);
-    this.#link(lane, entry);
-    entry.outcome = { state: "refused", error };
-    return entry.outcome;
-  }
-
-  /** Nobody can tell any more. What follows is linked past it, or it would wait for ever. */
-  #leftUnknown(lane: Lane, entry: OutboxEntry, why: string): void {
-    this.#remove(lane, entry);
-    this.#link(lane, entry);
-    entry.outcome = { state: "unknown", error: new SendUnknown(entry.send.cid, why) };
-  }
-
-  /** Links anew what follows an entry that is not stored. */
-  #link(lane: Lane, gone: OutboxEntry): void {
-    for (const entry of lane.entries) if (entry.prev === gone.send.cid) entry.prev = gone.prev;
-    if (lane.last === gone.send.cid) lane.last = gone.prev;
-  }
-
-  #remove(lane: Lane, entry: OutboxEntry): void {
-    const at = lane.entries[0] === entry ? 0 : lane.entries.indexOf(entry);
+  /** It leaves the outbox. */
+  #end(entry: OutboxEntry, outcome: Outcome): void {
+    const { lane } = entry;
+    const { cid } = entry.send;
+    const at = lane.entries.indexOf(entry);
     if (at === 0) lane.entries.shift();
     else lane.entries.splice(at, 1);
+    if (outcome.state !== "stored") {
+      // What follows is linked past it, or it would wait for ever.
+      for (const other of lane.entries) if (other.prev === cid) other.prev = entry.prev;
+      if (lane.last === cid) lane.last = entry.prev;
+    }
+    entry.outcome = outcome;
     if (at < lane.next) lane.next--;
     entry.gone = true;
     this.#messages--;

@@ -41,10 +41,13 @@ export interface Decoder {
   push(data: string | Uint8Array): readonly ServerFrame[];
 }
 
+export type Unspeakable = (frame: ClientFrame, why: string) => void;
+
 export interface Encoding {
   /** What goes out before the first frame, or null. */
   readonly opening: Uint8Array | null;
-  encode(frames: readonly ClientFrame[]): string | Uint8Array;
+  /** In order, without those that have no form in this encoding: `unspeakable` is called for each, and none harms another. */
+  encode(frames: readonly ClientFrame[], unspeakable: Unspeakable): string | Uint8Array;
   /** A new one for every link. */
   decoder(): Decoder;
 }

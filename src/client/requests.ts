@@ -101,21 +101,18 @@ export class Requests {
     this.#inFlight.clear();
   }
 
-  /** When the oldest attempt that is out was sent; null: none is. */
-  oldestSentAt(): Millis | null {
+  /** When the oldest attempt that is out was sent; `Infinity`: none is. */
+  oldestSentAt(): number {
     // Attempts are kept in the order in which they went out.
-    return this.#inFlight.values().next().value?.sentAt ?? null;
+    return this.#inFlight.values().next().value?.sentAt ?? Infinity;
   }
 
-  /** Ends what has reached its deadline. Answers whether one of them had been out for `withinMs` without an answer. */
-  expire(now: Millis, withinMs: Millis): boolean {
-    let stuck = false;
+  /** Ends what has reached its deadline. */
+  expire(now: Millis): void {
     for (const request of this.#pending) {
-      if (request.id !== 0 && now >= request.sentAt + withinMs) stuck = true;
       if (now < request.deadline) continue;
       this.#end(request, request.fault ?? new ChatError("unavailable", "no server answered in time", true));
     }
-    return stuck;
   }
 
   cancel(request: PendingRequest, fault: ChatError): void {
@@ -126,13 +123,14 @@ export class Requests {
     for (const request of this.#pending) this.#end(request, fault);
   }
 
-  dueAt(now: Millis): Millis | null {
+  /** When one may be asked again, or has reached its deadline; `Infinity`: there is none. */
+  dueAt(now: Millis): number {
     let due = Infinity;
     for (const request of this.#pending) {
       due = Math.min(due, request.deadline);
       if (request.id === 0 && request.notBefore > now) due = Math.min(due, request.notBefore);
     }
-    return due === Infinity ? null : (due as Millis);
+    return due;
   }
 
   #end(request: PendingRequest, answer: ServerFrame | ChatError): void {

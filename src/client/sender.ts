@@ -111,7 +111,7 @@ export class Sender implements SentMessageOwner {
     }
     this.#kept?.replaced(room, cid);
     const bytes = utf8Length(body);
-    const refusal = this.#refusalOf(send, bytes, signal);
+    const refusal = this.#refusalOf(send, bytes, options);
     if (refusal !== null) {
       const sent = this.#refuseNow(send, ...refusal);
       // Kept for its sender too: under an id of our own, which nothing else can have.
@@ -123,7 +123,7 @@ export class Sender implements SentMessageOwner {
     // What joins a queue wants nothing new: a busy sender must not undo the back-off.
     const isFirst = this.#outbox.size === 0;
     const entry = this.#outbox.add(send, bytes, this.#store !== null);
-    const sent = new SentMessage(this, send, { entry, outcome: null });
+    const sent = new SentMessage(this, send, entry, null);
     entry.waiter = sent;
     if (this.#store !== null) this.#save(this.#store, entry);
     if (isFirst) this.#driver.want();
@@ -230,7 +230,7 @@ export class Sender implements SentMessageOwner {
     if (refusal !== undefined) sent = this.#refuseNow(send, refusal.code, refusal.message);
     else if (unknown !== undefined) {
       const error = new SendUnknown(cid, unknown.message);
-      sent = new SentMessage(this, send, { entry: null, outcome: { state: "unknown", error } });
+      sent = new SentMessage(this, send, null, { state: "unknown", error });
     } else return null;
     this.#kept?.restored(sent);
     return sent;
@@ -239,24 +239,25 @@ export class Sender implements SentMessageOwner {
   #goesOn(send: SavedSend): SentMessage {
     const entry = this.#outbox.restore(send, Math.max(utf8Length(send.body), 0));
     if (send.isGivenUp === true) this.#outbox.abandon(entry);
-    const sent = new SentMessage(this, send, { entry, outcome: entry.outcome });
+    const sent = new SentMessage(this, send, entry, entry.outcome);
     entry.waiter = sent;
     return sent;
   }
 
   #refuseNow(content: SentContent, code: string, message: string): SentMessage {
     const error = new SendRefused(content.cid, code, message);
-    return new SentMessage(this, content, { entry: null, outcome: { state: "refused", error } });
+    return new SentMessage(this, content, null, { state: "refused", error });
   }
 
   /** Why this cannot be queued, or null. */
-  #refusalOf(send: SavedSend, bytes: number, signal: AbortSignal | undefined): [string, string] | null {
+  #refusalOf(send: SavedSend, bytes: number, { cid: given, signal }: SendOptions): [string, string] | null {
     const { cid, kind, ref } = send;
     const { welcome } = this.#driver;
     if (this.#state !== "open") return ["aborted", "the client is closed"];
     if (signal?.aborted === true) return ["aborted", "given up before it was sent"];
     if (bytes === -1) return ["bad_request", "the text holds half a character"];
-    if (!/^[\w.:~-]{1,64}$/.test(cid)) return ["bad_request", `"${cid}" cannot be the id of a message`];
+    if (given !== undefined && !/^[\w.:~-]{1,64}$/.test(cid))
+      return ["bad_request", `"${cid}" cannot be the id of a message`];
     if (kind !== null && !/^[^\p{Cs}]{1,32}$/u.test(kind))
       return ["bad_request", `"${kind}" cannot be a kind of message`];
     if (ref !== null && !(Number.isSafeInteger(ref) && ref > 0)) return ["bad_request", "ref is a seq, from 1 on"];

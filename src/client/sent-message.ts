@@ -35,16 +35,12 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
   /** The first outcome: what those who await get. */
   #first: Outcome | null;
   #promise: Promise<Stored> | null = null;
-  #settle: ((outcome: Outcome) => void) | null = null;
+  #resolve: ((stored: Stored) => void) | null = null;
+  #reject: ((error: Error) => void) | null = null;
   #cleanup: (() => void) | null = null;
 
   /** Made by the client: with an entry of the outbox, or with the outcome of what never got there. */
-  constructor(
-    owner: SentMessageOwner,
-    content: SentContent,
-    options: { readonly entry: OutboxEntry | null; readonly outcome: Outcome | null },
-  ) {
-    const { entry, outcome } = options;
+  constructor(owner: SentMessageOwner, content: SentContent, entry: OutboxEntry | null, outcome: Outcome | null) {
     this.#owner = owner;
     this.content = content;
     this.#entry = entry;
@@ -103,11 +99,9 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
     onFailed?: ((error: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     this.#promise ??= new Promise((resolve, reject) => {
-      this.#settle = (outcome) => {
-        if (outcome.state === "stored") resolve(outcome.stored);
-        else reject(outcome.error);
-      };
-      if (this.#first !== null) this.#settle(this.#first);
+      this.#resolve = resolve;
+      this.#reject = reject;
+      if (this.#first !== null) this.#tell(this.#first);
     });
     return this.#promise.then(onStored, onFailed);
   }
@@ -117,9 +111,14 @@ export class SentMessage implements PromiseLike<Stored>, Waiter {
     this.#outcome = outcome;
     if (this.#first !== null) return;
     this.#first = outcome;
-    this.#settle?.(outcome);
+    this.#tell(outcome);
     this.#cleanup?.();
     this.#cleanup = null;
+  }
+
+  #tell(outcome: Outcome): void {
+    if (outcome.state === "stored") this.#resolve?.(outcome.stored);
+    else this.#reject?.(outcome.error);
   }
 
   /** Called by the client: says whether the state is another one than the last time it was asked. */

@@ -59,11 +59,9 @@ export class Timeline {
     return this.#stream.state === "asked" ? this.#stream : null;
   }
 
-  /** When it is worth asking again, or null. */
-  dueAt(now: Millis): Millis | null {
-    return this.#stream.state === "none" && this.#retryAt > now && this.readers.size > 0
-      ? (this.#retryAt as Millis)
-      : null;
+  /** When it is worth asking again; `Infinity`: there is no reason to. */
+  dueAt(now: Millis): number {
+    return this.#stream.state === "none" && this.#retryAt > now && this.readers.size > 0 ? this.#retryAt : Infinity;
   }
 
   /** The frame that brings the subscription in line with the readers, or null when it is. */

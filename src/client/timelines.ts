@@ -63,7 +63,7 @@ export class Timelines {
     for (const timeline of this.#unsettled) {
       const frame = timeline.next(now, nextId);
       if (frame !== null) into.push(frame);
-      if (timeline.asked === null && timeline.dueAt(now) === null) this.#unsettled.delete(timeline);
+      if (timeline.asked === null && timeline.dueAt(now) === Infinity) this.#unsettled.delete(timeline);
     }
   }
 
@@ -75,12 +75,10 @@ export class Timelines {
     return null;
   }
 
-  /** When a subscription that is not answered is late, or one that failed may be asked for again; `Infinity`: never. */
-  dueAt(now: Millis, answerWithinMs: Millis): number {
+  /** When a subscription that failed may be asked for again; `Infinity`: none did. */
+  dueAt(now: Millis): number {
     let due = Infinity;
-    for (const timeline of this.#unsettled) {
-      due = Math.min(due, timeline.dueAt(now) ?? Infinity, (timeline.asked?.at ?? Infinity) + answerWithinMs);
-    }
+    for (const timeline of this.#unsettled) due = Math.min(due, timeline.dueAt(now));
     return due;
   }
 
@@ -89,14 +87,6 @@ export class Timelines {
     let oldest = Infinity;
     for (const timeline of this.#unsettled) oldest = Math.min(oldest, timeline.asked?.at ?? Infinity);
     return oldest;
-  }
-
-  /** Says whether a subscription has been asked for this long ago and is not answered. */
-  isLate(now: Millis, answerWithinMs: Millis): boolean {
-    for (const timeline of this.#unsettled) {
-      if (timeline.asked !== null && now >= timeline.asked.at + answerWithinMs) return true;
-    }
-    return false;
   }
 
   /** The link is gone. */

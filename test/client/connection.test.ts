@@ -138,7 +138,7 @@ describe("the connection's states", () => {
         const { state } = connection;
         if (state.name === "connecting") dialled.push(state.url);
         connection.step({ type: "lost", now: at(now), reason: "test" });
-        now = connection.dueAt()!;
+        now = connection.dueAt();
         connection.step({ type: "due", now: at(now) });
       }
       firsts.add(dialled[0]!);
@@ -156,7 +156,7 @@ describe("the connection's states", () => {
       connection.step({ type: "start", now: at(0) });
       for (let i = 0; i < 9; i++) {
         connection.step({ type: "lost", now: at(0), reason: "test" });
-        const wait = connection.dueAt()!;
+        const wait = connection.dueAt();
         longest[i] = Math.max(longest[i]!, wait);
         shortest[i] = Math.min(shortest[i]!, wait);
         connection.step({ type: "hint", now: at(0) });
@@ -182,7 +182,7 @@ describe("the connection's states", () => {
         }
         connection.step({ type: "welcome", now: at(0), heartbeatMs: 25_000, servers: [] });
         connection.step({ type: "lost", now: at(online), reason: "test" });
-        longest = Math.max(longest, connection.dueAt()! - online);
+        longest = Math.max(longest, connection.dueAt() - online);
       }
       return longest;
     };

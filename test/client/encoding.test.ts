@@ -7,7 +7,7 @@ import { ProtocolViolation } from "../../src/client/ports.ts";
 import { encodeBinaryFrames } from "../../src/protocol/binary-codec.ts";
 import { encodeJson } from "../../src/protocol/json-codec.ts";
 import { binaryGreeting } from "../../src/protocol/schema.ts";
-import type { ServerFrame } from "../../src/protocol/schema.ts";
+import type { ClientFrame, ServerFrame } from "../../src/protocol/schema.ts";
 
 const place = { room: "lobby", line: "l1", first: 1, head: 9 };
 const message = {
@@ -131,6 +131,16 @@ describe("[SDK8] what the server's codec writes, the SDK reads", () => {
     );
     expect(binaryEncoding("messages").decoder().push(frames)).toEqual(samples);
   });
+});
+
+test("[SDK50] a frame that has no form in binary is named, and the others go out", () => {
+  const frame = (cid: string) => ({ t: "lookup", id: cid.length, room: "lobby", cid }) as unknown as ClientFrame;
+  const [good, bad, other] = [frame("a"), frame("c".repeat(70)), frame("abc")];
+  const named: ClientFrame[] = [];
+  const encode = (frames: ClientFrame[]) => binaryEncoding("messages").encode(frames, (one) => named.push(one));
+  expect(encode([good, bad, other])).toEqual(encodeBinaryFrames("client", [good, other]));
+  expect(named).toEqual([bad]);
+  expect(encode([bad]).length).toBe(0);
 });
 
 describe("[SDK8] what a server takes its readers take: its welcome says how much", () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { Fault } from "../../src/base/error-codes.ts";
 import type { RoomName, Seq } from "../../src/base/ids.ts";
 import { jsonEncoding } from "../../src/client/json-encoding.ts";
 import type { Encoding } from "../../src/client/ports.ts";
+import type { ClientFrame } from "../../src/protocol/schema.ts";
 import { error } from "./model-server.ts";
 import { collect, world } from "./world.ts";
 
@@ -357,11 +357,13 @@ describe("requests", () => {
     const plain = jsonEncoding();
     const strict: Encoding = {
       ...plain,
-      encode: (frames) => {
-        if (frames.some((frame) => frame.t === "lookup" && frame.cid === "two words")) {
-          throw new Fault("bad_request", "no cid");
-        }
-        return plain.encode(frames);
+      encode: (frames, unspeakable) => {
+        const isBad = (frame: ClientFrame): boolean => frame.t === "lookup" && frame.cid === "two words";
+        for (const frame of frames) if (isBad(frame)) unspeakable(frame, "no cid");
+        return plain.encode(
+          frames.filter((frame) => !isBad(frame)),
+          unspeakable,
+        );
       },
     };
     const room = chat({ encodings: { "json-websocket": strict } }).room("lobby");

@@ -12,7 +12,7 @@ function attemptsFor(count: number, takenAtOnce: number): number {
   const outbox = new Outbox({ messagesMax: count, bytesMax: 1e6 }, seededRandom(7));
   for (let at = 1; at <= count; at++) {
     const message = { number: at, room, to: null, cid: `c${at}` as Cid, kind: null, ref: null, body: "x" };
-    outbox.add({ ...message, since: 0 as Seq, line: null }, 1, false);
+    outbox.add({ ...message, since: 0 as Seq, line: null, prev: null }, 1, false);
   }
   let now = 0;
   let id = 0;
@@ -32,7 +32,8 @@ function attemptsFor(count: number, takenAtOnce: number): number {
       const none = { ts: null, dup: false, epoch: null, line: null, leader: null, node: null };
       outbox.stored(entry, { room, cid: entry.send.cid, seq: stored as Seq, ...none });
     }
-    now = Math.max(now + 1, outbox.dueAt(now as Millis) ?? 0);
+    const due = outbox.dueAt(now as Millis);
+    now = Math.max(now + 1, due === Infinity ? 0 : due);
   }
   expect(stored).toBe(count);
   return attempts;
