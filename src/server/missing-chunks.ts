@@ -5,8 +5,7 @@ import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import { chunkFileName } from "../storage/chunk/chunk-name.ts";
 import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { Damage } from "../storage/damage.ts";
-import { type FileName, fileName } from "../storage/disk.ts";
-import { quarantineFolder } from "../storage/quarantine.ts";
+import { type FileName, fileName, quarantineFolder } from "../storage/disk.ts";
 
 /** What rooms have in these chunks. */
 export function missingMessages(

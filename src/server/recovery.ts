@@ -14,11 +14,11 @@ import {
 } from "../storage/chunk/chunk-store.ts";
 import type { Damage } from "../storage/damage.ts";
 import { lineOwedFile, newbornFile, olderCopyFile, startedFile } from "../storage/data-directory.ts";
-import type { FileName } from "../storage/disk.ts";
+import { type FileName, quarantineFolder } from "../storage/disk.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import { type OpenedJournal, openJournal } from "../storage/journal/open.ts";
 import { NewerFormat } from "../storage/newer-format.ts";
-import { quarantine, quarantineFolder } from "../storage/quarantine.ts";
+import { quarantine } from "../storage/quarantine.ts";
 import { latestSnapshot, listSnapshots } from "../storage/snapshot-file.ts";
 import type { Engine, RememberedLog } from "../topology/engine.ts";
 import { leaderEngine } from "../topology/leader.ts";

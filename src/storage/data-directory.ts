@@ -7,10 +7,10 @@ import { type Random, randomHex } from "../base/random.ts";
 import type { Timestamp } from "../base/units.ts";
 import { historyFolder } from "./chunk/chunk-name.ts";
 import type { Damage } from "./damage.ts";
-import { type Disk, type FileName, fileName } from "./disk.ts";
+import { type Disk, type FileName, fileName, quarantineFolder } from "./disk.ts";
 import { decodeFileHeader, encodeFileHeader, fileHeaderBytes } from "./file-header.ts";
 import { formatAbove } from "./newer-format.ts";
-import { quarantine, quarantineFolder } from "./quarantine.ts";
+import { quarantine } from "./quarantine.ts";
 import { snapshotFolder } from "./snapshot-file.ts";
 
 /**

@@ -9,6 +9,9 @@ export type FileName = Brand<string, "FileName">;
 
 const fileNamePattern = /^[a-z0-9][a-z0-9._-]*(\/[a-z0-9][a-z0-9._-]*)*$/;
 
+/** Where files go that can't be trusted (quarantine.ts). No other folder is given files of another. */
+export const quarantineFolder = "quarantine";
+
 /** What an unfinished `publish` or `allocate` leaves behind; nobody else may use names that end so. */
 const unfinished = ".tmp";
 
@@ -136,6 +139,8 @@ class FileSystemDisk implements Disk {
   readonly #handles = new Map<string, Handle>();
   /** Folders known to be there, durable, and free of unfinished files. */
   readonly #entered = new Map<string, Promise<void>>();
+  /** Settles when files that an earlier life has moved can't come back; null: not asked for yet. */
+  #movesSynced: Promise<void> | null = null;
   /** Unfinished files that somebody is still filling. */
   readonly #drafts = new Set<string>();
   #draftCount = 0;
@@ -341,6 +346,7 @@ class FileSystemDisk implements Disk {
   }
 
   async #enterOnce(folder: string): Promise<void> {
+    if (folder !== "" && folder !== quarantineFolder) await (this.#movesSynced ??= this.#syncMoves());
     if (folder !== "") {
       const parent = folderOf(folder);
       await this.#enter(parent);
@@ -366,6 +372,18 @@ class FileSystemDisk implements Disk {
       await this.#fileSystem.syncFolder(folder);
     } catch (cause) {
       throw faultOf("enter", folder === "" ? "the data directory" : folder, cause);
+    }
+  }
+
+  // A process that was killed may have moved a file there, which no sync has followed: after power loss it would be back
+  // where it was, though whoever wrote there meanwhile has not seen it.
+  async #syncMoves(): Promise<void> {
+    try {
+      await this.#fileSystem.syncFolder(quarantineFolder);
+    } catch (cause) {
+      if (systemCodeOf(cause) === "ENOENT") return;
+      this.#movesSynced = null;
+      throw faultOf("sync folder", quarantineFolder, cause);
     }
   }
 

@@ -1,7 +1,4 @@
-import { type Disk, type FileName, fileName } from "./disk.ts";
-
-/** Where files go that can't be trusted: kept as they are, out of the way, for people to look at. */
-export const quarantineFolder = "quarantine";
+import { type Disk, type FileName, fileName, quarantineFolder } from "./disk.ts";
 
 /**
  * Moves a file into quarantine and answers its new name. Nothing is deleted and nothing in quarantine is replaced.

@@ -10,11 +10,10 @@ import { type ChunkStore, openChunkStore } from "./chunk/chunk-store.ts";
 import { type SealSaid, sealDifference } from "./chunk/seal-difference.ts";
 import type { Damage } from "./damage.ts";
 import { DirectoryRefused, type Identity, identityFile, readIdentity, startedFile } from "./data-directory.ts";
-import { type Disk, type FileName, fileName } from "./disk.ts";
+import { type Disk, type FileName, fileName, quarantineFolder } from "./disk.ts";
 import { type ReadJournal, readJournal } from "./journal/read-journal.ts";
 import { journalFolder, parseSegmentFile } from "./journal/segments.ts";
 import { NewerFormat } from "./newer-format.ts";
-import { quarantineFolder } from "./quarantine.ts";
 import {
   listSnapshots,
   parseSnapshotFileName,

@@ -7,7 +7,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import { nodeFileSystem } from "../../src/platform/node/node-file-system.ts";
 import { crashModes } from "../../src/sim/crash-modes.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
-import { fileName, openDisk } from "../../src/storage/disk.ts";
+import { fileName, openDisk, quarantineFolder } from "../../src/storage/disk.ts";
 import type { Disk } from "../../src/storage/disk.ts";
 import { systemCodeOf } from "../../src/storage/file-system.ts";
 import { diskContract } from "./disk-contract.ts";
@@ -199,8 +199,8 @@ describe("simulated disk that loses power", () => {
       const disk = openDisk(fileSystem);
       const chunk = fileName("history/day/one");
       let syncs = 0;
-      fileSystem.onCall = ({ name, number }) => {
-        if (name !== "syncFolder" || ++syncs !== failing) return;
+      fileSystem.onCall = ({ name, number, path }) => {
+        if (name !== "syncFolder" || path === quarantineFolder || ++syncs !== failing) return;
         fileSystem.failAt(number, "EIO", { persistent: false });
       };
       let failures = 0;
@@ -235,6 +235,30 @@ describe("simulated disk that loses power", () => {
     await disk.rename(from, to);
     fileSystem.crash(seededRandom(1), "lost");
     expect([...fileSystem.files()]).toEqual([[to, bytes("content")]]);
+  });
+
+  test("a file that somebody has seen in quarantine does not come back, though the process that moved it was killed", async () => {
+    const [from, to] = [fileName("journal/one"), fileName("quarantine/journal-one")];
+    let seen = 0;
+    for (let call = 1; ; call++) {
+      const fileSystem = new SimFileSystem({ random: seededRandom(5) });
+      const disk = openDisk(fileSystem);
+      await disk.publish(from, [bytes("content")]);
+      fileSystem.crashAt(fileSystem.calls + call, "after");
+      const moving = disk.rename(from, to).then(() => "moved");
+      if ((await Promise.race([moving, fileSystem.whenStopped()])) === "moved") break;
+      fileSystem.crash(seededRandom(call), "after");
+      const next = openDisk(fileSystem);
+      const isSeen = (await next.list("journal")).length === 0;
+      // It writes where the file was.
+      await next.publish(fileName("journal/two"), []);
+      fileSystem.crash(seededRandom(call), "lost");
+      const found = [...fileSystem.files().keys()].filter((file) => file === from || file === to);
+      if (isSeen) expect([call, found]).toEqual([call, [to]]);
+      else expect(found).toContain(from);
+      if (isSeen) seen++;
+    }
+    expect(seen).toBeGreaterThan(1);
   });
 
   test("a file that was there before stays there, whatever fails while it is replaced", async () => {

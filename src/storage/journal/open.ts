@@ -3,7 +3,7 @@ import { equalBytes } from "../../base/compare-bytes.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex, Mark } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
-import { DiskFault, fileName } from "../disk.ts";
+import { DiskFault, fileName, quarantineFolder } from "../disk.ts";
 import type { Disk, FileName } from "../disk.ts";
 import { ChainLog } from "./chain-log.ts";
 import { EntryPlaces } from "./entry-places.ts";
@@ -227,9 +227,9 @@ function startOf(
 /** Never deletes: what is damaged is kept under another name for whoever wants to look at it. */
 async function quarantine(disk: Disk, files: readonly FileName[]): Promise<void> {
   if (files.length === 0) return;
-  const taken = new Set(await disk.list("quarantine"));
+  const taken = new Set(await disk.list(quarantineFolder));
   for (const file of files) {
-    const plain = `quarantine/${file.replace("/", "-")}`;
+    const plain = `${quarantineFolder}/${file.replace("/", "-")}`;
     let name = fileName(plain);
     for (let copy = 2; taken.has(name); copy++) name = fileName(`${plain}.${copy}`);
     taken.add(name);
