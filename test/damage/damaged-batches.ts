@@ -1,7 +1,9 @@
 import { expect } from "vitest";
+import { getU32 } from "../../src/base/byte-order.ts";
 import type { UserName } from "../../src/base/ids.ts";
+import type { Random } from "../../src/base/random.ts";
 import { operate } from "../../src/server/operator.ts";
-import { batchHeaderAt } from "../../src/storage/journal/layout.ts";
+import { batchHeaderAt, batchHeaderBytes } from "../../src/storage/journal/layout.ts";
 import type { ServerLife } from "./server-life.ts";
 
 /** A message as it is read. */
@@ -19,6 +21,8 @@ export interface Batch {
   readonly file: string;
   readonly offset: number;
   readonly length: number;
+  /** The bytes of its first record, whatever stands behind it; 0: it has none. */
+  readonly firstRecordBytes: number;
 }
 
 export const filesOf = (life: ServerLife, folder: string): string[] =>
@@ -35,15 +39,17 @@ export function batchesOf(life: ServerLife): Batch[] {
   for (let offset = 512; ; ) {
     const header = batchHeaderAt(bytes, offset, generation);
     if (header === null) return batches;
-    batches.push({ file, offset, length: header.length });
+    const firstRecordBytes = header.recordCount === 0 ? 0 : getU32(bytes, offset + batchHeaderBytes);
+    batches.push({ file, offset, length: header.length, firstRecordBytes });
     offset += header.length;
   }
 }
 
-/** Whose words stand in these bytes. */
-export const wordsIn = (life: ServerLife, { file, offset, length }: Batch): string[] => {
+/** The words in the first record of a batch. */
+export const wordsIn = (life: ServerLife, { file, offset, firstRecordBytes }: Batch): string[] => {
   const bytes = life.fileSystem.files().get(file)!;
-  const text = Buffer.from(bytes.subarray(offset, offset + length)).toString("latin1");
+  const from = offset + batchHeaderBytes;
+  const text = Buffer.from(bytes.subarray(from, from + firstRecordBytes)).toString("latin1");
   return text.match(words) ?? [];
 };
 
@@ -78,6 +84,12 @@ export async function readable(life: ServerLife, room: string): Promise<Item[]> 
     after = items.at(-1)!.seq;
   }
   return found;
+}
+
+/** Flips one bit, any but those of its length and of what its entry is chained to, of the first record of a batch. */
+export function flipInRecord(life: ServerLife, { file, offset, firstRecordBytes }: Batch, random: Random): void {
+  const at = offset + batchHeaderBytes + 24 + random.whole(Math.max(1, firstRecordBytes - 24));
+  life.fileSystem.flip(file, at, random.whole(8));
 }
 
 /** Damages one batch; answers the refusal, null when nothing was damaged by it. */

@@ -13,7 +13,17 @@ import { defaultChunkStoreSettings, openChunkStore } from "../../src/storage/chu
 import { openDataDirectory } from "../../src/storage/data-directory.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { latestSnapshot } from "../../src/storage/snapshot-file.ts";
-import { type Batch, batchesOf, damaged, filesOf, letIn, readable, wordsIn, wordsOf } from "./damaged-batches.ts";
+import {
+  type Batch,
+  batchesOf,
+  damaged,
+  filesOf,
+  flipInRecord,
+  letIn,
+  readable,
+  wordsIn,
+  wordsOf,
+} from "./damaged-batches.ts";
 import { Ledger } from "./server-ledger.ts";
 import { ServerLife } from "./server-life.ts";
 import { lateEvening } from "./server-story.ts";
@@ -261,7 +271,7 @@ test("several batches behind a snapshot are damaged: what is sound stays, in its
     for (let count = 2 + random.whole(3); count > 0; count--) {
       const batch = batches[random.whole(batches.length)]!;
       for (const words of wordsIn(behind, batch)) gone.add(words);
-      life.fileSystem.flip(batch.file, batch.offset + 60 + random.whole(400), random.whole(8));
+      flipInRecord(life, batch, random);
     }
     expect(await life.start().catch((cause: unknown) => cause)).toBeInstanceOf(DataDamaged);
     await life.start(acceptance);

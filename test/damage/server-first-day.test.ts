@@ -4,7 +4,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import { lossLines } from "../../src/server/loss.ts";
 import { DataDamaged } from "../../src/server/data-refused.ts";
 import { crashModes } from "../../src/sim/crash-modes.ts";
-import { batchesOf, damaged, filesOf, letIn, readable, wordsIn } from "./damaged-batches.ts";
+import { batchesOf, damaged, filesOf, flipInRecord, letIn, readable, wordsIn } from "./damaged-batches.ts";
 import { Ledger } from "./server-ledger.ts";
 import { ServerLife } from "./server-life.ts";
 import { lateEvening } from "./server-story.ts";
@@ -152,7 +152,7 @@ test("several batches of the first day are damaged: what is sound stays, in its 
     for (let count = 2 + random.whole(3); count > 0; count--) {
       const batch = batches[random.whole(batches.length - 1)]!;
       for (const words of wordsIn(copied, batch)) gone.add(words);
-      life.fileSystem.flip(batch.file, batch.offset + 60 + random.whole(400), random.whole(8));
+      flipInRecord(life, batch, random);
     }
     expect(await life.start().catch((cause: unknown) => cause)).toBeInstanceOf(DataDamaged);
     await life.start({ acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });

@@ -15,11 +15,12 @@ import {
 } from "./layout.ts";
 import type { SegmentHeader } from "./layout.ts";
 import type { JournalEnd } from "./mend-tail.ts";
-import { decodeRecords } from "./records.ts";
+import { type ProvenEntry, provenEntries } from "./proven-entries.ts";
+import { decodeRecords, type EntryRecord } from "./records.ts";
 import { Replay } from "./replay.ts";
 import type { Damage, ReplayedGroup } from "./replay.ts";
 import { scanSegment } from "./scan.ts";
-import type { BatchPlace, SegmentScan } from "./scan.ts";
+import type { BatchPlace, Gap, SegmentScan } from "./scan.ts";
 import { journalFolder, parseSegmentFile, segmentFile } from "./segments.ts";
 import type { Segment, SegmentRole } from "./segments.ts";
 
@@ -302,19 +303,7 @@ class JournalReader {
       this.#stands.push({ segment: stand, role: segment.role, scan });
     }
     this.#lastNumber = Math.max(this.#lastNumber, (scan.lastNumber ?? 0) + 1);
-    for (const part of scan.parts) {
-      if ("gap" in part) {
-        const count = part.gap.batchCount === null ? "an unknown number of batches" : `${part.gap.batchCount} batches`;
-        this.#replay.damage(number, {
-          file,
-          offset: part.gap.offset,
-          length: part.gap.length,
-          what: `${count} with a later one behind: unreadable`,
-        });
-      } else {
-        this.#replayBatch(segment, image, part.batch);
-      }
-    }
+    this.#replayParts(segment, image, { generation: generation!, parts: scan.parts });
     if (size < wholeSize) {
       this.#replay.damage(number, {
         file,
@@ -338,6 +327,41 @@ class JournalReader {
       }
     }
     return scan;
+  }
+
+  #replayParts(
+    segment: SegmentOnDisk,
+    image: Uint8Array,
+    { generation, parts }: { generation: Uint8Array; parts: SegmentScan["parts"] },
+  ): void {
+    const { file, number } = segment;
+    for (let at = 0; at < parts.length; ) {
+      const part = parts[at]!;
+      if ("batch" in part) {
+        this.#replayBatch(segment, image, part.batch);
+        at++;
+        continue;
+      }
+      const gaps: Gap[] = [];
+      for (let gap = parts[at]; gap !== undefined && "gap" in gap; gap = parts[++at]) gaps.push(gap.gap);
+      const rest = parts.slice(at);
+      const proven = provenEntries(image, {
+        generation,
+        gaps,
+        placeBefore: (group) => this.#replay.placeOf(group),
+        firstBehind: (group) => firstEntryOf(group, image, rest),
+      });
+      const replay = ({ record, offset, length }: ProvenEntry): void => {
+        // The checksum of its batch does not hold; nobody reads it from there again.
+        this.#replay.record(record, { segment: number, file, offset, length, checksum: 0 });
+      };
+      for (const one of proven.ahead) replay(one);
+      for (const { offset, length, batchCount } of gaps) {
+        const count = batchCount === null ? "an unknown number of batches" : `${batchCount} batches`;
+        this.#replay.damage(number, { file, offset, length, what: `${count} with a later one behind: unreadable` });
+      }
+      for (const one of proven.behind) replay(one);
+    }
   }
 
   #replayBatch(segment: SegmentOnDisk, image: Uint8Array, batch: BatchPlace): void {
@@ -370,6 +394,18 @@ class JournalReader {
 function byNumber(segments: readonly SegmentOnDisk[], role: SegmentRole): Map<number, SegmentOnDisk> {
   const found = segments.filter((segment) => segment.role === role);
   return new Map(found.map((segment) => [segment.number, segment]));
+}
+
+/** The first entry of a group in sound batches; null: there is none, or a record of them is not well formed. */
+function firstEntryOf(group: GroupId, image: Uint8Array, parts: SegmentScan["parts"]): EntryRecord | null {
+  for (const part of parts) {
+    if ("gap" in part) return null;
+    const { offset, recordBytes } = part.batch;
+    for (const record of decodeRecords(image, offset + batchHeaderBytes, recordBytes) ?? []) {
+      if (record.type === "entry" && record.entry.group === group) return record;
+    }
+  }
+  return null;
 }
 
 /** Without a header and without a roll that names the segment, its first batch still says what it is. */

@@ -42,8 +42,15 @@ export interface GroupVote {
   readonly votedFor: string;
 }
 
+export interface EntryRecord {
+  readonly type: "entry";
+  readonly entry: Entry;
+  readonly chain: Uint8Array;
+  readonly previousChain: Uint8Array;
+}
+
 export type JournalRecord =
-  | { type: "entry"; entry: Entry; chain: Uint8Array; previousChain: Uint8Array }
+  | EntryRecord
   | { type: "vote"; group: GroupId; vote: GroupVote }
   | { type: "base"; group: GroupId; index: LogIndex; chain: Uint8Array }
   | { type: "roll"; segment: number; generation: Uint8Array }
@@ -147,27 +154,8 @@ export function decodeRecords(image: Uint8Array, from: number, byteCount: number
 
 function decodeRecord(bytes: Uint8Array): JournalRecord | null {
   switch (bytes[4]) {
-    case recordTypes.entry: {
-      if (bytes.length < entryOverheadBytes) return null;
-      const chain = bytes.slice(chainAt, chainAt + chainBytes);
-      const digest = hash("sha256", bytes.subarray(hashedFrom), "buffer");
-      if (!equalBytes(chain, digest.subarray(0, chainBytes))) return null;
-      return {
-        type: "entry",
-        chain,
-        previousChain: bytes.slice(previousChainAt, previousChainAt + chainBytes),
-        entry: {
-          group: getU16(bytes, hashedFrom) as GroupId,
-          index: getU48(bytes, 24) as LogIndex,
-          term: getU48(bytes, 30) as Term,
-          // Also one that this version does not know: whoever applies entries has to stop at it.
-          type: bytes[36] as EntryType,
-          ts: getU48(bytes, 38) as Timestamp,
-          day: getU32(bytes, 44) as Day,
-          payload: bytes.slice(entryOverheadBytes),
-        },
-      };
-    }
+    case recordTypes.entry:
+      return decodeEntry(bytes);
     case recordTypes.vote:
       if (bytes.length < voteHeadBytes) return null;
       return {
@@ -192,4 +180,27 @@ function decodeRecord(bytes: Uint8Array): JournalRecord | null {
     default:
       return { type: "unknown", number: bytes[4]! };
   }
+}
+
+/** One record, if it is an entry, and what its chain is the hash of. The payload is copied. */
+export function decodeEntry(bytes: Uint8Array): EntryRecord | null {
+  if (bytes[4] !== recordTypes.entry || bytes.length < entryOverheadBytes) return null;
+  const chain = bytes.slice(chainAt, chainAt + chainBytes);
+  const digest = hash("sha256", bytes.subarray(hashedFrom), "buffer");
+  if (!equalBytes(chain, digest.subarray(0, chainBytes))) return null;
+  return {
+    type: "entry",
+    chain,
+    previousChain: bytes.slice(previousChainAt, previousChainAt + chainBytes),
+    entry: {
+      group: getU16(bytes, hashedFrom) as GroupId,
+      index: getU48(bytes, 24) as LogIndex,
+      term: getU48(bytes, 30) as Term,
+      // Also one that this version does not know: whoever applies entries has to stop at it.
+      type: bytes[36] as EntryType,
+      ts: getU48(bytes, 38) as Timestamp,
+      day: getU32(bytes, 44) as Day,
+      payload: bytes.slice(entryOverheadBytes),
+    },
+  };
 }

@@ -5,6 +5,7 @@ import { Fault } from "../../base/error-codes.ts";
 import type { GroupId, LogIndex } from "../../base/ids.ts";
 import type { FileName } from "../disk.ts";
 import { EntryPlaces } from "./entry-places.ts";
+import type { ChainPlace } from "./proven-entries.ts";
 import { noChain } from "./records.ts";
 import type { GroupVote, JournalRecord } from "./records.ts";
 
@@ -144,6 +145,12 @@ export class Replay {
       default:
         return record satisfies never;
     }
+  }
+
+  /** Up to where the log of a group is known now. */
+  placeOf(id: GroupId): ChainPlace {
+    const { last, chain } = this.#groups.get(id) ?? { last: 0 as LogIndex, chain: noChain };
+    return { index: last, chain };
   }
 
   damage(segment: number, damage: { file: FileName; offset: number; length: number; what: string }): void {
