@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { errorCodes } from "../../src/base/error-codes.ts";
 import type { HistoryPage, Room } from "../../src/client/room.ts";
 import type { Message } from "../../src/protocol/schema.ts";
 import { Amendments } from "../../src/apps/web/amendments.ts";
 import { partsOf, visibleLine } from "../../src/apps/web/message-text.ts";
 import { ReadMarks } from "../../src/apps/web/read-marks.ts";
-import { preferredLanguage } from "../../src/apps/web/texts.ts";
+import { failureOf, preferredLanguage, textsOf, waitOf } from "../../src/apps/web/texts.ts";
 import { rowsMax, rowsSlack, TimelineWindow } from "../../src/apps/web/timeline-window.ts";
 
 const message = (seq: number, more: Partial<Record<"kind" | "body" | "from" | "ref", string | number>> = {}): Message =>
@@ -123,6 +124,14 @@ describe("what later messages made of an earlier one", () => {
     expect(amendments.of(1)?.reactions).toEqual([{ symbol: "👍", users: ["bob"] }]);
   });
 
+  test("a reaction that was never there is taken back without a trace", () => {
+    const amendments = new Amendments();
+    amendments.add(message(2, { kind: "react", ref: 1, body: "👍", from: "bob" }));
+    amendments.add(message(3, { kind: "unreact", ref: 1, body: "👍" }));
+    amendments.add(message(4, { kind: "unreact", ref: 1, body: "🎉", from: "bob" }));
+    expect(amendments.of(1)?.reactions).toEqual([{ symbol: "👍", users: ["bob"] }]);
+  });
+
   test("it is bounded, and says where it may have forgotten something", () => {
     const amendments = new Amendments();
     for (let ref = 1; ref <= 6_000; ref++) amendments.add(message(10_000 + ref, { kind: "edit", ref, body: "x" }));
@@ -130,6 +139,25 @@ describe("what later messages made of an earlier one", () => {
     expect(amendments.isComplete(1)).toBe(false);
     expect(amendments.of(6_000)?.body).toBe("x");
     expect(amendments.isComplete(6_000)).toBe(true);
+  });
+});
+
+describe("why messages wait", () => {
+  const codes = Object.entries(errorCodes).flatMap(([code, { retryable }]) => (retryable ? [code] : []));
+
+  test.each(codes)("%s, which a server may answer for a while, has its sentence in each language", (code) => {
+    const [english, chinese] = [textsOf("en"), textsOf("zh")];
+    for (const say of [waitOf, failureOf]) {
+      expect(say(english, code)).toMatch(/^[\x20-\x7e]+$/);
+      expect(say(chinese, code)).toMatch(/\p{Script=Han}/u);
+      expect(say(english, code)).not.toContain(code);
+    }
+    expect(Object.hasOwn(english.waits, code) && Object.hasOwn(chinese.waits, code)).toBe(true);
+  });
+
+  test("a code that only a newer server knows is told as it is", () => {
+    expect(waitOf(textsOf("en"), "constructor")).toBe("The server stores nothing new of yours right now: constructor.");
+    expect(waitOf(textsOf("zh"), "too_cold")).toContain("too_cold");
   });
 });
 

@@ -60,8 +60,18 @@ const english = {
     count === 1
       ? "1 message waits in the outbox and will be sent."
       : `${count} messages wait in the outbox and will be sent in order.`,
-  diskFull: "The server's disk is full: it stores nothing new until there is space again.",
-  noQuorum: "Too few of the servers answer: nothing new can be stored until enough do.",
+  waitsBecause: (reason: string) => `The server stores nothing new of yours right now: ${reason}.`,
+  waits: {
+    storage_full: "The server's disk is full: it stores nothing new until there is space again.",
+    no_quorum: "Too few of the servers answer: nothing new can be stored until enough do.",
+    overloaded: "The server has more to do than it can: it takes what waits as soon as it is able to.",
+    rate_limited:
+      "More is said than the server takes at once, by you or in this room: it takes the rest a little later.",
+    unavailable: "The server can store nothing right now: it may be stopping, or starting.",
+    behind: "The server has not caught up with the others yet.",
+    copies: "Fewer servers than wanted have stored it so far.",
+    order: "The server does not know an earlier message of yours yet: that one goes first.",
+  } as Readonly<Record<string, string>>,
   messageTo: (room: string) => `Message ${room}`,
   send: "Send",
   sendHint: "Enter sends, Shift+Enter starts a line",
@@ -117,11 +127,14 @@ const english = {
   failed: {
     aborted: "given up, and not stored",
     bad_request: "the server cannot make sense of it",
+    behind: "the server has not caught up yet",
+    copies: "too few servers have stored it",
     forbidden: "you may not do this here",
     gone: "what it refers to was removed",
     id_conflict: "its id was used for something else",
     no_quorum: "too few servers answer",
     not_found: "there is no such room or person",
+    order: "an earlier message goes first",
     overloaded: "too much waits already",
     rate_limited: "too many messages at once",
     storage_full: "there is no space left to keep it",
@@ -185,8 +198,17 @@ const chinese: Texts = {
   reconnectNow: "正在重试。",
   tryNow: "立即重试",
   waiting: (count) => `发件箱中有 ${count} 条消息等待，将按顺序发送。`,
-  diskFull: "服务器磁盘已满：腾出空间之前，不会存储新消息。",
-  noQuorum: "应答的服务器不足：恢复之前，无法存储新消息。",
+  waitsBecause: (reason) => `服务器暂时不存储你的新消息：${reason}。`,
+  waits: {
+    storage_full: "服务器磁盘已满：腾出空间之前，不会存储新消息。",
+    no_quorum: "应答的服务器不足：恢复之前，无法存储新消息。",
+    overloaded: "服务器负载过高：一有余力就会接收等待的消息。",
+    rate_limited: "你或此房间的消息太快，超过服务器一次所能接收的：其余的稍后接收。",
+    unavailable: "服务器暂时无法存储：可能正在停止或启动。",
+    behind: "服务器尚未跟上其他服务器。",
+    copies: "已存储的服务器少于所需的数量。",
+    order: "服务器还没有你之前的一条消息：那一条先发送。",
+  },
   messageTo: (room) => `发消息到 ${room}`,
   send: "发送",
   sendHint: "回车发送，Shift+回车换行",
@@ -230,11 +252,14 @@ const chinese: Texts = {
   failed: {
     aborted: "已放弃，未存储",
     bad_request: "服务器无法理解",
+    behind: "服务器尚未跟上",
+    copies: "存储的服务器太少",
     forbidden: "你无权这样做",
     gone: "所指的消息已移除",
     id_conflict: "消息编号已被占用",
     no_quorum: "应答的服务器不足",
     not_found: "没有这个房间或用户",
+    order: "之前的一条消息先发送",
     overloaded: "等待的消息太多",
     rate_limited: "发送太快",
     storage_full: "没有存储空间了",
@@ -254,6 +279,10 @@ export type Language = "en" | "zh";
  */
 export const failureOf = (texts: Texts, code: string): string =>
   Object.hasOwn(texts.failed, code) ? texts.failed[code]! : visibleLine(code);
+
+/** What a server says that keeps messages waiting, as a whole sentence. */
+export const waitOf = (texts: Texts, code: string): string =>
+  Object.hasOwn(texts.waits, code) ? texts.waits[code]! : texts.waitsBecause(failureOf(texts, code));
 
 export const textsOf = (language: Language): Texts => (language === "zh" ? chinese : english);
 

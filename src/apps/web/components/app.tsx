@@ -144,9 +144,9 @@ function useModel(model: ChatModel): void {
       else setTimeout(drawNow, 100);
     };
     const stop = model.subscribe(drawSoon);
-    // Seconds until the next try are told by no event.
+    // Seconds until the next try, and that something has waited for long, are told by no event.
     const timer = setInterval(() => {
-      if (model.state.name === "offline") drawSoon();
+      if (model.state.name === "offline" || model.sends.waiting > 0) drawSoon();
     }, 250);
     drawSoon();
     return () => {

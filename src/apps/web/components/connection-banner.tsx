@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import type { ChatModel } from "../chat-model.ts";
-import { failureOf, type Texts } from "../texts.ts";
+import { failureOf, type Texts, waitOf } from "../texts.ts";
 import { TokenForm } from "./token-form.tsx";
 
 /** The link to the server, as it is: nothing while it stands, and the server stores what is sent. */
@@ -15,11 +15,13 @@ export function ConnectionBanner(props: {
   const { waiting } = model.sends;
   switch (state.name) {
     case "online": {
-      const code = model.sends.wait?.code;
-      const words = code === "storage_full" ? texts.diskFull : code === "no_quorum" ? texts.noQuorum : null;
-      return words === null ? null : (
-        <div class="banner waits" role="status" data-wait={code}>
-          {words} {texts.waiting(waiting)}
+      const { wait } = model.sends;
+      return wait === null ? null : (
+        <div class="banner waits" data-wait={wait.code}>
+          <span role="status">
+            {waitOf(texts, wait.code)} {texts.waiting(waiting)}
+          </span>{" "}
+          <NextTry at={wait.retryAt} texts={texts} />
         </div>
       );
     }
@@ -49,17 +51,13 @@ export function ConnectionBanner(props: {
     case "idle":
     case "connecting":
     case "offline": {
-      const seconds = state.name === "offline" ? Math.ceil((state.retryAt - Date.now()) / 1000) : 0;
       return (
         <div class={`banner ${state.name}`} data-connection={state.name}>
           <span role="status">
             {state.name === "idle" ? texts.starting : state.name === "connecting" ? texts.connecting : texts.offline}{" "}
             {waiting > 0 && texts.waiting(waiting)}
           </span>{" "}
-          {state.name === "offline" && (
-            // Every second another number: for eyes only.
-            <span aria-hidden="true">{seconds > 0 ? texts.reconnectIn(seconds) : texts.reconnectNow}</span>
-          )}
+          {state.name === "offline" && <NextTry at={state.retryAt} texts={texts} />}
           {state.name === "offline" && (
             <button type="button" onClick={() => model.chat.reconnect()}>
               {texts.tryNow}
@@ -71,6 +69,12 @@ export function ConnectionBanner(props: {
     default:
       return state satisfies never;
   }
+}
+
+/** When it is tried next. Every second another number: for eyes only. */
+function NextTry({ at, texts }: { at: number; texts: Texts }): JSX.Element {
+  const seconds = Math.ceil((at - Date.now()) / 1000);
+  return <span aria-hidden="true">{seconds > 0 ? texts.reconnectIn(seconds) : texts.reconnectNow}</span>;
 }
 
 /** The same in two words, always on the page. */
