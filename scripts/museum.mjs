@@ -11,7 +11,7 @@
  * `node scripts/museum.mjs` runs it and prints the table; with `--write` the table goes to docs/museum.md; words are names
  * of patches to look at, and then nothing is written.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { fork, spawnSync } from "node:child_process";
 import {
   copyFileSync,
   cpSync,
@@ -45,9 +45,8 @@ import { root } from "./repository.mjs";
  * @property {string} how the first line of what the killer said, or why the exhibit is not in order
  */
 
-/** @typedef {{ fullName: string, status: string, failureMessages?: string[] }} Assertion */
-/** @typedef {{ testResults: { name: string, status: string, message: string, assertionResults: Assertion[] }[] }} Report of vitest */
-/** @typedef {{ title: string, status: string, messages: string[] }} Ran one test that ran */
+/** @typedef {import("./museum-runner.mjs").Wanted} Wanted */
+/** @typedef {import("./museum-runner.mjs").Told} Told */
 
 const patchFolder = "test/museum/patches";
 /** Two at a time: a machine with two cores is busy with that. */
@@ -80,57 +79,129 @@ export function exhibits() {
  * @returns {Promise<Caught[]>}
  */
 export async function runMuseum(shown) {
-  /** @type {string[]} */
+  /** @type {Copy[]} */
   const copies = [];
   try {
-    copies.push(...Array.from({ length: copiesMax }, copyOfCode));
-    await checkWithout(copies[0] ?? "", shown);
-    /** @type {Caught[]} */
-    const caught = [];
-    let next = 0;
-    await Promise.all(
-      copies.map(async (copy) => {
-        for (let i = next++; i < shown.length; i = next++) {
-          const exhibit = shown[i];
-          if (exhibit !== undefined) caught[i] = await tryOne(copy, exhibit);
-        }
-      }),
+    copies.push(...Array.from({ length: copiesMax }, () => new Copy()));
+    const files = [...new Set(shown.map(({ killerFile }) => killerFile))];
+    await shared(copies, files, (copy, file) =>
+      checkWithout(
+        copy,
+        shown.filter(({ killerFile }) => killerFile === file),
+      ),
     );
-    return caught;
+    return await shared(copies, shown, tryOne);
   } finally {
-    for (const copy of copies) rmSync(copy, { recursive: true, force: true });
+    await Promise.all(copies.map((copy) => copy.remove()));
   }
 }
 
 /**
- * The code as it stands in this folder, in a folder of its own.
+ * Does what is to be done with each item on whichever copy is free next. Answers in the order of the items.
  *
- * @returns {string}
+ * @template Item, Answer
+ * @param {Copy[]} copies
+ * @param {Item[]} items
+ * @param {(copy: Copy, item: Item) => Promise<Answer>} act
+ * @returns {Promise<Answer[]>}
  */
-function copyOfCode() {
-  const copy = mkdtempSync(join(tmpdir(), "synod-museum-"));
-  for (const folder of ["src", "test", "scripts"]) cpSync(join(root, folder), join(copy, folder), { recursive: true });
-  for (const file of readdirSync(root)) {
-    if (/^(package(-lock)?|tsconfig.*)\.json$|\.config\.ts$/.test(file))
-      copyFileSync(join(root, file), join(copy, file));
+async function shared(copies, items, act) {
+  /** @type {Answer[]} */
+  const answers = [];
+  let next = 0;
+  await Promise.all(
+    copies.map(async (copy) => {
+      while (next < items.length) {
+        const at = next++;
+        answers[at] = await act(copy, /** @type {Item} */ (items[at]));
+      }
+    }),
+  );
+  return answers;
+}
+
+/** The code as it stands in this folder, in a folder of its own, and a process that runs tests there. */
+class Copy {
+  /** @type {string} */
+  folder;
+  /**
+   * Files that the last exhibit had changed, and that are as they were again.
+   *
+   * @type {string[]}
+   */
+  restored = [];
+  #runner;
+  #output = "";
+
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), "synod-museum-"));
+    for (const name of ["src", "test", "scripts"])
+      cpSync(join(root, name), join(this.folder, name), { recursive: true });
+    for (const file of readdirSync(root)) {
+      if (/^(package(-lock)?|tsconfig.*)\.json$|\.config\.ts$/.test(file))
+        copyFileSync(join(root, file), join(this.folder, file));
+    }
+    symlinkSync(join(root, "node_modules"), join(this.folder, "node_modules"), "dir");
+    this.#runner = fork(join(root, "scripts/museum-runner.mjs"), [], {
+      cwd: this.folder,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: { ...childEnv(), TEST: "true", VITEST: "true", NODE_ENV: "test" },
+    });
+    const hear = (/** @type {Buffer} */ bytes) => {
+      this.#output = (this.#output + bytes.toString("utf8")).slice(-10_000);
+    };
+    this.#runner.stdout?.on("data", hear);
+    this.#runner.stderr?.on("data", hear);
   }
-  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"), "dir");
-  return copy;
+
+  /**
+   * One at a time. Rejects when the process ends instead of answering: that is a fault of the museum, not of an exhibit.
+   *
+   * @param {Wanted} wanted
+   * @returns {Promise<Told>}
+   */
+  run(wanted) {
+    return new Promise((resolve, reject) => {
+      const ended = () => reject(new Error(`the runner of ${wanted.file} ended: ${this.#output.slice(-2_000)}`));
+      if (!this.#runner.connected) {
+        ended();
+        return;
+      }
+      this.#runner.once("exit", ended);
+      this.#runner.once("message", (told) => {
+        this.#runner.off("exit", ended);
+        resolve(/** @type {Told} */ (told));
+      });
+      this.#runner.send(wanted);
+    });
+  }
+
+  /** @returns {Promise<void>} */
+  async remove() {
+    const runner = this.#runner;
+    if (runner.exitCode === null && runner.signalCode === null) {
+      await new Promise((resolve) => {
+        runner.once("exit", resolve);
+        if (runner.connected) runner.disconnect();
+      });
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
 }
 
 /**
- * @param {string} copy
- * @param {Exhibit[]} shown
+ * @param {Copy} copy
+ * @param {Exhibit[]} shown all of one killer file
  * @returns {Promise<void>}
  */
 async function checkWithout(copy, shown) {
-  const files = [...new Set(shown.map(({ killerFile }) => killerFile))];
+  const file = shown[0]?.killerFile ?? "";
   const titles = [...new Set(shown.map(({ killerTitle }) => killerTitle))];
-  const { ran, broken } = await runTests(copy, files, titles);
+  const { ran, broken } = await copy.run({ file, titles, changed: [] });
   if (broken !== null) throw new Error(`without any bug a killer can't be run: ${broken}`);
-  for (const { name, killerFile, killerTitle } of shown) {
-    const mine = ran.filter(({ title }) => title.startsWith(`${killerFile}\n`) && title.includes(killerTitle));
-    if (mine.length === 0) throw new Error(`${name}: no test in ${killerFile} is called "${killerTitle}"`);
+  for (const { name, killerTitle } of shown) {
+    const mine = ran.filter(({ title }) => title.includes(killerTitle));
+    if (mine.length === 0) throw new Error(`${name}: no test in ${file} is called "${killerTitle}"`);
     const failed = mine.find(({ status }) => status !== "passed");
     if (failed !== undefined)
       throw new Error(`${name}: its killer fails without the bug: ${failed.messages.join(" ")}`);
@@ -138,18 +209,21 @@ async function checkWithout(copy, shown) {
 }
 
 /**
- * @param {string} copy
+ * @param {Copy} copy
  * @param {Exhibit} exhibit
  * @returns {Promise<Caught>}
  */
 async function tryOne(copy, exhibit) {
   const patch = join(root, exhibit.patch);
-  const applied = git(copy, ["apply", patch]);
+  const changed = changedBy(readFileSync(patch, "utf8"));
+  const applied = git(copy.folder, ["apply", patch]);
   if (applied !== null) return { exhibit, isCaught: false, how: `the patch does not apply: ${applied}` };
-  const { ran, broken } = await runTests(copy, [exhibit.killerFile], [exhibit.killerTitle]);
-  const reverted = git(copy, ["apply", "--reverse", patch]);
+  const { killerFile: file, killerTitle } = exhibit;
+  const { ran, broken } = await copy.run({ file, titles: [killerTitle], changed: [...copy.restored, ...changed] });
+  const reverted = git(copy.folder, ["apply", "--reverse", patch]);
   if (reverted !== null) throw new Error(`${exhibit.patch} can't be taken back: ${reverted}`);
-  if (broken !== null) return { exhibit, isCaught: false, how: `the code does not load with it: ${broken}` };
+  copy.restored = changed;
+  if (broken !== null) return { exhibit, isCaught: false, how: `the code does not load with it: ${firstLine(broken)}` };
   const failed = ran.find(({ status }) => status === "failed");
   if (failed === undefined) return { exhibit, isCaught: false, how: "its killer passes" };
   const how = firstLine(failed.messages[0] ?? "");
@@ -159,57 +233,13 @@ async function tryOne(copy, exhibit) {
 }
 
 /**
- * Runs the tests of some files whose titles hold one of some texts, until one fails.
+ * The files that a patch touches, from the root of the repository.
  *
- * @param {string} copy
- * @param {string[]} files
- * @param {string[]} titles
- * @returns {Promise<{ ran: Ran[], broken: string | null }>} `broken`: a file could not be loaded, or nothing came of it
+ * @param {string} text
+ * @returns {string[]}
  */
-async function runTests(copy, files, titles) {
-  const pattern = titles.map((title) => title.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)).join("|");
-  const report = join(copy, "report.json");
-  rmSync(report, { force: true });
-  const words = ["run", "--bail", "1", "--reporter", "json", "--outputFile", report, "-t", pattern, ...files];
-  const output = await runQuietly(copy, [join(root, "node_modules/vitest/vitest.mjs"), ...words]);
-  let text;
-  try {
-    text = readFileSync(report, "utf8");
-  } catch (cause) {
-    return { ran: [], broken: `no report (${String(cause)}): ${output.slice(-2_000)}` };
-  }
-  const { testResults } = /** @type {Report} */ (JSON.parse(text));
-  const unloaded = testResults.find(
-    ({ status, assertionResults }) => status === "failed" && assertionResults.length === 0,
-  );
-  const ran = testResults.flatMap(({ name, assertionResults }) =>
-    assertionResults
-      .filter(({ status }) => status === "passed" || status === "failed")
-      .map(({ fullName, status, failureMessages }) => ({
-        title: `${name.slice(name.indexOf("/test/") + 1)}\n${fullName}`,
-        status,
-        messages: failureMessages ?? [],
-      })),
-  );
-  return { ran, broken: unloaded === undefined ? null : firstLine(unloaded.message) };
-}
-
-/**
- * @param {string} folder
- * @param {string[]} words
- * @returns {Promise<string>} what it said
- */
-function runQuietly(folder, words) {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, words, { cwd: folder, stdio: ["ignore", "pipe", "pipe"], env: childEnv() });
-    let output = "";
-    const hear = (/** @type {Buffer} */ bytes) => {
-      output = (output + bytes.toString("utf8")).slice(-10_000);
-    };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
-    child.on("close", () => resolve(output));
-  });
+function changedBy(text) {
+  return [...text.matchAll(/^(?:---|\+\+\+) [ab]\/(\S+)/gm)].map(([, file]) => file ?? "");
 }
 
 /** Without what an outer test runner tells its own children. */
