@@ -10,7 +10,7 @@ import { quarantine } from "../storage/quarantine.ts";
 import type { Snapshot } from "../storage/snapshot-file.ts";
 import { setAside } from "./chunks-aside.ts";
 import type { Ground } from "./ground.ts";
-import { hasOthers, type ReadableLog, readableLog } from "./log-behind.ts";
+import { hasOthers, listsOthers, type ReadableLog, readableLog } from "./log-behind.ts";
 import { publishRebuilt, rebuild } from "./rebuild.ts";
 
 /** Why a member of a cluster can't be rebuilt alone, and what to do instead. */
@@ -24,7 +24,7 @@ async function canBeRebuilt(
 ): Promise<boolean> {
   if (chunks.list().length > 0) return true;
   // Among several servers the journal alone does not say who they were.
-  if (ground.peers !== undefined) return false;
+  if (listsOthers(ground)) return false;
   return (await readableLog(ground, group, 0 as LogIndex)).entries.length > 0;
 }
 

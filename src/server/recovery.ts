@@ -148,8 +148,10 @@ async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damag
     );
   }
   if (isLossy && given === null && (await isToBeRebuilt(ground, { snapshot, chunks, group }))) {
-    // Of several servers the others have the state, and who belongs to them nobody can tell here.
-    if (snapshot === null && ground.peers !== undefined) throw new Fault("unsupported", memberAdvice);
+    // Of several servers the others have the state, and who belongs to them nobody can tell here. On a first day, when
+    // nothing is sealed, all that was ever said of it is in the journal.
+    const isFirstDay = chunks.list().length === 0;
+    if (snapshot === null && !isFirstDay && ground.peers !== undefined) throw new Fault("unsupported", memberAdvice);
     await rebuildState(ground, { group, snapshot, chunks, damaged: found.damage });
     return recoverFrom(ground, listen, [...found.damage, ...opened.damage]);
   }

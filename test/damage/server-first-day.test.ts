@@ -167,6 +167,28 @@ test("several batches of the first day are damaged: what is sound stays, in its 
   }
 });
 
+test("of one server that others may join, and nobody has, a loss on the first day costs no more", async () => {
+  const batch = batchesOf(copied).find((one) => wordsIn(copied, one).includes("lobby 2"))!;
+  const toldBy = async (isOneOfMany: boolean): Promise<Map<string, number>> => {
+    const life = copied.fork(400);
+    life.fileSystem.flip(batch.file, batch.offset + 70, 1);
+    expect(await life.start({ isOneOfMany }).catch((cause: unknown) => cause)).toBeInstanceOf(DataDamaged);
+    await life.start({ isOneOfMany, acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });
+    // Until it leads, and has said that the rooms have another line.
+    await life.advance(5_000);
+    await life.stop();
+    // Nobody has what is lost: a server that others may join waits for it, and one that is alone is told so once more.
+    await life.start({ acceptLoss: true });
+    await letIn(life);
+    const numbers = await numbersOf(life);
+    await life.stop();
+    return numbers;
+  };
+  const alone = await toldBy(false);
+  expect(alone.size).toBeGreaterThan(10);
+  expect(await toldBy(true)).toEqual(alone);
+});
+
 test("broken off in any call, a loss on the first day is accepted again and comes to the same", async () => {
   const batch = batchesOf(copied).find((one) => wordsIn(copied, one).includes("lobby 2"))!;
   const options = { acceptLoss: true, openRooms: new Set(["lobby", "ops"]) };

@@ -3,12 +3,15 @@ import type { NodeName, UserName } from "../../src/base/ids.ts";
 import { checkLimits, defaultLimits, type Limits } from "../../src/base/limits.ts";
 import { type Random, seededRandom } from "../../src/base/random.ts";
 import { type Millis, millis, type Timestamp, timestamp } from "../../src/base/units.ts";
+import type { PeerGround } from "../../src/server/peers.ts";
 import type { Server } from "../../src/server/server.ts";
 import { startServer } from "../../src/server/start-server.ts";
 import type { CrashMode } from "../../src/sim/crash-modes.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { openDataDirectory } from "../../src/storage/data-directory.ts";
 import { openDisk } from "../../src/storage/disk.ts";
+import { defaultLinkLimits } from "../../src/transport/link-limits.ts";
+import { defaultLivenessTiming } from "../../src/transport/liveness/liveness-timing.ts";
 import { TestClient } from "../server/server-world.ts";
 import { hold, Ledger, type Sent } from "./server-ledger.ts";
 
@@ -104,7 +107,21 @@ export interface StartOptions {
   readonly acceptLoss?: boolean;
   readonly openRooms?: ReadonlySet<string>;
   readonly retentionDays?: number;
+  /** Others may be added, and none is listed (`--topology leader`). @defaultValue false */
+  readonly isOneOfMany?: boolean;
 }
+
+/** Others may come, and none is known. */
+const nobodyElse: PeerGround = {
+  dialler: {
+    dial: () => {
+      throw new Error("there is nobody to dial");
+    },
+  },
+  addresses: new Map([["n1" as NodeName, { host: "127.0.0.1", port: 1 }]]),
+  limits: defaultLinkLimits,
+  timing: defaultLivenessTiming,
+};
 
 /**
  * One server on a simulated disk through many lives, its clients, and a ledger of what they were told. Every step of a
@@ -178,7 +195,7 @@ export class ServerLife {
   }
 
   async #start(
-    { acceptLoss = false, openRooms, retentionDays = 0 }: StartOptions,
+    { acceptLoss = false, openRooms, retentionDays = 0, isOneOfMany = false }: StartOptions,
     generation: number,
   ): Promise<Server> {
     const disk = openDisk(this.fileSystem.attach());
@@ -205,6 +222,7 @@ export class ServerLife {
         owner: { cluster, incarnation },
         acceptLoss,
         ...(openRooms === undefined ? {} : { openRooms }),
+        ...(isOneOfMany ? { peers: nobodyElse } : {}),
         flush: { afterMs: 0, afterBytes: 0 },
       },
       {
