@@ -95,7 +95,7 @@ function clusterLines(answer: unknown): string[] {
   const { bold, green, red } = picocolors;
   const isReady = at(answer, "ready", "ok") === true;
   const ready = isReady ? green("ready") : red(`not ready: ${shown(at(answer, "ready", "reason"))}`);
-  const rows = serversIn(answer).map((server) => [
+  const rows = withSelf(answer).map((server) => [
     shown(at(server, "node")),
     roleOf(server),
     stateOf(server),
@@ -110,6 +110,13 @@ function clusterLines(answer: unknown): string[] {
     `  pace      ${paceOf(answer)}`,
     ...table([["SERVER", "ROLE", "STATE", "LOG", "ADDRESS"], ...rows]).map((row) => `  ${row}`),
   ];
+}
+
+/** All servers, the one that was asked too where it is on its way in and no member yet. */
+function withSelf(answer: unknown): readonly unknown[] {
+  const servers = serversIn(answer);
+  const isThere = servers.some((server) => at(server, "isSelf") === true);
+  return isThere ? servers : [...servers, { node: at(answer, "node"), isSelf: true }];
 }
 
 /** How fast the server that was asked is, over the last seconds, and its disk. */
@@ -150,7 +157,9 @@ function logOf(server: unknown, answer: unknown): string {
   const files = typeof lacking === "number" && lacking > 0 ? `, lacks ${lacking} sealed files` : "";
   if (at(server, "isSelf") === true) return `at ${shown(at(answer, "lastIndex"))}${files}`;
   const matched = at(server, "matched");
-  if (typeof matched !== "number") return `-${files}`;
+  // A new leader begins at 0 with everybody: of one that is dead it has heard nothing.
+  const isUnheard = matched === 0 && at(server, "state") === "dead";
+  if (typeof matched !== "number" || isUnheard) return `-${files}`;
   const lag = at(server, "lagEntries");
   return `at ${matched}${lag === 0 ? "" : `, lacks ${shown(lag)} entries`}${files}`;
 }
