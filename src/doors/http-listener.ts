@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import type { HeldOutput } from "../server/held-output.ts";
 import { refuseBadHttp, refuseRequest, requestFault } from "./http-refusal.ts";
+import { ParsedSlices } from "./parsed-slices.ts";
 import { PipelinedRequests } from "./pipelined-requests.ts";
 import { closedOf, keepAliveAfterMs, listening, refusedAtOnceMax } from "./tcp-listener.ts";
 import { TurnQueue } from "./turn-queue.ts";
@@ -73,13 +74,19 @@ export class HttpListener {
     const turns = new TurnQueue({ clock, perTurn: requestsPerTurn });
     const requests = new PipelinedRequests({ ...options, turns });
     const arrivals = new TurnQueue({ clock, perTurn: connectionsPerTurn });
+    const slices = new ParsedSlices();
     this.server = createServer(settings, (incoming, outgoing) => {
+      slices.requested();
       const fault = requestFault(incoming);
       if (fault === null) requests.take(incoming, outgoing);
       else refuseRequest(outgoing, fault);
     });
     refuseBadHttp(this.server, new TurnQueue({ clock, perTurn: refusalsPerTurn }));
+    // Only TCP sockets come here: this server listens on nothing else.
+    this.server.prependListener("clientError", (_cause, socket) => slices.giveUp(socket as Socket));
+    this.server.prependListener("connect", (_incoming, socket) => slices.giveUp(socket as Socket));
     this.server.on("connection", (socket: Socket) => {
+      slices.take(socket);
       let isPaused = false;
       const isRead = arrivals.take(() => {
         if (isPaused) socket.resume();
@@ -93,8 +100,10 @@ export class HttpListener {
     this.server.timeout = times.stalledMs;
     this.server.maxConnections = options.connectionsMax + refusedAtOnceMax;
     if (upgrade !== null) {
-      // Only TCP sockets come here: this server listens on nothing else.
-      this.server.on("upgrade", (request, socket, head) => upgrade(request, socket as Socket, head));
+      this.server.on("upgrade", (request, duplex, head) => {
+        const socket = duplex as Socket;
+        upgrade(request, socket, slices.leave(socket, head));
+      });
     }
   }
 

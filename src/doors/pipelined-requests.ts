@@ -7,7 +7,7 @@ import type { TurnQueue } from "./turn-queue.ts";
 
 /** Requests of one connection that may wait for the answers before theirs. */
 export const pipelinedMax = 16;
-/** Requests beyond those, after which nothing is said any more: each is parsed, and thrown away with an error when the connection ends. */
+/** Requests beyond those, after which nothing is said any more. */
 const excessMax = 4;
 
 /**
@@ -71,6 +71,8 @@ class HttpConnection implements Holder {
 
   drop(): void {
     this.#socket.destroy();
+    // Or Node throws each away with an error, whose stack it writes out.
+    for (const [incoming] of this.#waiting.splice(0)) incoming.destroy();
   }
 
   wait(incoming: IncomingMessage, outgoing: ServerResponse): void {
