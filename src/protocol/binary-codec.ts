@@ -111,7 +111,10 @@ function readFields(
   const flags = b[o + headAt.flags]!;
   if ((presence & ~layout.presenceMask) !== 0) throw malformed(layout, "a presence bit is not known");
   if ((flags & ~layout.flagsMask) !== 0) throw malformed(layout, "a flag is not known");
-  const starts = textStarts(layout, b, o);
+  // Where the next of the short texts begins, and of the long ones, which stand behind all the short ones.
+  let short = o + layout.headerBytes;
+  let long = short;
+  for (const slot of layout.texts) if (slot.size === 2) long += getU16(b, o + slot.at);
   for (const slot of layout.slots) {
     const { field, name } = slot;
     if (slot.presence !== 0 && (presence & slot.presence) === 0) {
@@ -120,8 +123,15 @@ function readFields(
       else if (field.type === "whole" && field.latest === true) frame[name] = "latest";
       continue;
     }
-    const start = slot.text === -1 ? 0 : starts[slot.text]!;
-    const stop = start + textLength(slot, b, o);
+    let start = 0;
+    let stop = 0;
+    if (slot.size === 2) {
+      start = short;
+      stop = short += getU16(b, o + slot.at);
+    } else if (slot.size === 4) {
+      start = long;
+      stop = long += getU32(b, o + slot.at);
+    }
     assert(stop <= end, "texts add up to the frame");
     switch (field.type) {
       case "flag":
@@ -159,17 +169,6 @@ function readFields(
         break;
     }
   }
-}
-
-/** Where the bytes of each text begin, as offsets in `b`, in the order of `layout.texts`. */
-function textStarts(layout: Layout, b: Uint8Array, o: number): readonly number[] {
-  const starts: number[] = [];
-  let start = o + layout.headerBytes;
-  for (const slot of layout.texts) {
-    starts.push(start);
-    start += textLength(slot, b, o);
-  }
-  return starts;
 }
 
 const textLength = (slot: Slot, b: Uint8Array, o: number): number =>

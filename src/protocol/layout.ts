@@ -39,8 +39,6 @@ export interface Slot {
   readonly flag: number;
   /** Bytes of its number or length; 0 for a flag. */
   readonly size: 0 | 2 | 4 | 6;
-  /** Its place in `Layout.texts`; -1 when it has no bytes behind the header. */
-  readonly text: number;
 }
 
 export interface Layout {
@@ -80,13 +78,11 @@ const mayBeAbsent = (field: Field): boolean =>
 function layoutOf(name: string, spec: FrameSpec): Layout {
   const fields = Object.entries(spec.fields);
   const offsets = new Map<string, number>();
-  const texts: string[] = [];
   let at: number = headAt.fields;
   for (const size of [6, 2, 4]) {
     for (const [fieldName, field] of fields) {
       if (sizeOf(field) !== size) continue;
       offsets.set(fieldName, at);
-      if (size !== 6) texts.push(fieldName);
       at += size;
     }
   }
@@ -100,7 +96,6 @@ function layoutOf(name: string, spec: FrameSpec): Layout {
       presence: mayBeAbsent(field) ? 1 << presences++ : 0,
       flag: field.type === "flag" ? 2 << flags++ : 0,
       size: sizeOf(field),
-      text: texts.indexOf(fieldName),
     }),
   );
   assert(presences <= 16, `${name} has more than 16 fields that may be absent`);
