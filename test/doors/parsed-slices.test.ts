@@ -71,7 +71,7 @@ test("[HTTP17] a body comes whole, and so do the requests behind it, however the
 test("[HTTP17] while answers are not taken nothing is parsed; then all that was read is, in order", async () => {
   const page = "z".repeat(200_000);
   const { dial, parsed } = await listening(
-    (incoming, outgoing) => void outgoing.end(`${incoming.headers["x-place"]}${page}`),
+    (incoming, outgoing) => void outgoing.end(String(incoming.headers["x-place"]) + page),
   );
   const socket = dial();
   socket.pause();
