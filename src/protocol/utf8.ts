@@ -48,14 +48,37 @@ export function putUtf8(into: Uint8Array, at: number, text: string): number {
   return at + encoder.encodeInto(text, into.subarray(at)).written;
 }
 
+/**
+ * Reads four bytes at once. That takes a view, and one piece of a stream is asked about for hundreds of messages in a
+ * row, so the last view is kept.
+ */
+class Words {
+  #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = new DataView(this.#bytes.buffer);
+
+  of(b: Uint8Array): DataView {
+    if (b !== this.#bytes) {
+      this.#bytes = b;
+      this.#view = new DataView(b.buffer, b.byteOffset, b.byteLength);
+    }
+    return this.#view;
+  }
+}
+
+const words = /* @__PURE__ */ new Words();
+/** The bits that are 0 in four ASCII bytes. */
+const beyondAscii = 0x80808080 | 0;
+
 /** Says whether the bytes from `from` up to `to` are UTF-8: shortest forms only, no surrogates, nothing cut. */
 export function isUtf8(b: Uint8Array, from: number, to: number): boolean {
+  const view = words.of(b);
   let i = from;
   for (;;) {
-    while (i + 8 <= to) {
-      if ((b[i]! | b[i + 1]! | b[i + 2]! | b[i + 3]! | b[i + 4]! | b[i + 5]! | b[i + 6]! | b[i + 7]!) > 0x7f) break;
-      i += 8;
+    for (const last = to - 16; i <= last; i += 16) {
+      const half = view.getInt32(i, true) | view.getInt32(i + 4, true);
+      if (((half | view.getInt32(i + 8, true) | view.getInt32(i + 12, true)) & beyondAscii) !== 0) break;
     }
+    for (const last = to - 4; i <= last; i += 4) if ((view.getInt32(i, true) & beyondAscii) !== 0) break;
     while (i < to && b[i]! < 0x80) i++;
     if (i >= to) return true;
     // A run of other characters, until the next ASCII byte.

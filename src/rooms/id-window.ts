@@ -79,6 +79,15 @@ export class IdWindow {
     }
   }
 
+  /** Whether this entry, if it is still here, has the cid that stands at `start`. Its room and sender are not compared. */
+  hasCid(entry: number, b: Uint8Array, start: number, length: number): boolean {
+    if (entry < this.#oldest) return false;
+    const at = (entry & this.#mask) * fields;
+    const lengths = this.#numbers[at + field.lengths]!;
+    if (lengths >>> 16 !== length) return false;
+    return this.#same(this.#numbers[at + field.key]! + (lengths & 0xff) + ((lengths >> 8) & 0xff), b, start, length);
+  }
+
   seq(entry: number): number {
     return this.#placed[(entry & this.#mask) * 3]!;
   }

@@ -149,15 +149,21 @@ export class Batch {
     putU32(b, o, length);
     b[o + 4] = postType;
     b[o + 5] = 0;
-    b.fill(0, o + 6, o + 24);
+    // Written out: `fill` is a call out of compiled code, twice the price of these stores.
+    putU48(b, o + 6, 0);
+    putU48(b, o + 12, 0);
+    putU48(b, o + 18, 0);
     putU48(b, o + 24, source.ref);
     putU48(b, o + 30, source.checked);
-    b.fill(0, o + 36, o + 50);
+    putU48(b, o + 36, 0);
     b[o + 42] = roomLength;
     b[o + 43] = from.length;
     b[o + 44] = source.cidLength;
     b[o + 45] = source.kindLength;
     b[o + 46] = source.prevLength;
+    b[o + 47] = 0;
+    b[o + 48] = 0;
+    b[o + 49] = 0;
     putU32(b, o + 50, source.bodyLength);
     let end = isRoomInSource
       ? copy(b, o + recordHeaderBytes, source.bytes, source.roomStart, roomLength)

@@ -6,17 +6,14 @@ import { directRoomOf } from "../protocol/names.ts";
 import type { ClientFrameOf, RequestId } from "../protocol/schema.ts";
 import {
   sendBodyLength,
-  sendBodyStart,
   sendCidLength,
-  sendCidStart,
   sendKindLength,
-  sendKindStart,
   sendPrevLength,
-  sendPrevStart,
   sendRef,
   sendRequestId,
   sendRoomLength,
   sendRoomStart,
+  sendSeenLength,
   sendSince,
   sendToLength,
   sendToStart,
@@ -80,21 +77,32 @@ export class SessionSends implements Origin {
       name = utf8(directRoomOf(this.#session.user, to));
       room = state.room(name);
     }
-    const source = this.#host.source;
+    this.#fillSource(b, o, roomLength);
+    return this.#post(id, name, room);
+  }
+
+  // Each start follows from the one before: asked for one by one they would be added up again and again.
+  #fillSource(b: Uint8Array, o: number, roomLength: number): void {
+    const { source } = this.#host;
+    const cidStart = sendRoomStart(b, o) + roomLength + sendToLength(b, o);
+    const cidLength = sendCidLength(b, o);
+    const kindStart = cidStart + cidLength;
+    const kindLength = sendKindLength(b, o);
+    const prevStart = kindStart + kindLength;
+    const prevLength = sendPrevLength(b, o);
     source.bytes = b;
     source.roomStart = roomLength > 0 ? sendRoomStart(b, o) : 0;
     source.roomLength = roomLength;
-    source.cidStart = sendCidStart(b, o);
-    source.cidLength = sendCidLength(b, o);
-    source.kindStart = sendKindStart(b, o);
-    source.kindLength = isText(b, source.kindStart, sendKindLength(b, o)) ? 0 : sendKindLength(b, o);
-    source.prevStart = sendPrevStart(b, o);
-    source.prevLength = sendPrevLength(b, o);
-    source.bodyStart = sendBodyStart(b, o);
+    source.cidStart = cidStart;
+    source.cidLength = cidLength;
+    source.kindStart = kindStart;
+    source.kindLength = isText(b, kindStart, kindLength) ? 0 : kindLength;
+    source.prevStart = prevStart;
+    source.prevLength = prevLength;
+    source.bodyStart = prevStart + prevLength + sendSeenLength(b, o);
     source.bodyLength = sendBodyLength(b, o);
     source.ref = sendRef(b, o);
     source.checked = sendSince(b, o);
-    return this.#post(id, name, room);
   }
 
   /** The same for a decoded one. */

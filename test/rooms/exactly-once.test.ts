@@ -261,6 +261,26 @@ describe("order of one sender", () => {
     ).toEqual(["stored", "stored", "order", "order", "stored"]);
   });
 
+  test("[PREV1] in a run of one sender in one room, too, another sender's or another room's id is no prev", () => {
+    const log = founded();
+    log.post({ room: "@alice,bob", from: "alice", cid: "d1" });
+    expect(
+      log.batch(
+        { room: "lobby", from: "bob", cid: "b1" },
+        { room: "lobby", from: "alice", cid: "b1x" },
+        { room: "lobby", from: "alice", cid: "a1", prev: "b1" },
+        { room: "lobby", from: "alice", cid: "a2", prev: "d1" },
+        { room: "lobby", from: "alice", cid: "a3", prev: "b1x" },
+        { room: "lobby", from: "alice", cid: "a4", prev: "b1x" },
+        { room: "@alice,bob", from: "alice", cid: "d2", prev: "a4" },
+        { room: "@alice,bob", from: "alice", cid: "d3", prev: "d1" },
+        // What was refused is nobody's prev, and the run goes on behind what was stored before it.
+        { room: "@alice,bob", from: "alice", cid: "d4", prev: "d2" },
+        { room: "@alice,bob", from: "alice", cid: "d5", prev: "d3" },
+      ),
+    ).toEqual(["stored", "stored", "order", "order", "stored", "stored", "order", "stored", "order", "stored"]);
+  });
+
   test("[PREV1] a repeat is a repeat whatever prev it names", () => {
     const log = founded();
     log.post({ room: "lobby", from: "alice", cid: "a1" });
