@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
-import { freePorts } from "../../src/apps/cli/demo/free-ports.ts";
+import { freePorts } from "../../src/platform/node/free-ports.ts";
 
 test("ports that are given can be had, each is another, and no system gives them to whoever names none", async () => {
   const ports = await freePorts(40);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { root } from "../../scripts/repository.mjs";
-import { freePorts } from "../../src/apps/cli/demo/free-ports.ts";
+import { freePorts } from "../../src/platform/node/free-ports.ts";
 import type { Ports } from "../../src/apps/cli/ports-file.ts";
 
 const program = join(root, "dist/apps/cli/synod.cjs");

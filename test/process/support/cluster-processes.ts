@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Limits } from "../../../src/base/limits.ts";
-import { freePorts } from "../../../src/apps/cli/demo/free-ports.ts";
+import { freePorts } from "../../../src/platform/node/free-ports.ts";
 import { binaryEncoding } from "../../../src/client/binary-encoding.ts";
 import { type Chat, connect } from "../../../src/client/client.ts";
 import { nodeClock } from "../../../src/platform/node/node-clock.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { assert } from "../../../base/assert.ts";
-import { freePorts } from "../../cli/demo/free-ports.ts";
+import { freePorts } from "../../../platform/node/free-ports.ts";
 import type { WireName } from "../wires/wire.ts";
 import type { CuttableLinks } from "./cuttable-links.ts";
 import { listens, untilReady } from "./server-process.ts";

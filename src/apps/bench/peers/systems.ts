@@ -1,7 +1,7 @@
 import { execFileSync, fork } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts } from "../../cli/demo/free-ports.ts";
+import { freePorts } from "../../../platform/node/free-ports.ts";
 import { Connection } from "../connection.ts";
 import { natsRequest } from "../wires/nats.ts";
 import { endOfLine, respCommand } from "../wires/resp.ts";

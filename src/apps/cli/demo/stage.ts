@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Fault } from "../../../base/error-codes.ts";
+import { freePorts } from "../../../platform/node/free-ports.ts";
+import { CommandFailed, exitCodes } from "../../terminal/exit-codes.ts";
 import { Cable } from "./cable.ts";
-import { freePorts } from "./free-ports.ts";
 import { ServerChild } from "./server-child.ts";
 
 export const names = ["n1", "n2", "n3"] as const;
@@ -32,7 +34,9 @@ export class Stage {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const secretFile = join(folder, "secret");
     writeFileSync(secretFile, randomBytes(32).toString("hex"), { mode: 0o600 });
-    const ports = await freePorts(names.length * 4);
+    const ports = await freePorts(names.length * 4).catch((cause: unknown) => {
+      throw cause instanceof Fault ? new CommandFailed(exitCodes.failed, cause.message, { cause }) : cause;
+    });
     const portsOf = new Map(
       names.map((name, at) => {
         const [port, tcpPort, adminPort, peerPort] = ports.slice(at * 4) as [number, number, number, number];

@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
-import { CommandFailed, exitCodes } from "../../terminal/exit-codes.ts";
+import { Fault } from "../../base/error-codes.ts";
 
 /**
  * Where ports are taken from: below what systems give to whoever names none (Linux from 32768, others from 49152). There a
@@ -11,13 +11,16 @@ const [portFrom, portTo] = [20_000, 32_000];
 /** Ports tried; most of them are free. */
 const triesMax = 1_000;
 
-/** Ports that nobody has just now. Servers must know one another's before they start, and keep theirs over a restart. */
+/**
+ * Ports of the loopback that nobody has just now, all different. Servers must know one another's before they start, and keep
+ * theirs over a restart. Rejects with a Fault where there are not so many.
+ */
 export async function freePorts(count: number): Promise<number[]> {
   const held: Server[] = [];
   try {
     for (let tries = 0; held.length < count; tries++) {
       if (tries === triesMax) {
-        throw new CommandFailed(exitCodes.failed, `there are no ${count} free ports from ${portFrom} to ${portTo}`);
+        throw new Fault("unavailable", `there are no ${count} free ports from ${portFrom} to ${portTo}`);
       }
       const server = createServer();
       const isOurs = new Promise<boolean>((settle) => {
