@@ -23,6 +23,7 @@ import { Cluster, type ClusterHost } from "./cluster.ts";
 import { CommitConsequences } from "./commit-consequences.ts";
 import { DamagedReads } from "./damaged-reads.ts";
 import { Digests } from "./digest.ts";
+import { DiskSpace } from "./disk-space.ts";
 import { RecentEntries } from "./entry-times.ts";
 import { FanOut } from "./fan-out.ts";
 import { FrameWriter } from "./frame-writer.ts";
@@ -43,7 +44,9 @@ import { Proposals } from "./proposals.ts";
 import { ReadMarks } from "./read-marks.ts";
 import type { Recovered } from "./recovery.ts";
 import { Requests } from "./requests.ts";
+import { RetentionRound } from "./retention-round.ts";
 import { RoomNews } from "./room-news.ts";
+import { Scrubbing } from "./scrubbing.ts";
 import { Sealer } from "./sealer.ts";
 import { SelfFencing } from "./self-fencing.ts";
 import type { ServerSettings } from "./server-settings.ts";
@@ -165,7 +168,7 @@ export class Server implements SessionHost, ClusterHost {
       applier,
       clock,
       logClock,
-      send: (to, lane, bytes) => peers?.send(to, lane, bytes),
+      send: (to, lane, bytes, rest) => peers?.send(to, lane, bytes, rest),
       listener: this.#duties,
       recent,
     });
@@ -259,27 +262,34 @@ export class Server implements SessionHost, ClusterHost {
       },
     });
     this.trimmer = new Trimmer({ requests: this.requests, digests: this.digests, log });
-    this.upkeep = new Upkeep({
-      clock,
+    const { orderer, sealer, trimmer } = this;
+    const space = new DiskSpace({
       limits,
       disk,
-      proposals: this.proposals,
-      state,
-      leads: () => this.driver.leads,
-      orderer: this.orderer,
-      sealer: this.sealer,
-      trimmer: this.trimmer,
-      log,
-      sessions: () => this.#sessions,
-      turns: this.turns,
       journal,
-      giveBack: (room) => this.news.giveBackNow(room),
-      scrub: new Scrub(chunks),
-      journalScrub: new JournalScrub(journal, state.group),
-      onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
-      onJournalDamaged: () => this.fencing.journalDamaged(),
+      proposals,
+      orderer,
+      sealer,
+      log,
       onSpace: (freeBytes) => this.cluster?.spaceIs(freeBytes),
     });
+    const retention = new RetentionRound({
+      state,
+      leads: () => this.driver.leads,
+      proposals,
+      sealer,
+      trimmer,
+      giveBack: (room) => this.news.giveBackNow(room),
+    });
+    const scrubbing = new Scrubbing({
+      scrub: new Scrub(chunks),
+      journalScrub: new JournalScrub(journal, state.group),
+      log,
+      onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
+      onJournalDamaged: () => this.fencing.journalDamaged(),
+    });
+    const sessions = (): Iterable<Session> => this.#sessions;
+    this.upkeep = new Upkeep({ clock, proposals, sessions, turns: this.turns, log, space, retention, scrubbing });
   }
 
   /** Whether sends can succeed here now, and if not, why. */
