@@ -249,7 +249,8 @@ export class Driver {
       if (this.#attempt !== attempt) return;
       this.#frame(frame);
     }
-    this.wake();
+    // A piece of a frame says only that somebody is there: nothing is due any earlier for it.
+    if (frames.length > 0) this.wake();
   }
 
   /** Of the present link only. */
