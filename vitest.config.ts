@@ -25,6 +25,7 @@ export default defineConfig({
           name: stage.name,
           root: import.meta.dirname,
           environment: "node",
+          isolate: stage.isolate,
           include,
           exclude: ["node_modules/**", "dist/**", ...exclude],
           testTimeout: stage.testTimeoutMs,

@@ -12,25 +12,28 @@ import { filesUnder } from "./repository.mjs";
  * @property {string | null} folder its folder under test/, or null for "all that is left"
  * @property {number} testTimeoutMs after how long one test counts as stuck; generous, because machines differ
  * @property {number} workersMax how many test files may run at the same time
+ * @property {boolean} isolate whether each test file gets a process of its own. Where loading a module does nothing and no test
+ *   changes what is global, files follow one another in one process per worker: each module is loaded and made fast once
  * @property {readonly string[]} [longest] files that take long and are short to read, which is what says how long one takes
  *   where it was never run: begun first, so that nobody waits for them alone in the end
  */
 
 /** @type {readonly Stage[]} */
 export const stages = [
-  { name: "units", folder: null, testTimeoutMs: 30_000, workersMax: 2 },
-  { name: "damage", folder: "test/damage", testTimeoutMs: 120_000, workersMax: 2 },
-  { name: "simulator", folder: "test/sim", testTimeoutMs: 180_000, workersMax: 2 },
-  { name: "museum", folder: "test/museum", testTimeoutMs: 300_000, workersMax: 1 },
+  { name: "units", folder: null, testTimeoutMs: 30_000, workersMax: 2, isolate: false },
+  { name: "damage", folder: "test/damage", testTimeoutMs: 120_000, workersMax: 2, isolate: false },
+  { name: "simulator", folder: "test/sim", testTimeoutMs: 180_000, workersMax: 2, isolate: false },
+  { name: "museum", folder: "test/museum", testTimeoutMs: 300_000, workersMax: 1, isolate: true },
   {
     name: "process",
     folder: "test/process",
     testTimeoutMs: 120_000,
     // Mostly they wait: for elections, deadlines, and processes to start.
     workersMax: 2,
+    isolate: true,
     longest: ["test/process/kill.test.ts", "test/process/cluster-faults.test.ts", "test/process/demo.test.ts"],
   },
-  { name: "browser", folder: "test/browser", testTimeoutMs: 120_000, workersMax: 1 },
+  { name: "browser", folder: "test/browser", testTimeoutMs: 120_000, workersMax: 1, isolate: true },
 ];
 
 /**
