@@ -4,7 +4,7 @@ import { type Random, seededRandom } from "../../src/base/random.ts";
 import { day, millis, timestamp } from "../../src/base/units.ts";
 import type { Change } from "../../src/consensus/configuration-change.ts";
 import { type Configuration, configurationOf, nobody } from "../../src/consensus/configuration.ts";
-import { type CampaignPolicy, randomizedCampaigns } from "../../src/consensus/election/campaign-policy.ts";
+import type { CampaignPolicy } from "../../src/consensus/election/campaign-policy.ts";
 import type { GroupEffect, GroupEvent } from "../../src/consensus/events.ts";
 import { Group } from "../../src/consensus/group.ts";
 import type { Message, Snapshot } from "../../src/consensus/messages.ts";
@@ -13,6 +13,7 @@ import { defaultGroupSettings, type GroupSettings } from "../../src/consensus/se
 import { ConsensusInvariants, type LogView } from "../../src/sim/consensus-invariants.ts";
 import { ensure } from "./ensure.ts";
 import { VirtualDisk } from "./virtual-disk.ts";
+import { randomizedCampaigns } from "./randomized-campaigns.ts";
 
 export interface ClusterOptions {
   readonly servers: number;

@@ -4,7 +4,7 @@ import { groupId, logIndex, term } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { day, millis, timestamp } from "../../src/base/units.ts";
 import { configurationOf } from "../../src/consensus/configuration.ts";
-import { randomizedCampaigns, rankedCampaigns } from "../../src/consensus/election/campaign-policy.ts";
+import { rankedCampaigns } from "../../src/consensus/election/campaign-policy.ts";
 import type { GroupEffect } from "../../src/consensus/events.ts";
 import { Group } from "../../src/consensus/group.ts";
 import type { Message } from "../../src/consensus/messages.ts";
@@ -15,6 +15,7 @@ import { checkGroupSettings, defaultGroupSettings } from "../../src/consensus/se
 import { Cluster } from "./cluster.ts";
 import { replicaOf } from "./stage.ts";
 import { Image } from "./virtual-disk.ts";
+import { randomizedCampaigns } from "./randomized-campaigns.ts";
 
 const [one, two, three, four] = ["1", "2", "3", "4"].map(replicaOf) as [
   ReturnType<typeof replicaOf>,

@@ -6,7 +6,7 @@ import { groupId, type LogIndex, type Term } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import type { Day, Timestamp } from "../../src/base/units.ts";
 import { type Configuration, configurationOf } from "../../src/consensus/configuration.ts";
-import { decodeMessage, encodeMessage, laneOf } from "../../src/consensus/message-codec.ts";
+import { decodeMessage, encodeInParts, encodeMessage, laneOf, wholeOf } from "../../src/consensus/message-codec.ts";
 import type { Message, Snapshot } from "../../src/consensus/messages.ts";
 import type { ReplicaId } from "../../src/consensus/replica.ts";
 
@@ -160,6 +160,20 @@ test("[WIRE1] every message survives its bytes", () => {
     }),
     { numRuns: 2_000 },
   );
+});
+
+test("[WIRE1] in two parts the bytes are the same, and a large last payload is not copied", () => {
+  for (const one of samples) expect(wholeOf(encodeInParts(one))).toEqual(encodeMessage(one));
+  for (const [length, isApart] of [
+    [2_047, false],
+    [2_048, true],
+    [100_000, true],
+  ] as const) {
+    const entries = [entry(10, 2), { ...entry(11, 2), payload: new Uint8Array(length).fill(3) }];
+    const parts = encodeInParts({ ...append, entries });
+    expect(parts.rest === entries[1]!.payload).toBe(isApart);
+    expect(wholeOf(parts)).toEqual(encodeMessage({ ...append, entries }));
+  }
 });
 
 test("[WIRE2] no message is a message without its end, or with something behind it", () => {

@@ -1,13 +1,10 @@
 import type { Change } from "../../src/consensus/configuration-change.ts";
 import { nodeOf, type ReplicaId } from "../../src/consensus/replica.ts";
 import { isJoint } from "../../src/consensus/configuration.ts";
-import {
-  type CampaignPolicy,
-  randomizedCampaigns,
-  rankedCampaigns,
-} from "../../src/consensus/election/campaign-policy.ts";
+import { type CampaignPolicy, rankedCampaigns } from "../../src/consensus/election/campaign-policy.ts";
 import { Cluster } from "./cluster.ts";
 import { ensure } from "./ensure.ts";
+import { randomizedCampaigns } from "./randomized-campaigns.ts";
 
 /**
  * One random life of a cluster, all from the seed: first anything may happen and nothing may go wrong, then all faults

@@ -24,30 +24,6 @@ export interface CampaignPolicy {
   delayMs(situation: Situation, random: Random): number;
 }
 
-/**
- * Everybody waits for a random time, so that mostly one is first (Raft paper 5.2). That the leader was silent for its
- * whole timeout is known when this is asked, so the wait only has to spread.
- */
-export function randomizedCampaigns(): CampaignPolicy {
-  return {
-    delayMs: ({ cause, attempt, electionTimeoutMs }, random) => {
-      const spread = fraction(random) * electionTimeoutMs;
-      switch (cause) {
-        case "started":
-          return electionTimeoutMs + spread;
-        case "silence":
-          return spread / 2;
-        case "crash":
-          return spread / 20;
-        case "failed":
-          return spread * Math.min(1 + attempt / 2, 4);
-        default:
-          return unreachable(cause);
-      }
-    },
-  };
-}
-
 /** Between two ranks: longer than a round of questions and a flush take, so that the first has mostly won by then. */
 const rankStepMs = 50;
 
