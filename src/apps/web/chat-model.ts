@@ -61,6 +61,14 @@ export class ChatModel {
     return this.chat.state;
   }
 
+  /** What `show` was given for what is shown, as the address has it; null when nothing is. */
+  get place(): string | null {
+    if (this.open === null) return null;
+    const { name } = this.open.room;
+    const partner = partnerOf(name, this.chat.user);
+    return partner === null ? name : `@${partner}`;
+  }
+
   /** Calls `listener` after every change. Answers how to stop. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -99,14 +107,14 @@ export class ChatModel {
     return true;
   }
 
-  /** Becomes a member, and makes the room where that is allowed; then shows it. Answers whether that went well. */
+  /** Becomes a member, and makes the room where that is allowed. Answers whether that went well. What is shown stays. */
   async join(name: string): Promise<boolean> {
     try {
       const room = this.chat.room(name);
       await room.join();
       await this.rooms.refreshUntil(room.name, true);
       if (this.open?.room.name === room.name) this.open.online();
-      return this.show(room.name);
+      return true;
     } catch (error) {
       this.#failed(error);
       return false;
@@ -237,8 +245,9 @@ export class ChatModel {
     const known = await this.rooms.refresh();
     if (!known || this.#settledIn) return;
     this.#settledIn = true;
-    // Whoever belongs nowhere begins in the lobby.
-    if (!this.rooms.list.some((room) => room.with === null)) await this.join(firstRoom);
+    // Whoever belongs nowhere, and came for no other place, begins in the lobby.
+    const belongs = this.rooms.list.some((room) => room.with === null);
+    if (!belongs && this.open?.room.name === firstRoom) await this.join(firstRoom);
   }
 
   #outcome(sent: SentMessage): void {

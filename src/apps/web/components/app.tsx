@@ -29,13 +29,17 @@ export function App(props: {
 
   const show = (place: string): void => {
     setListOpen(false);
-    const hash = `#${encodeURIComponent(place)}`;
+    const hash = hashOf(place);
     if (location.hash === hash) model.show(place);
     else location.hash = hash;
   };
   useEffect(() => {
     const follow = (): void => {
-      model.show(placeOf(location.hash));
+      if (model.show(placeOf(location.hash))) return;
+      // There can be no such place: the address goes back to what is shown.
+      const shown = model.place ?? firstRoom;
+      history.replaceState(null, "", hashOf(shown));
+      model.show(shown);
     };
     follow();
     addEventListener("hashchange", follow);
@@ -43,7 +47,7 @@ export function App(props: {
   }, [model]);
 
   const unread = model.rooms.list.reduce((sum, room) => sum + model.unreadIn(room), 0);
-  const place = visibleLine(placeOf(location.hash));
+  const place = visibleLine(model.place ?? firstRoom);
   useEffect(() => {
     document.title = `${unread > 0 ? `(${unread}) ` : ""}${place.startsWith("@") ? place : `#${place}`} · Synod`;
   }, [unread, place]);
@@ -115,6 +119,8 @@ export function App(props: {
     </div>
   );
 }
+
+const hashOf = (place: string): string => `#${encodeURIComponent(place)}`;
 
 function placeOf(hash: string): string {
   try {
