@@ -1,5 +1,5 @@
 import type { Disk, FileName } from "../disk.ts";
-import type { JournalStart } from "./journal.ts";
+import type { JournalStart } from "./journal-writer.ts";
 import { sectorBytes } from "./layout.ts";
 import { type Segment, type SegmentPool, segmentFile } from "./segments.ts";
 

@@ -2,7 +2,7 @@ import { equalBytes } from "../../base/compare-bytes.ts";
 import { Fault } from "../../base/error-codes.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex } from "../../base/ids.ts";
 import { type Disk, type FileName, fileName } from "../disk.ts";
-import type { JournalStart } from "./journal.ts";
+import type { JournalStart } from "./journal-writer.ts";
 import {
   baseFlag,
   batchHeaderAt,
