@@ -1,3 +1,4 @@
+import type { Entry } from "../base/entry.ts";
 import { FieldReader, FieldWriter } from "../base/field-bytes.ts";
 import type { GroupId, Term } from "../base/ids.ts";
 import {
@@ -36,11 +37,42 @@ export function laneOf(message: Message): "control" | "append" {
     : "control";
 }
 
+/** A message in two parts: `rest` stands behind `bytes`. */
+export interface MessageParts {
+  readonly bytes: Uint8Array;
+  /** The payload of the last entry itself, when that is worth a part of its own; else nothing. */
+  readonly rest: Uint8Array;
+}
+
+/**
+ * The same bytes in two parts, without a copy of the last entry's payload, if it is large. What several followers are sent
+ * is then one array in the memory of all their links.
+ */
+export function encodeInParts(message: Message): MessageParts {
+  const entries = message.type === "append" || message.type === "repair-answer" ? message.entries : none;
+  const rest = entries.at(-1)?.payload ?? nothing;
+  return rest.length < apartBytesMin
+    ? { bytes: encodeMessage(message), rest: nothing }
+    : { bytes: encoded(message, rest.length), rest };
+}
+
+/** The parts as `encodeMessage` writes them. */
+export function wholeOf({ bytes, rest }: MessageParts): Uint8Array {
+  if (rest.length === 0) return bytes;
+  const whole = new Uint8Array(bytes.length + rest.length);
+  whole.set(bytes);
+  whole.set(rest, bytes.length);
+  return whole;
+}
+
 /** Copies the entries' payloads once, into an array of exactly the right length. */
-export function encodeMessage(message: Message): Uint8Array {
+export const encodeMessage = (message: Message): Uint8Array => encoded(message, 0);
+
+/** Without the last so many bytes, which are those of the last entry. */
+function encoded(message: Message, apartBytes: number): Uint8Array {
   const values = message as unknown as Values;
   const { number, names, fields } = known[message.type];
-  let bytes = headBytes + message.from.length + message.to.length;
+  let bytes = headBytes + message.from.length + message.to.length - apartBytes;
   for (let at = 0; at < names.length; at++) bytes += fields[at]!.bytes(values[names[at]!]);
   const out = new FieldWriter(bytes);
   out.u8(format);
@@ -49,7 +81,7 @@ export function encodeMessage(message: Message): Uint8Array {
   out.u48(message.term);
   putReplica(out, message.from);
   putReplica(out, message.to);
-  for (let at = 0; at < names.length; at++) fields[at]!.put(out, values[names[at]!]);
+  for (let at = 0; at < names.length; at++) fields[at]!.put(out, values[names[at]!], apartBytes);
   return out.done();
 }
 
@@ -122,6 +154,10 @@ const byNumber: readonly (Known | undefined)[] = Array.from({ length: 256 }, (_,
 
 const format = 1;
 const headBytes = 12;
+/** Smaller payloads are copied: a part of its own costs more than that. */
+const apartBytesMin = 2_048;
+const none: readonly Entry[] = [];
+const nothing = new Uint8Array(0);
 
 /** Whether a leader of `term` may send these entries: none is of a later term, or has an index that they can't have. */
 function follows({ entries: sent, previousIndex, previousTerm, term: leaderTerm }: Of<"append">): boolean {

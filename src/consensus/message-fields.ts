@@ -9,7 +9,8 @@ import type { Snapshot } from "./messages.ts";
 /** One field of a message as bytes, both ways. */
 export interface Field<Value> {
   bytes(value: Value): number;
-  put(out: FieldWriter, value: Value): void;
+  /** `apartBytes`: so many bytes at the end are not put, only counted. Others than entries have 0 of them. */
+  put(out: FieldWriter, value: Value, apartBytes?: number): void;
   /** A field that is not there is read as 0 or empty; null: what is there is none. In both cases the reader has failed. */
   read(input: FieldReader, group: GroupId): Value | null;
 }
@@ -82,7 +83,7 @@ function entriesBytes(entries: readonly Entry[]): number {
   return bytes;
 }
 
-function putEntries(out: FieldWriter, entries: readonly Entry[]): void {
+function putEntries(out: FieldWriter, entries: readonly Entry[], apartBytes = 0): void {
   out.u32(entries.length);
   if (entries.length === 0) return;
   const first = entries[0]!.index;
@@ -95,7 +96,7 @@ function putEntries(out: FieldWriter, entries: readonly Entry[]): void {
     out.u48(ts);
     out.u32(day);
     out.u32(payload.length);
-    out.raw(payload);
+    if (at < entries.length - 1 || apartBytes === 0) out.raw(payload);
   }
 }
 

@@ -41,7 +41,7 @@ export interface Asker {
 }
 
 /** How an engine's messages reach other servers. What can't be sent is lost, which engines expect. */
-export type SendToPeer = (to: NodeName, lane: "control" | "append", bytes: Uint8Array) => void;
+export type SendToPeer = (to: NodeName, lane: "control" | "append", bytes: Uint8Array, rest: Uint8Array) => void;
 
 interface Ticket {
   readonly mark: Mark;
@@ -287,7 +287,7 @@ export class GroupDriver {
         this.#append(effect.entries, effect.ticket, asker);
         return;
       case "send":
-        this.#send(effect.to, effect.lane, effect.bytes);
+        this.#send(effect.to, effect.lane, effect.bytes, effect.rest);
         return;
       case "committed":
         this.#commit(effect.through);

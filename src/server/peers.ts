@@ -176,9 +176,9 @@ export class Peers implements TransportOwner, Forwarding {
 
   // Out
 
-  send(to: NodeName, lane: "control" | "append", payload: Uint8Array): void {
+  send(to: NodeName, lane: "control" | "append", payload: Uint8Array, rest: Uint8Array): void {
     if (!this.#isStopped)
-      this.#transport.send(to, { lane, kind: peerFrameKinds.engine, payload, tag: 0, subject: null });
+      this.#transport.send(to, { lane, kind: peerFrameKinds.engine, payload, rest, tag: 0, subject: null });
   }
 
   forward(to: NodeName, batch: BatchNumber, commands: Uint8Array): boolean {

@@ -1,5 +1,5 @@
 import { configurationOf, nobody } from "../consensus/configuration.ts";
-import { decodeMessage } from "../consensus/message-codec.ts";
+import { decodeMessage, wholeOf } from "../consensus/message-codec.ts";
 import type { ReplicaId } from "../consensus/replica.ts";
 import type { Engine, EngineEffect, EngineEvent, RememberedLog } from "../topology/engine.ts";
 import { ConsensusInvariants } from "./consensus-invariants.ts";
@@ -135,7 +135,7 @@ export class ConsensusWatch {
         this.#invariants.check(who, effect);
         return;
       case "send": {
-        const message = decodeMessage(effect.bytes);
+        const message = decodeMessage(wholeOf(effect));
         if (message !== null) this.#invariants.check(who, { type: "send", message });
         return;
       }

@@ -103,8 +103,8 @@ export interface Vouched {
 /** What is to be done, in this order. */
 export type EngineEffect =
   | LogEffect
-  /** To the engine of another server. `lane`: what is urgent, or what is large. */
-  | { type: "send"; to: NodeName; lane: "control" | "append"; bytes: Uint8Array }
+  /** To the engine of another server: `rest` stands behind `bytes`, and must not change. `lane`: what is urgent, or what is large. */
+  | { type: "send"; to: NodeName; lane: "control" | "append"; bytes: Uint8Array; rest: Uint8Array }
   | { type: "standing"; standing: Standing }
   /** Others belong to the group than before, committed or not. */
   | { type: "configured"; members: readonly Member[] }

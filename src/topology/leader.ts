@@ -13,7 +13,7 @@ import {
 import type { CampaignPolicy } from "../consensus/election/campaign-policy.ts";
 import type { GroupEffect, GroupEvent, GroupStanding, Memory } from "../consensus/events.ts";
 import { Group } from "../consensus/group.ts";
-import { decodeMessage, encodeMessage, laneOf } from "../consensus/message-codec.ts";
+import { decodeMessage, encodeInParts, laneOf } from "../consensus/message-codec.ts";
 import { nodeOf, type ReplicaId } from "../consensus/replica.ts";
 import type { GroupSettings } from "../consensus/settings.ts";
 import type { Engine, EngineEffect, EngineEvent, Member, RememberedLog, Standing } from "./engine.ts";
@@ -167,7 +167,7 @@ class LeaderEngine implements Engine {
     switch (effect.type) {
       case "send": {
         const { message } = effect;
-        return { type: "send", to: nodeOf(message.to), lane: laneOf(message), bytes: encodeMessage(message) };
+        return { type: "send", to: nodeOf(message.to), lane: laneOf(message), ...encodeInParts(message) };
       }
       case "standing":
         this.#standing = standingOf(effect.standing);

@@ -12,6 +12,10 @@ import {
   type PeerFrame,
 } from "./peer-frame.ts";
 
+/** Memory for appends that came in pieces; what is longer gets some of its own. */
+const slabBytesMin = 32 * 1024;
+const slabBytesMax = 1024 * 1024;
+
 /** Which frames may come: those of a greeting, or those of a link that stands. */
 export type DecoderStage = "greeting" | "linked";
 
@@ -26,10 +30,12 @@ export type Malformed =
  * Cuts the bytes of a link into frames, at every way they may arrive.
  *
  * 1. a frame's type and length are checked before a byte is held for it; the bound is that of its type and of the stage
- * 2. what it holds is less than one frame of the largest length that the stage allows
+ * 2. what it holds is less than one frame of the largest length that the stage allows, and two slabs
  * 3. after a malformed frame it gives nothing any more
  *
- * A frame that lies whole in a piece is a view of that piece; one that came in pieces is put together once.
+ * A frame that lies whole in a piece is a view of that piece; one that came in pieces is put together once. Appends, which
+ * come all the time, are put together in two slabs in turns: a frame of the last piece still stands while that piece
+ * brings the beginning of the next. Memory of their own for each of them made the collector go through everything.
  */
 export class FrameDecoder {
   readonly #limits: LinkLimits;
@@ -40,6 +46,9 @@ export class FrameDecoder {
   #headerFilled = 0;
   #frame: Uint8Array | null = null;
   #frameFilled = 0;
+  /** What the newest append was put together in, and what the next one will be: the frame in it has been looked at. */
+  #slab: Uint8Array = nothing;
+  #otherSlab: Uint8Array = nothing;
   #broken: Malformed | null = null;
 
   constructor(limits: LinkLimits) {
@@ -79,7 +88,7 @@ export class FrameDecoder {
       if (this.#headerFilled < frameHeaderBytes) return this.#drop();
       const length = this.#checkedLength(this.#header, 0);
       if (typeof length !== "number") return length;
-      this.#frame = new Uint8Array(length);
+      this.#frame = this.#memory(length);
       this.#frame.set(this.#header);
       this.#frameFilled = frameHeaderBytes;
       this.#headerFilled = 0;
@@ -89,6 +98,16 @@ export class FrameDecoder {
     const frame = frameAt(this.#frame, 0, this.#frame.length);
     this.#frame = null;
     return frame;
+  }
+
+  /** For the frame whose header has come. */
+  #memory(length: number): Uint8Array {
+    if (this.#header[4] !== frameTypes.append || length > slabBytesMax) return new Uint8Array(length);
+    let slab = this.#otherSlab;
+    if (slab.length < length) slab = new Uint8Array(2 ** Math.ceil(Math.log2(Math.max(length, slabBytesMin))));
+    this.#otherSlab = this.#slab;
+    this.#slab = slab;
+    return slab.subarray(0, length);
   }
 
   #wholeFrame(): PeerFrame | Malformed | null {

@@ -8,9 +8,16 @@ export interface OutgoingFrame {
   readonly name: string;
   /** Belongs to the link from now on and must not change. */
   readonly payload: Uint8Array;
+  /** What stands behind the payload, or nothing: a piece of its own, which several frames may share. Must not change. */
+  readonly rest: Uint8Array;
   /** The caller's own number, told again if the frame is lost. */
   readonly tag: number;
 }
+
+/** Bytes of a frame without its header. */
+export const bytesOf = ({ payload, rest }: OutgoingFrame): number => payload.length + rest.length;
+
+export const noRest = new Uint8Array(0);
 
 /**
  * The frames of one lane in their order: those sent that the other side has not said to have read, then those that wait.
@@ -49,10 +56,11 @@ export class FrameQueue {
   }
 
   push(frame: OutgoingFrame): void {
+    const bytes = bytesOf(frame);
     this.#frames.push(frame);
-    this.#sizes.push(frame.payload.length);
+    this.#sizes.push(bytes);
     this.#tags.push(frame.tag);
-    this.#waitingBytes += frame.payload.length;
+    this.#waitingBytes += bytes;
   }
 
   /** The next to be sent; null when none waits. */
@@ -69,9 +77,10 @@ export class FrameQueue {
   replace(place: number, frame: OutgoingFrame): void {
     const at = place - this.#placeBase;
     assert(at >= this.#head + this.#sentCount && at < this.#frames.length, "only what waits is replaced");
-    this.#waitingBytes += frame.payload.length - this.#sizes[at]!;
+    const bytes = bytesOf(frame);
+    this.#waitingBytes += bytes - this.#sizes[at]!;
     this.#frames[at] = frame;
-    this.#sizes[at] = frame.payload.length;
+    this.#sizes[at] = bytes;
     this.#tags[at] = frame.tag;
   }
 

@@ -65,6 +65,8 @@ export interface SentFrame {
   readonly kind: number;
   /** Belongs to the link from now on and must not change. */
   readonly payload: Uint8Array;
+  /** What stands behind the payload and is not copied: several frames may share it. Must not change. @defaultValue nothing */
+  readonly rest?: Uint8Array;
   /** The caller's own number; comes back if the frame is lost. */
   readonly tag: number;
   /** Control only, below 2^32: a frame of the same kind and subject that still waits is replaced. Null: never replaced. */

@@ -1,5 +1,6 @@
 import { assert, unreachable } from "../base/assert.ts";
 import type { NodeName } from "../base/ids.ts";
+import { noRest } from "./frame-queue.ts";
 import type { LinkEffect, SendOutcome, SentFrame } from "./link-events.ts";
 import type { LinkLimits } from "./link-limits.ts";
 import { untold } from "./link-output.ts";
@@ -74,7 +75,7 @@ export class LinkFrames {
   #passOn(from: NodeName, to: NodeName, lane: "control" | "append", kind: number, payload: Uint8Array): void {
     const link = this.#table.linkWith(to);
     // The view's piece goes with this turn, so what waits is a copy.
-    const frame = { kind, flags: flagPassedOn, name: from, payload: payload.slice(), tag: untold };
+    const frame = { kind, flags: flagPassedOn, name: from, payload: payload.slice(), rest: noRest, tag: untold };
     if (link !== null && link.output.offerRelayed(lane, frame)) {
       this.#tell({ type: "output", connection: link.connection });
     } else {
@@ -83,13 +84,14 @@ export class LinkFrames {
   }
 
   #offer(to: NodeName, frame: SentFrame, flags: number, name: string): SendOutcome {
-    const { lane, kind, payload, tag, subject } = frame;
-    assert(payload.length <= payloadBytesMax(lane, this.#limits), "a frame is too large for its lane");
+    const { lane, kind, payload, rest = noRest, tag, subject } = frame;
+    const bytes = payload.length + rest.length;
+    assert(bytes <= payloadBytesMax(lane, this.#limits), "a frame is too large for its lane");
     assert(kind >= 0 && kind < 0x1_0000, "the kind of a frame is out of range");
     const link = this.#table.linkWith(to);
     if (link === null) return "no-link";
     assert(subject === null || (subject >= 0 && subject < 0x1_0000_0000), "the subject of a frame is out of range");
-    const outgoing = { kind, flags, name, payload, tag: flags === 0 ? tag : untold };
+    const outgoing = { kind, flags, name, payload, rest, tag: flags === 0 ? tag : untold };
     switch (lane) {
       case "control":
         // A relayed frame is for somebody else than the relay, so it shares no subject with the relay's own.

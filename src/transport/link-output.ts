@@ -2,7 +2,7 @@ import { assert } from "../base/assert.ts";
 import { getU48, putU48 } from "../base/byte-order.ts";
 import type { Millis } from "../base/units.ts";
 import type { BulkThrottle } from "./bulk-throttle.ts";
-import { FrameQueue, type OutgoingFrame } from "./frame-queue.ts";
+import { bytesOf, FrameQueue, type OutgoingFrame } from "./frame-queue.ts";
 import type { LinkLimits } from "./link-limits.ts";
 import { OutputBatch } from "./output-batch.ts";
 import { flagPassedOn, frameTypes, type Lane, linkFrame } from "./peer-frame.ts";
@@ -109,12 +109,12 @@ export class LinkOutput {
   offerRelayed(lane: "control" | "append", frame: OutgoingFrame): boolean {
     const { relayedQueueBytesMax, controlQueueFramesMax, controlQueueBytesMax } = this.#limits;
     const { appendQueueFramesMax, appendQueueBytesMax } = this.#limits;
-    if (this.#relayedBytes + frame.payload.length > relayedQueueBytesMax) return false;
+    if (this.#relayedBytes + bytesOf(frame) > relayedQueueBytesMax) return false;
     const isTaken =
       lane === "control"
         ? push(this.#control, frame, controlQueueFramesMax, controlQueueBytesMax)
         : push(this.#append, frame, appendQueueFramesMax, appendQueueBytesMax);
-    if (isTaken) this.#relayedBytes += frame.payload.length;
+    if (isTaken) this.#relayedBytes += bytesOf(frame);
     return isTaken;
   }
 
@@ -212,19 +212,19 @@ export class LinkOutput {
   #takeAppend(): boolean {
     const frame = this.#append.peek();
     if (frame === null || this.#append.unconfirmed >= this.#limits.appendQueueFramesMax) return false;
-    if (this.#append.unconfirmedBytes + frame.payload.length > this.#limits.appendWindowBytes) return false;
+    if (this.#append.unconfirmedBytes + bytesOf(frame) > this.#limits.appendWindowBytes) return false;
     this.#append.sent();
     this.#left(frame);
     this.#batch.add(frameTypes.append, frame);
-    if (this.#bulk.waiting > 0) this.#appendBytesSinceBulk += frame.payload.length;
+    if (this.#bulk.waiting > 0) this.#appendBytesSinceBulk += bytesOf(frame);
     return true;
   }
 
   #takeBulk(now: Millis): boolean {
     const frame = this.#bulk.peek();
     if (frame === null || this.#bulk.unconfirmed >= this.#limits.bulkQueueFramesMax) return false;
-    if (this.#bulk.unconfirmedBytes + frame.payload.length > this.#limits.bulkWindowBytes) return false;
-    if (!this.#throttle.grant(now, frame.payload.length)) return false;
+    if (this.#bulk.unconfirmedBytes + bytesOf(frame) > this.#limits.bulkWindowBytes) return false;
+    if (!this.#throttle.grant(now, bytesOf(frame))) return false;
     this.#bulk.sent();
     this.#batch.add(frameTypes.bulk, frame);
     this.#appendBytesSinceBulk = 0;
@@ -232,7 +232,7 @@ export class LinkOutput {
   }
 
   #left(frame: OutgoingFrame): void {
-    if ((frame.flags & flagPassedOn) !== 0) this.#relayedBytes -= frame.payload.length;
+    if ((frame.flags & flagPassedOn) !== 0) this.#relayedBytes -= bytesOf(frame);
     assert(this.#relayedBytes >= 0, "more relayed bytes left than came");
   }
 
@@ -268,7 +268,7 @@ export class LinkOutput {
 const lanes: readonly Lane[] = ["control", "append", "bulk"];
 
 function push(queue: FrameQueue, frame: OutgoingFrame, framesMax: number, bytesMax: number): boolean {
-  if (queue.waiting >= framesMax || queue.waitingBytes + frame.payload.length > bytesMax) return false;
+  if (queue.waiting >= framesMax || queue.waitingBytes + bytesOf(frame) > bytesMax) return false;
   queue.push(frame);
   return true;
 }

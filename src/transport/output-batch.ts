@@ -1,5 +1,5 @@
 import { flagPassedOn, flagPassOn, frameHeaderBytes, type FrameType, putFrameHeader } from "./peer-frame.ts";
-import type { OutgoingFrame } from "./frame-queue.ts";
+import { bytesOf, type OutgoingFrame } from "./frame-queue.ts";
 
 /** Smaller payloads are copied behind their header: one piece of many small frames costs less than many pieces. */
 const copiedBytesMax = 2_048;
@@ -30,12 +30,13 @@ export class OutputBatch {
   }
 
   add(type: FrameType, frame: OutgoingFrame): void {
-    const { payload, flags, kind, name } = frame;
+    const { payload, rest, flags, kind, name } = frame;
     const prefixBytes = flags & (flagPassOn | flagPassedOn) ? 1 + name.length : 0;
     const isCopied = payload.length <= copiedBytesMax;
-    const total = frameHeaderBytes + prefixBytes + payload.length;
-    this.#room(isCopied ? total : frameHeaderBytes + prefixBytes);
-    putFrameHeader(this.#slab, this.#end, { type, flags, kind, payloadBytes: prefixBytes + payload.length });
+    const headBytes = frameHeaderBytes + prefixBytes;
+    const payloadBytes = prefixBytes + bytesOf(frame);
+    this.#room(isCopied ? headBytes + payload.length : headBytes);
+    putFrameHeader(this.#slab, this.#end, { type, flags, kind, payloadBytes });
     this.#end += frameHeaderBytes;
     if (prefixBytes > 0) {
       this.#slab[this.#end++] = name.length;
@@ -48,7 +49,11 @@ export class OutputBatch {
       this.#cut();
       this.#pieces.push(payload);
     }
-    this.#bytes += total;
+    if (rest.length > 0) {
+      this.#cut();
+      this.#pieces.push(rest);
+    }
+    this.#bytes += frameHeaderBytes + payloadBytes;
   }
 
   /** What was gathered, to be written in this order; the batch is empty again. */

@@ -4,7 +4,13 @@ import { describe, expect, test } from "vitest";
 import { putU32 } from "../../src/base/byte-order.ts";
 import { FrameDecoder, frameBytesMax } from "../../src/transport/frame-decoder.ts";
 import { defaultLinkLimits } from "../../src/transport/link-limits.ts";
-import { frameHeaderBytes, frameTypes, type FrameType, putFrameHeader } from "../../src/transport/peer-frame.ts";
+import {
+  frameHeaderBytes,
+  frameTypes,
+  type FrameType,
+  type PeerFrame,
+  putFrameHeader,
+} from "../../src/transport/peer-frame.ts";
 
 interface Cut {
   readonly frames: { type: number; kind: number; flags: number; payload: string }[];
@@ -19,13 +25,20 @@ function decode(pieces: readonly Uint8Array[], stage: "greeting" | "linked" = "l
   let heldMax = 0;
   for (const piece of pieces) {
     decoder.add(piece);
-    for (;;) {
-      const frame = decoder.next();
-      if (frame === null) break;
-      if ("malformed" in frame) return { frames, malformed: frame, heldMax };
-      const { type, kind, flags, payload } = frame;
+    const came: PeerFrame[] = [];
+    let malformed: unknown = null;
+    for (let frame = decoder.next(); frame !== null; frame = decoder.next()) {
+      if ("malformed" in frame) {
+        malformed = frame;
+        break;
+      }
+      came.push(frame);
+    }
+    // As a link does: all that a piece brought is looked at when the piece has been cut.
+    for (const { type, kind, flags, payload } of came) {
       frames.push({ type, kind, flags, payload: Buffer.from(payload).toString("hex") });
     }
+    if (malformed !== null) return { frames, malformed, heldMax };
     heldMax = Math.max(heldMax, decoder.heldBytes);
   }
   return { frames, malformed: null, heldMax };
@@ -64,6 +77,18 @@ describe("cutting a stream into frames", () => {
       }
     }
     expect(decode([...stream].map((byte) => Uint8Array.of(byte))).frames).toEqual(whole.frames);
+  });
+
+  test("[PEER9] an append that came in pieces stands while its last piece brings the beginning of the next", () => {
+    const lengths = [20_000, 50_000, 3, 70_000, 70_000, 2_000_000, 40_000];
+    const bytes = Buffer.concat(
+      lengths.map((length, at) => frame(frameTypes.append, Buffer.alloc(length, at + 1), at)),
+    );
+    const places = Array.from({ length: Math.floor(bytes.length / 16_384) }, (_, at) => (at + 1) * 16_384);
+    const { frames } = decode(cutAt(bytes, places));
+    expect(frames.map(({ payload }) => payload.length / 2)).toEqual(lengths);
+    for (const [at, { payload }] of frames.entries())
+      expect(new Set(Buffer.from(payload, "hex"))).toEqual(new Set([at + 1]));
   });
 
   const types = Object.values(frameTypes);

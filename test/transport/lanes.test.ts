@@ -3,7 +3,7 @@ import { seededRandom } from "../../src/base/random.ts";
 import { type Millis, millis } from "../../src/base/units.ts";
 import { BulkThrottle } from "../../src/transport/bulk-throttle.ts";
 import { FrameDecoder } from "../../src/transport/frame-decoder.ts";
-import type { OutgoingFrame } from "../../src/transport/frame-queue.ts";
+import { noRest, type OutgoingFrame } from "../../src/transport/frame-queue.ts";
 import { defaultLinkLimits, type LinkLimits } from "../../src/transport/link-limits.ts";
 import { LinkOutput } from "../../src/transport/link-output.ts";
 import { frameTypes, type Lane, laneOf } from "../../src/transport/peer-frame.ts";
@@ -14,7 +14,7 @@ const start = millis(1_000);
 const zeros = new Uint8Array(256 * 1024);
 
 function frameOf(bytes: number, tag = 0, kind = 1): OutgoingFrame {
-  return { kind, flags: 0, name: "", payload: zeros.subarray(0, bytes), tag };
+  return { kind, flags: 0, name: "", payload: zeros.subarray(0, bytes), rest: noRest, tag };
 }
 
 interface Arrived {
@@ -92,6 +92,24 @@ class Way {
 }
 
 describe("which lane goes first", () => {
+  test("[PEER20] what two frames share stands behind each of them, in its order, and is not copied", () => {
+    const shared = new Uint8Array(9_000).fill(7);
+    const output = new LinkOutput(defaultLinkLimits, new BulkThrottle({ bytesPerSecond: 1, burstBytes: 1 }));
+    for (const kind of [1, 2]) output.offerAppend({ ...frameOf(50, kind, kind), rest: shared });
+    expect(output.waitingBytes).toBe(2 * 9_050);
+    const pieces = output.take(start, 0);
+    expect(pieces.filter((piece) => piece === shared).length).toBe(2);
+
+    const decoder = new FrameDecoder(defaultLinkLimits);
+    decoder.link();
+    decoder.add(Uint8Array.from(Buffer.concat(pieces)));
+    for (const kind of [1, 2]) {
+      const payload = new Uint8Array([...zeros.subarray(0, 50), ...shared]);
+      expect(decoder.next()).toEqual({ type: frameTypes.append, flags: 0, kind, payload });
+    }
+    expect(output.unconfirmedBytes).toBe(2 * 9_050);
+  });
+
   test("[PEER16] control, then appends, then bulk, whatever was handed over first", () => {
     const way = new Way();
     way.output.offerBulk(frameOf(10));
