@@ -1,3 +1,4 @@
+import { ByteView, copyShort, setU48 } from "../base/byte-view.ts";
 import { putU16, putU32, putU48 } from "../base/byte-order.ts";
 import type { RequestId } from "./schema.ts";
 import { putUtf8, utf8, utf8Length } from "./utf8.ts";
@@ -181,29 +182,36 @@ export const okSendFrameBytesMax = (ok: OkSendRanges): number =>
 
 /** Writes an `ok` to a send at `at` and answers the offset behind it. The caller has made room: `okSendFrameBytesMax`. */
 export function putOkSendFrame(into: Uint8Array, at: number, ok: OkSendRanges): number {
-  const { place } = ok;
-  into[at + 4] = okSendCode;
-  const isText = typeof ok.id === "string";
-  into[at + 5] = (isText ? 1 : 0) | (ok.dup ? okSendDup : 0);
-  putU16(into, at + 6, okSendPresenceSeq);
-  putU48(into, at + 8, typeof ok.id === "number" ? ok.id : 0);
-  putU48(into, at + okSendAt.seq, ok.seq);
-  putU48(into, at + okSendAt.ts, ok.ts);
-  putU48(into, at + okSendAt.epoch, ok.epoch);
-  putU48(into, at + okSendAt.copies, 0);
-  putU16(into, at + okSendAt.room, ok.roomLength);
-  putU16(into, at + okSendAt.cid, ok.cidLength);
-  putU16(into, at + okSendAt.line, place.lineLength);
-  putU16(into, at + okSendAt.leader, place.leaderLength);
-  putU16(into, at + okSendAt.node, place.nodeLength);
-  putU16(into, at + okSendAt.at, 0);
-  let end = copyBytes(into, at + okSendAt.texts, ok.source, ok.roomStart, ok.roomLength);
-  end = copyBytes(into, end, ok.source, ok.cidStart, ok.cidLength);
-  end = copyBytes(into, end, place.bytes, 0, place.bytes.length);
-  if (typeof ok.id === "string") end = putUtf8(into, end, ok.id);
-  putU32(into, at, end - at - 4);
+  const { place, id } = ok;
+  const view = intoView.of(into);
+  const isText = typeof id === "string";
+  view.setUint8(at + 4, okSendCode);
+  view.setUint8(at + 5, (isText ? 1 : 0) | (ok.dup ? okSendDup : 0));
+  view.setUint16(at + 6, okSendPresenceSeq, true);
+  setU48(view, at + 8, isText ? 0 : id);
+  setU48(view, at + okSendAt.seq, ok.seq);
+  setU48(view, at + okSendAt.ts, ok.ts);
+  setU48(view, at + okSendAt.epoch, ok.epoch);
+  setU48(view, at + okSendAt.copies, 0);
+  view.setUint16(at + okSendAt.room, ok.roomLength, true);
+  view.setUint16(at + okSendAt.cid, ok.cidLength, true);
+  view.setUint16(at + okSendAt.line, place.lineLength, true);
+  view.setUint16(at + okSendAt.leader, place.leaderLength, true);
+  view.setUint16(at + okSendAt.node, place.nodeLength, true);
+  view.setUint16(at + okSendAt.at, 0, true);
+  const from = fromView.of(ok.source);
+  let end = copyShort(view, at + okSendAt.texts, from, ok.roomStart, ok.roomLength);
+  end = copyShort(view, end, from, ok.cidStart, ok.cidLength);
+  end = copyShort(view, end, placeView.of(place.bytes), 0, place.bytes.length);
+  if (isText) end = putUtf8(into, end, id);
+  view.setUint32(at, end - at - 4, true);
   return end;
 }
+
+// One answer follows the other, from the bytes of one batch into those of one slab.
+const intoView = /* @__PURE__ */ new ByteView();
+const fromView = /* @__PURE__ */ new ByteView();
+const placeView = /* @__PURE__ */ new ByteView();
 
 /** Below this many bytes a loop is faster than a view and a call. Measured on Node 20. */
 const loopBytesMax = 40;

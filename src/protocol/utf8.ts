@@ -1,3 +1,4 @@
+import { ByteView } from "../base/byte-view.ts";
 import { Fault } from "../base/error-codes.ts";
 
 /**
@@ -48,24 +49,7 @@ export function putUtf8(into: Uint8Array, at: number, text: string): number {
   return at + encoder.encodeInto(text, into.subarray(at)).written;
 }
 
-/**
- * Reads four bytes at once. That takes a view, and one piece of a stream is asked about for hundreds of messages in a
- * row, so the last view is kept.
- */
-class Words {
-  #bytes: Uint8Array = new Uint8Array(0);
-  #view: DataView = new DataView(this.#bytes.buffer);
-
-  of(b: Uint8Array): DataView {
-    if (b !== this.#bytes) {
-      this.#bytes = b;
-      this.#view = new DataView(b.buffer, b.byteOffset, b.byteLength);
-    }
-    return this.#view;
-  }
-}
-
-const words = /* @__PURE__ */ new Words();
+const words = /* @__PURE__ */ new ByteView();
 /** The bits that are 0 in four ASCII bytes. */
 const beyondAscii = 0x80808080 | 0;
 

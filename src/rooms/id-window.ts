@@ -1,3 +1,4 @@
+import { ByteView, copyShort, isSameShort } from "../base/byte-view.ts";
 import type { Room } from "./room.ts";
 import type { Cutting } from "./state-cut.ts";
 
@@ -30,6 +31,8 @@ export class IdWindow {
   /** Key bytes. Positions are counted on and on; a key never wraps, and stands at position & (length - 1). */
   #keys: Uint8Array = new Uint8Array(4096);
   #keysEnd = 0;
+  #keysView = new DataView(this.#keys.buffer);
+  readonly #asked = new ByteView();
 
   constructor(capacity: number, cutting: Cutting) {
     this.#capacity = capacity;
@@ -193,9 +196,7 @@ export class IdWindow {
   }
 
   #same(key: number, b: Uint8Array, start: number, length: number): boolean {
-    const keys = this.#keys;
-    for (let i = 0; i < length; i++) if (keys[key + i] !== b[start + i]) return false;
-    return true;
+    return isSameShort(this.#keysView, key, this.#asked.of(b), start, length);
   }
 
   /** Copies a key into the ring of keys and answers where it stands. */
@@ -208,7 +209,7 @@ export class IdWindow {
       if (length > rest) position += rest;
       if (position + length - this.#oldestKeyPosition(position) <= keys.length) {
         const at = position & mask;
-        for (let i = 0; i < length; i++) keys[at + i] = b[start + i]!;
+        copyShort(this.#keysView, at, this.#asked.of(b), start, length);
         this.#keysEnd = position + length;
         return at;
       }
@@ -228,6 +229,7 @@ export class IdWindow {
   #growKeys(): void {
     const before = this.#keys;
     this.#keys = new Uint8Array(before.length * 2);
+    this.#keysView = new DataView(this.#keys.buffer);
     let end = 0;
     for (let entry = this.#oldest; entry < this.#next; entry++) {
       const at = (entry & this.#mask) * fields;
