@@ -21,7 +21,7 @@ import { filesUnder } from "./repository.mjs";
 /** @type {readonly Stage[]} */
 export const stages = [
   { name: "units", folder: null, testTimeoutMs: 30_000, workersMax: 2, isolate: false },
-  { name: "damage", folder: "test/damage", testTimeoutMs: 120_000, workersMax: 2, isolate: false },
+  { name: "damage", folder: "test/damage", testTimeoutMs: 120_000, workersMax: 2, isolate: true },
   { name: "simulator", folder: "test/sim", testTimeoutMs: 180_000, workersMax: 2, isolate: false },
   { name: "museum", folder: "test/museum", testTimeoutMs: 300_000, workersMax: 1, isolate: true },
   {
