@@ -9,7 +9,7 @@ import type { LiveChunk } from "./chunks.ts";
 import { commandLength, commandType, commandTypes, isCommand } from "./commands.ts";
 import { acknowledgeNotice, takeNotice } from "./notices.ts";
 import { type OutcomeCode, outcomes } from "./outcome.ts";
-import type { LookupNeeded } from "./posting.ts";
+import type { LookupNeeded, Standing } from "./posting.ts";
 import type { Room } from "./room.ts";
 import { decodeRewrite, decodeSeal } from "./seal.ts";
 import {
@@ -312,6 +312,11 @@ export class GroupState {
    */
   lookupNeeded(memory: Uint8Array, o: number): LookupNeeded | null {
     return this.#parts.posting.lookupNeeded(memory, o);
+  }
+
+  /** Where the message with the id of the record at `o` stands, when that is in the window; null: it is not. */
+  standing(memory: Uint8Array, o: number): Standing | null {
+    return this.#parts.posting.standing(memory, o);
   }
 
   /** The seq of the message with this id, when it is in the window; else 0. */

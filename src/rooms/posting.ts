@@ -22,6 +22,14 @@ import { messageKinds, kindOf } from "./message-kind.ts";
 import { type OutcomeCode, outcomes } from "./outcome.ts";
 import { isDirectName, isOneOfTwo, type Room } from "./room.ts";
 
+/** Where a message stands whose id is known, and whether what was sent now is that message. */
+export interface Standing {
+  readonly code: OutcomeCode;
+  readonly seq: number;
+  readonly ts: number;
+  readonly epoch: number;
+}
+
 /** What must be looked up beyond the id window before a post is proposed. */
 export interface LookupNeeded {
   /** Look for the id (room, from, cid) among these seqs; null: it is known to be absent. */
@@ -192,6 +200,25 @@ export class Posting {
     const low = this.#hashOfKey(key, shared);
     const known = this.window.find(key, 0, room.length, from.length, shared, cid.length, low, this.#all.hash.high);
     return known < 0 ? 0 : this.window.seq(known);
+  }
+
+  /** What `apply` would answer the record at `o` when its id is in the window: where the first one stands; null: it is not. */
+  standing(b: Uint8Array, o: number): Standing | null {
+    const { hash } = this.#all;
+    const start = o + recordHeaderBytes;
+    const roomLength = textLength(b, o, 0);
+    const fromLength = textLength(b, o, 1);
+    const cidStart = start + roomLength + fromLength;
+    const cidLength = textLength(b, o, cidText);
+    const sharedLow = hash.of(b, start, roomLength + fromLength);
+    const low = hash.more(sharedLow, hash.high, b, cidStart, cidLength);
+    const { window } = this;
+    const known = window.find(b, start, roomLength, fromLength, cidStart, cidLength, low, hash.high);
+    if (known < 0) return null;
+    const digestLow = this.#digestOf(b, o, cidStart + cidLength);
+    const isSame = window.digestLow(known) === digestLow && window.digestHigh(known) === this.#digest.high;
+    const code = isSame ? outcomes.repeat : outcomes.conflict;
+    return { code, seq: window.seq(known), ts: window.ts(known), epoch: window.epoch(known) };
   }
 
   /** Puts an id of a snapshot back, in the order of the snapshot. */

@@ -25,7 +25,7 @@ import {
 import { outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import type { Origin, PostSource } from "./batch.ts";
-import type { History } from "./history.ts";
+import type { History, RecordRef } from "./history.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import type { Proposals } from "./proposals.ts";
@@ -133,7 +133,10 @@ export class Orderer {
     checkedMax: number,
   ): Taken {
     const why = this.refusal();
-    if (why !== null) return why;
+    if (why !== null)
+      return this.#closed === null || room === undefined
+        ? why
+        : this.#repeated(why, origin, request, room, user, source);
     // `apply` refuses it too, but can't say which field is missing.
     if (source.ref === 0 && source.kindLength > 0 && needsRef(source)) {
       return { type: "refused", code: "bad_request", message: `"ref" is missing: ${refUse}`, retryAfterMs: null };
@@ -165,6 +168,40 @@ export class Orderer {
     batch.keep(recordLength(batch.bytes, offset), origin, request, live);
     this.#proposals.gathered();
     return proposed;
+  }
+
+  // Nothing new is taken; what is stored already takes no room, and is told where it stands, as far back as a repeat is
+  // looked for at any other time.
+  #repeated(
+    why: Extract<Taken, { type: "refused" }>,
+    origin: Origin,
+    request: RequestId,
+    room: Room,
+    user: Uint8Array,
+    source: PostSource,
+  ): Taken {
+    const { batch } = this.#proposals;
+    const offset = batch.writePost(room.nameBytes, user, source);
+    const record = batch.bytes.slice(offset, offset + recordLength(batch.bytes, offset));
+    const standing = this.#state.standing(record, 0);
+    if (standing !== null) {
+      const { code, seq, ts, epoch } = standing;
+      const done = Promise.resolve().then(() => {
+        origin.decided(request, code, seq, ts, epoch, record, 0);
+        return null;
+      });
+      return { type: "lookingUp", done };
+    }
+    const among = this.#state.lookupNeeded(record, 0)?.id ?? null;
+    if (among === null) return why;
+    const { from, cid } = partsOf(record);
+    const done = this.#history.find(room, from, cid, among.from, among.to).then((found) => {
+      if (found === null)
+        throw new Fault(why.code, why.message, { definite: true, retryAfterMs: why.retryAfterMs ?? retryMs });
+      decideAsStored(origin, request, found, record);
+      return null;
+    });
+    return { type: "lookingUp", done };
   }
 
   /** Takes any other command; one by which messages go also while the disk is full, for it makes room. Throws the Fault that the asker is to be told when there is no room for it. */
@@ -233,9 +270,7 @@ export class Orderer {
         const found = await this.#history.find(room, parts.from, parts.cid, from, to);
         // `apply` can't see it in its window any more, so the orderer answers by itself.
         if (found !== null) {
-          const code = sameMessage(found.bytes, found.offset, bytes) ? outcomes.repeat : outcomes.conflict;
-          const { bytes: first, offset } = found;
-          origin.decided(request, code, found.seq, recordTs(first, offset), recordEpoch(first, offset), bytes, 0);
+          decideAsStored(origin, request, found, bytes);
           return null;
         }
       }
@@ -260,6 +295,13 @@ const fullRing = (live: LiveRoom): Taken => ({ type: "full", again: (task) => vo
 function notBehind(proposed: number | null | "behind"): number | null {
   if (proposed !== "behind") return proposed;
   throw new Fault("overloaded", "too much was stored while this was looked up", { retryAfterMs: retryMs });
+}
+
+/** Tells who sent a message whose id is stored: where it stands, or that it says something else. */
+function decideAsStored(origin: Origin, request: RequestId, found: RecordRef, fresh: Uint8Array): void {
+  const { bytes, offset } = found;
+  const code = sameMessage(bytes, offset, fresh) ? outcomes.repeat : outcomes.conflict;
+  origin.decided(request, code, found.seq, recordTs(bytes, offset), recordEpoch(bytes, offset), fresh, 0);
 }
 
 /** Whether a stored message and a new one with the same id say the same: kind, ref and body. */

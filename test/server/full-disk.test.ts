@@ -45,10 +45,11 @@ test("on a full disk a room can be made to keep less, and what goes with that ma
   let used = 0;
   for (const bytes of fileSystem.files().values()) used += bytes.length;
   fileSystem.quotaBytes = used + 20_000;
-  await expect.poll(async () => (await send(1_000)).code, { timeout: 20_000, interval: 100 }).toBe("storage_full");
+  let next = 1_000;
+  await expect.poll(async () => (await send(next++)).code, { timeout: 20_000, interval: 100 }).toBe("storage_full");
   await operate(server, { type: "retention", room: "lobby" as RoomName, ageMs: 0, messages: 10, bytes: 0 });
   await operate(server, { type: "trim", room: "lobby" as RoomName, first: 150 as Seq });
-  await expect.poll(async () => (await send(1_001)).t, { timeout: 40_000, interval: 100 }).toBe("ok");
+  await expect.poll(async () => (await send(next++)).t, { timeout: 40_000, interval: 100 }).toBe("ok");
   await server.stop(0);
 }, 90_000);
 
@@ -75,6 +76,29 @@ test("who is in a room already joins it on a full disk too: there is nothing to 
   expect(await join(bob, "@alice,bob")).toMatchObject({ t: "ok", of: "join" });
   expect(await join(bob, "yard")).toMatchObject({ code: "storage_full", definite: true, retryable: true });
   expect(await join(alice, "elsewhere")).toMatchObject({ code: "storage_full" });
+  fileSystem.quotaBytes = Infinity;
+  await server.stop(0);
+}, 60_000);
+
+test("on a full disk a repeat is told where its message stands, however long ago that was; what is new is refused", async () => {
+  const idWindowEntries = 8;
+  const { server, fileSystem } = await startTestServer({ limits: { idWindowEntries } });
+  const alice = await TestClient.open(server, "alice");
+  const send = (cid: string, body: string) => alice.ask({ t: "send", room: "lobby", cid, body });
+  for (let i = 1; i <= 20; i++) expect(await send(`c${i}`, `text ${i}`)).toMatchObject({ seq: i, dup: false });
+  let used = 0;
+  for (const bytes of fileSystem.files().values()) used += bytes.length;
+  fileSystem.quotaBytes = used;
+  let more = 0;
+  await expect
+    .poll(async () => (await send(`d${++more}`, "new")).code, { timeout: 20_000, interval: 100 })
+    .toBe("storage_full");
+  // One that the window of ids still holds, and one that left it long ago.
+  expect(await send("c20", "text 20")).toMatchObject({ t: "ok", seq: 20, dup: true });
+  expect(await send("c2", "text 2")).toMatchObject({ t: "ok", seq: 2, dup: true });
+  expect(await send("c20", "another")).toMatchObject({ code: "id_conflict" });
+  expect(await send("c2", "another")).toMatchObject({ code: "id_conflict" });
+  expect(await send("e1", "new")).toMatchObject({ code: "storage_full", definite: true, retryable: true });
   fileSystem.quotaBytes = Infinity;
   await server.stop(0);
 }, 60_000);
