@@ -15,7 +15,7 @@ export interface Gap {
 }
 
 /** What a reader gets, in order: a message, or a gap in its place. */
-export type TimelineItem = RoomMessage | { readonly room: RoomName; readonly gap: Gap };
+export type TimelineItem = RoomMessage | { readonly room: RoomName; readonly gap: Gap; readonly seq?: undefined };
 
 /** Where items wait for who reads them. Several readers may share one; then they share its bound. */
 export interface ItemQueue {

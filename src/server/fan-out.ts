@@ -159,7 +159,9 @@ export class FanOut {
       const subscription = live.subscriptions[i]!;
       if (subscription.state !== "live") continue;
       const { session } = subscription;
-      if (!isInMemory) {
+      // It asked for what comes behind a place that is not reached yet.
+      if (subscription.next > to) continue;
+      if (!isInMemory || subscription.next > from) {
         this.catchUp(subscription);
       } else if (session.isSlow()) {
         this.#pause(subscription);
@@ -217,7 +219,7 @@ export class FanOut {
         subscription.state = "live";
         if (!subscription.saidCaughtUp) {
           subscription.saidCaughtUp = true;
-          session.caughtUp(room, subscription.next - 1);
+          session.caughtUp(room, Math.min(subscription.next - 1, live.announced));
         }
         this.touched(session);
         return;

@@ -12,7 +12,7 @@ import type { Session } from "./session.ts";
  *     +--------------------------------------------------------+  the client has taken what was queued
  * ```
  * 1. the client has been given exactly the messages (start, next), or a gap instead of some
- * 2. live: next = live.announced + 1
+ * 2. live: next = live.announced + 1, or more where the client asked for what comes behind a place that is not reached
  */
 export interface Subscription {
   readonly session: Session;

@@ -14,6 +14,8 @@ test("the types of what the SDK gives can be named, in Node and in a browser, an
   expectTypeOf<Awaited<node.SentMessage>>().toEqualTypeOf<node.Stored>();
   expectTypeOf<null>().toExtend<node.Stored["seq"]>();
   expectTypeOf<browser.TimelineItem>().toEqualTypeOf<node.TimelineItem>();
+  // `item.seq` may be asked of whatever is read.
+  expectTypeOf<undefined>().toExtend<node.TimelineItem["seq"]>();
 });
 
 test("the reference has all of them but options", () => {

@@ -72,6 +72,28 @@ test("whoever comes back is given what follows the last seq it had, and not that
   await server.stop(0);
 });
 
+test("caught-up says where history ended, also to who asks for what comes behind a place that nobody has reached", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  await sendAll(alice, upTo(6));
+  const bob = await TestClient.open(server, "bob");
+  await bob.ask({ t: "sub", room: "lobby", after: 8, atLeast: 0 });
+  expect(await bob.next((frame) => frame.t === "caught-up")).toMatchObject({ seq: 6 });
+  await sendAll(alice, [7, 8, 9]);
+  expect(seqsOf(bob)).toEqual([9]);
+  await server.stop(0);
+});
+
+test("read marks of one user in one room are merged: the highest stays, in whatever order they come", async () => {
+  const { server } = await startTestServer();
+  const alice = await TestClient.open(server, "alice");
+  await sendAll(alice, upTo(6));
+  const marked = [3, 6, 5, 4].map((seq) => alice.ask({ t: "read", room: "lobby", seq }));
+  for (const answer of await Promise.all(marked)) expect(answer).toMatchObject({ t: "ok" });
+  expect(server.state.room("lobby")?.readMark("alice")).toBe(6);
+  await server.stop(0);
+});
+
 test("what is sent while a reader is given history comes behind it, without gap or repeat", async () => {
   const { disk, server, alice } = await sealedRoom(40);
   // The reader begins with what is in chunks only, and the disk takes its time.
