@@ -173,31 +173,95 @@ export function checkEachLimit(limits: object): void {
   }
 }
 
-/** Asserts the bounds against each other, so that a changed one cannot break a promise made by another. */
+/** A bound that doesn't go with others, and what it must be. */
+export interface LimitMistake {
+  readonly limit: keyof Limits;
+  /** What follows the name: `must be at least 6148, to hold …`. */
+  readonly message: string;
+  /** The bounds it was held against. */
+  readonly against: readonly (keyof Limits)[];
+}
+
+interface LeastRule {
+  readonly limit: keyof Limits;
+  readonly least: (limits: Limits) => number;
+  readonly reason: string;
+  readonly against: readonly (keyof Limits)[];
+}
+
+const leastRules: readonly LeastRule[] = [
+  {
+    limit: "frameBytesMax",
+    least: ({ bodyBytesMax }) => bodyBytesMax * 6 + 4 * KiB,
+    reason: "to hold an escaped body and its names",
+    against: ["bodyBytesMax"],
+  },
+  {
+    limit: "entryBytesMax",
+    least: ({ bodyBytesMax }) => bodyBytesMax * 2,
+    reason: "to hold a message",
+    against: ["bodyBytesMax"],
+  },
+  {
+    limit: "uncommittedBytesMax",
+    least: ({ entryBytesMax }) => entryBytesMax,
+    reason: "to hold an entry",
+    against: ["entryBytesMax"],
+  },
+  {
+    limit: "segmentBytes",
+    least: ({ entryBytesMax }) => entryBytesMax * 2 + 8 * KiB,
+    reason: "to hold the largest batch",
+    against: ["entryBytesMax"],
+  },
+  {
+    limit: "unsealedBytesMax",
+    least: ({ chunkBytes }) => chunkBytes * 2,
+    reason: "so that one chunk can fill while another is written",
+    against: ["chunkBytes"],
+  },
+  {
+    limit: "histBytesMax",
+    least: ({ bodyBytesMax }) => bodyBytesMax,
+    reason: "to hold one message",
+    against: ["bodyBytesMax"],
+  },
+  {
+    limit: "socketQueueBytesMax",
+    least: ({ bodyBytesMax }) => bodyBytesMax,
+    reason: "to hold one message",
+    against: ["bodyBytesMax"],
+  },
+  {
+    limit: "heldOutputBytesMax",
+    least: ({ histBytesMax, catchUpBytesMax }) => histBytesMax + catchUpBytesMax,
+    reason: "to hold a page of history, and a step of it",
+    against: ["histBytesMax", "catchUpBytesMax"],
+  },
+  { limit: "sendsInFlightMax", least: () => 1_024, reason: "by protocol", against: [] },
+  { limit: "idWindowEntries", least: () => 8, reason: "to hold a few ids", against: [] },
+];
+
+/** The bounds against each other, so that a changed one cannot break a promise made by another. Each is a whole number. */
+export function limitMistakes(limits: Limits): LimitMistake[] {
+  const mistakes: LimitMistake[] = [];
+  for (const { limit, least, reason, against } of leastRules) {
+    const needed = least(limits);
+    if (limits[limit] < needed) mistakes.push({ limit, message: `must be at least ${needed}, ${reason}`, against });
+  }
+  if (limits.segmentBytes % sectorBytes !== 0) {
+    const message = `must be a multiple of ${sectorBytes}: a segment is whole sectors`;
+    mistakes.push({ limit: "segmentBytes", message, against: [] });
+  }
+  if ((limits.ringSlots & (limits.ringSlots - 1)) !== 0) {
+    mistakes.push({ limit: "ringSlots", message: "must be a power of two", against: [] });
+  }
+  return mistakes;
+}
+
+/** Asserts that each bound is one, and that they go together. */
 export function checkLimits(limits: Limits): void {
   checkEachLimit(limits);
-  assert(
-    limits.frameBytesMax >= limits.bodyBytesMax * 6 + 4 * KiB,
-    "frameBytesMax must hold an escaped body and its names",
-  );
-  assert(limits.entryBytesMax >= limits.bodyBytesMax * 2, "entryBytesMax must hold a message");
-  assert(limits.uncommittedBytesMax >= limits.entryBytesMax, "uncommittedBytesMax must hold an entry");
-  assert(limits.segmentBytes >= limits.entryBytesMax * 2 + 8 * KiB, "segmentBytes must hold the largest batch");
-  assert(
-    limits.segmentBytes % sectorBytes === 0,
-    `segmentBytes must be a multiple of ${sectorBytes}: a segment is whole sectors`,
-  );
-  assert(
-    limits.unsealedBytesMax >= limits.chunkBytes * 2,
-    "unsealedBytesMax must allow one chunk to fill while another is written",
-  );
-  assert(limits.histBytesMax >= limits.bodyBytesMax, "histBytesMax must hold one message");
-  assert(limits.socketQueueBytesMax >= limits.bodyBytesMax, "socketQueueBytesMax must hold one message");
-  assert(
-    limits.heldOutputBytesMax >= limits.histBytesMax + limits.catchUpBytesMax,
-    "heldOutputBytesMax must hold a page of history, and a step of it",
-  );
-  assert(limits.sendsInFlightMax >= 1_024, "sendsInFlightMax is at least 1024 by protocol");
-  assert((limits.ringSlots & (limits.ringSlots - 1)) === 0, "ringSlots must be a power of two");
-  assert(limits.idWindowEntries >= 8, "idWindowEntries must hold a few ids");
+  const [first] = limitMistakes(limits);
+  assert(first === undefined, `${first?.limit} ${first?.message}`);
 }

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { type Limits, limitMistakes } from "../../base/limits.ts";
 import { type Configuration, configurationSchema } from "./configuration.ts";
 import { CommandFailed, exitCodes } from "../terminal/exit-codes.ts";
 import { nearestName } from "./nearest-name.ts";
@@ -51,6 +52,7 @@ export async function readConfiguration(sources: {
       mistakes.push(place === null ? `${path.join(".")} ${message}` : `${place.key} ${message} (${place.from})`);
     }
   }
+  if (checked.success) mistakes.push(...mistakesOfLimits(checked.data.limits, given));
   if (!checked.success || mistakes.length > 0) throw new CommandFailed(exitCodes.usage, mistakes.join("\n"));
   return { configuration: checked.data, given: new Set(given.keys()), warnings };
 }
@@ -140,6 +142,17 @@ function nested(given: ReadonlyMap<string, Given>): object {
     else ((whole[first] ??= {}) as Record<string, unknown>)[second] = value;
   }
   return whole;
+}
+
+// Of bounds that don't go together at least one was given: the defaults do.
+function mistakesOfLimits(limits: Limits, given: ReadonlyMap<string, Given>): string[] {
+  return limitMistakes(limits).map(({ limit, message, against }) => {
+    const places = [limit, ...against].flatMap((name) => {
+      const place = given.get(`limits.${name}`);
+      return place === undefined ? [] : [name === limit ? place.from : `limits.${name}: ${place.from}`];
+    });
+    return `limits.${limit} ${message} (${places.join(", ")})`;
+  });
 }
 
 function placeOf(path: readonly string[], given: ReadonlyMap<string, Given>): { key: string; from: string } | null {

@@ -2,8 +2,6 @@ import { existsSync } from "node:fs";
 import { Fault } from "../../base/error-codes.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { NodeName } from "../../base/ids.ts";
-import { checkLimits } from "../../base/limits.ts";
-import { AssertionFailure } from "../../base/assert.ts";
 import type { Random } from "../../base/random.ts";
 import { loopbackHosts, type Trust } from "../../doors/trust.ts";
 import { isLockFile, nodeDataLock } from "../../platform/node/data-lock.ts";
@@ -68,7 +66,6 @@ export async function serve(configuration: Configuration, options: ServeOptions)
   const clock = nodeClock();
   const lines = serverLog({ format, colour: isTerminal && !("NO_COLOR" in process.env) });
   const log = new ToldEvents({ log: lines, clock });
-  checkConfiguredLimits(configuration);
   const secret = await clusterSecretOf(configuration);
   const authenticate = await authenticator(configuration.auth, [configuration.host]);
   const adminToken = await adminTokenOf(configuration);
@@ -308,15 +305,6 @@ function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void 
     resolve = settle;
   });
   return { promise, resolve: resolve! };
-}
-
-function checkConfiguredLimits({ limits }: Configuration): void {
-  try {
-    checkLimits(limits);
-  } catch (cause) {
-    if (!(cause instanceof AssertionFailure)) throw cause;
-    throw new CommandFailed(exitCodes.usage, `the configured limits don't go together: ${cause.message}`, { cause });
-  }
 }
 
 function risksOf({ auth }: Configuration): string[] {
