@@ -3,8 +3,8 @@
  *
  * What nobody should send, in full numbers, against the shipped command, and what a client that behaves feels meanwhile. Each
  * row names its pass condition and what was measured. Times are those of this machine: let nothing else run on it. A row
- * that is about time and misses it is tried again, up to three times, and its best counts: what else the machine does can only
- * make it worse.
+ * that misses its condition is tried again, up to three times, and passes when one of them does: what else the machine does
+ * can only make it worse. What is shown is the last.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { Guest, silentSockets } from "../hostile/attackers.mjs";
