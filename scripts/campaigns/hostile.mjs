@@ -18,8 +18,8 @@ import { say } from "../progress.mjs";
 /** @typedef {import("../hostile/attacks.mjs").Verdict} Verdict */
 
 const attemptsMax = 3;
-/** How long it is measured what the neighbour feels when nobody attacks. */
-const calmMs = 3_000;
+/** How long it is measured what the neighbour feels when nobody attacks: so long that the collector comes by. */
+const calmMs = 10_000;
 
 /**
  * @param {Record<string, string>} args

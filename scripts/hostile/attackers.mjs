@@ -58,22 +58,13 @@ export async function silentSockets({ port, tcpPort, silent, oneByte, perSecond 
   /** @type {Dialled[]} */
   const all = [];
   const total = silent + oneByte;
-  const begun = performance.now();
-  while (all.length < total) {
-    const count = Math.min(100, total - all.length);
-    const batch = Array.from({ length: count }, (_, n) => {
-      const place = all.length + n;
-      const isHttp = place % 5 === 4;
-      const dialled = dial(isHttp ? port : tcpPort);
-      // One byte now; the next would come after ten seconds, and the deadline is before that.
-      if (place % total < oneByte) dialled.socket.write(isHttp ? "G" : "{");
-      return dialled;
-    });
-    all.push(...batch);
-    // As many as the kernel holds for a busy server to accept; beyond, it lets a caller wait for minutes.
-    await until(() => batch.every(({ socket, isClosed }) => !socket.connecting || isClosed), withinMs);
-    await pause(Math.max(0, begun + (all.length / perSecond) * 1_000 - performance.now()));
-  }
+  await evenly({ total, perSecond, withinMs, into: all }, (place) => {
+    const isHttp = place % 5 === 4;
+    const dialled = dial(isHttp ? port : tcpPort);
+    // One byte now; the next would come after ten seconds, and the deadline is before that.
+    if (place % total < oneByte) dialled.socket.write(isHttp ? "G" : "{");
+    return dialled;
+  });
   await until(() => all.every(({ isClosed }) => isClosed), withinMs);
   const closed = all.filter(({ isClosed }) => isClosed);
   const longest = (/** @type {boolean} */ isHttp) =>
@@ -178,14 +169,37 @@ export async function pingFlood({ port, pings }) {
   return () => void flood.socket.destroy();
 }
 
+/** Each connection sends in one of so many turns of a second. */
+const turnsPerSecond = 50;
+
+/**
+ * Dials so many in a second, spread over it, or as many as can be. No more at a time than the kernel holds for a busy server
+ * to accept: beyond, it lets a caller wait for minutes.
+ *
+ * @param {{ total: number, perSecond: number, withinMs: number, into: Dialled[] }} options
+ * @param {(place: number) => Dialled} open
+ */
+async function evenly({ total, perSecond, withinMs, into }, open) {
+  const begun = performance.now();
+  const atOnce = Math.min(100, Math.ceil(perSecond / 200));
+  while (into.length < total) {
+    const count = Math.min(atOnce, total - into.length);
+    const batch = Array.from({ length: count }, (_, n) => open(into.length + n));
+    into.push(...batch);
+    await until(() => batch.every(({ socket, isClosed }) => !socket.connecting || isClosed), withinMs);
+    await pause(Math.max(0, begun + (into.length / perSecond) * 1_000 - performance.now()));
+  }
+}
+
 /**
  * slowhttptest's three modes, each with this many connections: headers that never end, bodies that never end, and answers
- * that nobody takes. Each sends a little every second. Settles when all were closed, or time is up.
+ * that nobody takes. Each sends a little every second, at a time of its own. Settles when all were closed, or time is up.
  *
- * @param {{ port: number, connections: number, mode: "headers" | "body" | "read", withinMs: number, path?: string }} options
+ * @param {{ port: number, connections: number, perSecond?: number, mode: "headers" | "body" | "read", withinMs: number, path?: string }} options
+ *   `perSecond`: as for silent sockets
  * @returns {Promise<{ closed: number, longestMs: number }>} longest: from connected to closed
  */
-export async function slowHttp({ port, connections, mode, withinMs, path = "/" }) {
+export async function slowHttp({ port, connections, perSecond = Infinity, mode, withinMs, path = "/" }) {
   const head = `Host: 127.0.0.1:${port}\r\nSynod-User: slow\r\n`;
   const starts = {
     headers: `GET / HTTP/1.1\r\n${head}`,
@@ -195,21 +209,20 @@ export async function slowHttp({ port, connections, mode, withinMs, path = "/" }
   };
   /** @type {Dialled[]} */
   const all = [];
-  while (all.length < connections) {
-    const batch = Array.from({ length: Math.min(100, connections - all.length) }, () => dial(port));
-    for (const { socket } of batch) {
-      if (mode === "read") socket.pause();
-      socket.write(starts[mode]);
-    }
-    all.push(...batch);
-    await until(() => batch.every(({ socket, isClosed }) => !socket.connecting || isClosed), withinMs);
-  }
+  let turn = 0;
   const trickle = setInterval(() => {
-    for (const { socket, isClosed } of all) {
-      if (isClosed || mode === "read") continue;
-      socket.write(mode === "headers" ? "X-a: b\r\n" : " ");
+    turn++;
+    for (let n = turn % turnsPerSecond; mode !== "read" && n < all.length; n += turnsPerSecond) {
+      const dialled = all[n];
+      if (dialled !== undefined && !dialled.isClosed) dialled.socket.write(mode === "headers" ? "X-a: b\r\n" : " ");
     }
-  }, 1_000);
+  }, 1_000 / turnsPerSecond);
+  await evenly({ total: connections, perSecond, withinMs, into: all }, () => {
+    const dialled = dial(port);
+    if (mode === "read") dialled.socket.pause();
+    dialled.socket.write(starts[mode]);
+    return dialled;
+  });
   if (mode === "read") {
     // A paused socket hears of its end only when it reads on.
     await pause(withinMs);

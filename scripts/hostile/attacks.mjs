@@ -205,7 +205,8 @@ export const attacks = [
   },
   .../** @type {const} */ (["headers", "body", "read"]).map((mode) => ({
     control: "E12",
-    attack: `slow ${mode}, 1,000 connections`,
+    // The rate of slowhttptest's own examples.
+    attack: `slow ${mode}, 1,000 connections, 200 a second`,
     condition: mode === "read" ? "neighbour p99 <= 2x; +64 MiB at most" : "all closed within 20 s; neighbour p99 <= 2x",
     run: (/** @type {Ground} */ ground) => {
       let isClosed = true;
@@ -215,7 +216,7 @@ export const attacks = [
           const { port } = ground.server.ports;
           const connections = Math.round(1_000 * ground.scale);
           const withinMs = mode === "read" ? 10_000 : 25_000;
-          const { closed, longestMs } = await slowHttp({ port, connections, mode, withinMs });
+          const { closed, longestMs } = await slowHttp({ port, connections, perSecond: 200, mode, withinMs });
           isClosed = mode === "read" || (closed === connections && longestMs <= 20_000);
           return `${closed} of ${connections} closed, the last after ${one(longestMs / 1_000)} s`;
         },
