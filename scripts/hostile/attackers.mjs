@@ -211,8 +211,9 @@ export async function slowHttp({ port, connections, perSecond = Infinity, mode, 
   const all = [];
   let turn = 0;
   const trickle = setInterval(() => {
+    if (mode === "read") return;
     turn++;
-    for (let n = turn % turnsPerSecond; mode !== "read" && n < all.length; n += turnsPerSecond) {
+    for (let n = turn % turnsPerSecond; n < all.length; n += turnsPerSecond) {
       const dialled = all[n];
       if (dialled !== undefined && !dialled.isClosed) dialled.socket.write(mode === "headers" ? "X-a: b\r\n" : " ");
     }
