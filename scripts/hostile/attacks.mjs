@@ -326,7 +326,10 @@ async function pages(client, room, last) {
       await pause(Number(answer["retryAfterMs"] ?? 100));
       continue;
     }
-    for (const { seq } of /** @type {{ seq: number }[]} */ (answer["items"])) {
+    const items = /** @type {{ seq: number }[]} */ (answer["items"]);
+    // Fewer are there than were sent: asking again would bring no more.
+    if (items.length === 0) break;
+    for (const { seq } of items) {
       if (seq !== after + 1) return { seqs: after, refusals };
       after = seq;
     }
