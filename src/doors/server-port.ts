@@ -44,7 +44,7 @@ export interface RequestPort extends ConnectionPort {
   readonly requests: {
     handle(caller: Caller, frame: AskFrame): Promise<ServerFrame>;
     /** The two halves of `handle`: what may take seconds, and what a turn is taken for. */
-    prepare(caller: Caller, frame: AskFrame): Promise<void>;
+    prepare(caller: Caller, frame: AskFrame): Promise<void> | null;
     answer(caller: Caller, frame: AskFrame): Promise<ServerFrame>;
   };
   /** Puts one message in order; settles with `ok` once it is durable. */

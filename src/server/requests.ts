@@ -94,24 +94,36 @@ export class Requests {
     return this.#driver.applier.state;
   }
 
-  async handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
-    await this.prepare(caller, frame);
-    return this.answer(caller, frame);
+  /** Begins in this turn wherever nothing has to be awaited before: what the same client sends next comes after it. */
+  handle(caller: Caller, frame: Asked): Promise<ServerFrame> {
+    const prepared = this.prepare(caller, frame);
+    return prepared === null ? this.answer(caller, frame) : prepared.then(() => this.answer(caller, frame));
   }
 
   /**
    * What must be so before this is answered, and may take seconds: everything that was committed before, or what the client
-   * has seen elsewhere, is here. To be awaited before a turn of which others wait for the end.
+   * has seen elsewhere, is here; null when nothing has to be. To be awaited before a turn of which others wait for the end.
    */
-  async prepare(caller: Caller, frame: Asked): Promise<void> {
-    // "Not stored" is only true of everything that was committed before the question.
-    if (frame.t === "lookup" || (frame.t === "hist" && frame.level === "linearizable")) await this.#driver.read();
-    if (frame.t === "hist" && frame.atLeast !== undefined) {
-      const room = await this.certain(() => this.readable(caller, frame.room));
-      if (frame.atLeast > room.head) await this.reached(room, frame.atLeast);
-    } else if (frame.t === "rooms" && frame.atLeast !== undefined) {
-      if (frame.atLeast > this.#state.appliedIndex) await this.#reachedPosition(caller.user, frame.atLeast);
+  prepare(caller: Caller, frame: Asked): Promise<void> | null {
+    switch (frame.t) {
+      // "Not stored" is only true of everything that was committed before the question.
+      case "lookup":
+        return this.#driver.read();
+      case "hist":
+        return frame.level === "linearizable" || frame.atLeast !== undefined ? this.#prepareHist(caller, frame) : null;
+      case "rooms":
+        if (frame.atLeast === undefined || frame.atLeast <= this.#state.appliedIndex) return null;
+        return this.#reachedPosition(caller.user, frame.atLeast);
+      default:
+        return null;
     }
+  }
+
+  async #prepareHist(caller: Caller, { room: name, level, atLeast }: ClientFrameOf<"hist">): Promise<void> {
+    if (level === "linearizable") await this.#driver.read();
+    if (atLeast === undefined) return;
+    const room = await this.certain(() => this.readable(caller, name));
+    if (atLeast > room.head) await this.reached(room, atLeast);
   }
 
   /** The answer to what `prepare` was awaited for. */

@@ -1,4 +1,5 @@
-import type { ServerFrame } from "../protocol/schema.ts";
+import type { RoomName } from "../base/ids.ts";
+import type { ClientFrame, ServerFrame } from "../protocol/schema.ts";
 import { answerBytes, mayBeLarge } from "./answer-size.ts";
 import { refusal, refusalOf } from "./caller.ts";
 import type { Session } from "./session.ts";
@@ -12,6 +13,7 @@ type Asked = Parameters<SessionHost["requests"]["handle"]>[1];
  * 1. commands are put in order at once, and have small answers
  * 2. what is read may have large ones: these are built one at a time, in the order of the requests, each when the client
  *    has taken what it was sent before, and when it is this connection's turn
+ * 3. what names a room that can't be read yet, behind the connection's own join of it, waits for the answer to that
  */
 export class SessionRequests {
   readonly #session: Session;
@@ -20,6 +22,10 @@ export class SessionRequests {
   #pagesInFlight = 0;
   readonly #reads: Asked[] = [];
   #isReading = false;
+  /** Rooms with a join that is not answered, each as often as it was asked for. */
+  readonly #joining: RoomName[] = [];
+  /** A frame waits for the answer to one of them. */
+  #isHeld = false;
 
   constructor(session: Session, host: SessionHost) {
     this.#session = session;
@@ -29,6 +35,19 @@ export class SessionRequests {
   /** Whether some are not answered yet. */
   get isWaiting(): boolean {
     return this.#inFlight > 0;
+  }
+
+  /**
+   * Whether a frame must wait for the answer to a join that came before it; then the session takes none until that is there.
+   * What is sent need not: it is put in order behind the join.
+   */
+  holds(frame: ClientFrame): boolean {
+    if (this.#joining.length === 0 || !("room" in frame) || frame.t === "join" || frame.t === "send") return false;
+    if (!this.#joining.includes(frame.room)) return false;
+    if (this.#host.state.room(frame.room)?.mayRead(this.#session.user) === true) return false;
+    this.#isHeld = true;
+    this.#session.block();
+    return true;
   }
 
   ask(frame: Asked): void {
@@ -53,11 +72,20 @@ export class SessionRequests {
       this.goOn();
       return;
     }
+    if (frame.t === "join") this.#joining.push(frame.room);
     const answered = (answer: ServerFrame): void => {
       this.#inFlight--;
       session.answer(answer);
+      if (frame.t === "join") this.#joined(frame.room);
     };
     requests.handle(session, frame).then(answered, (cause: unknown) => answered(refusalOf(frame.id, cause)));
+  }
+
+  #joined(room: RoomName): void {
+    this.#joining.splice(this.#joining.indexOf(room), 1);
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    this.#session.goOn();
   }
 
   /** The client has taken what it was sent, or may have: the next answer is built. */

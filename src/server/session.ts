@@ -135,6 +135,7 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
         return true;
       case "open":
         if (frame.t === "send") return this.#sending().frame(frame);
+        if (this.#requests?.holds(frame) === true) return false;
         this.#openFrame(frame);
         return true;
       case "ended":

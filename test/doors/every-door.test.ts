@@ -148,6 +148,54 @@ describe.each(wires)("[DOOR15] $wire", ({ enter }) => {
     expect((await alice.ask({ t: "rooms" }))["rooms"]).not.toContainEqual(expect.objectContaining({ room: "den" }));
   });
 
+  test("[DOOR15] what is said behind a join, without waiting for it, comes behind it", async () => {
+    const { alice, bob } = await two();
+    const said = (from: number, room: string): object[] => [
+      { t: "join", room, private: true, id: from },
+      send(`${room}-a`, { room, id: from + 1 }),
+      send(`${room}-b`, { room, id: from + 2 }),
+      { t: "sub", room, after: 0, id: from + 3 },
+      { t: "members", room, id: from + 4 },
+      { t: "hist", room, id: from + 5 },
+      { t: "invite", room, user: "bob", id: from + 6 },
+      send(`${room}-c`, { room, id: from + 7 }),
+    ];
+    // A server that was never asked for anything does some things later than one that was.
+    for (const [from, room] of [
+      [1, "first"],
+      [11, "second"],
+      [21, "third"],
+    ] as const) {
+      alice.say(...said(from, room));
+      for (const [by, seq] of [
+        [1, 1],
+        [2, 2],
+        [7, 3],
+      ] as const)
+        expect(await alice.answer(from + by)).toMatchObject({ t: "ok", seq });
+      ok(await alice.answer(from + 3), "sub", fields.sub);
+      ok(await alice.answer(from + 4), "members", fields.members);
+      ok(await alice.answer(from + 5), "hist", fields.hist);
+      ok(await alice.answer(from + 6), "done", fields.done);
+      await alice.hears(({ t, room: where, seq }) => t === "msg" && where === room && seq === 3);
+      expect(alice.heard.filter((one) => one["t"] === "msg" && one["room"] === room).map(({ seq }) => seq)).toEqual([
+        1, 2, 3,
+      ]);
+    }
+    // Who is not let in is told so, and goes on; a room beside it waits for nobody.
+    alice.say({ t: "join", room: "closed", private: true, id: 31 });
+    ok(await alice.answer(31), "join", fields.join);
+    bob.say(
+      { t: "join", room: "closed", id: 1 },
+      { t: "sub", room: "closed", after: 0, id: 2 },
+      send("x", { room: "closed", id: 3 }),
+    );
+    for (const id of [1, 2, 3]) refused(await bob.answer(id), "not_found");
+    bob.say({ t: "join", room: "closed", id: 4 }, { t: "sub", room: "nowhere", after: 0, id: 5 }, { t: "ping", id: 6 });
+    for (const id of [4, 5]) refused(await bob.answer(id), "not_found");
+    expect(await bob.answer(6)).toMatchObject({ t: "pong" });
+  });
+
   test("[DOOR15] a subscription is dense from where it was asked for, and says what else goes on", async () => {
     const { alice, bob } = await two();
     for (const cid of ["c1", "c2", "c3"]) await alice.ask(send(cid));

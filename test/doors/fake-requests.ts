@@ -39,7 +39,7 @@ export class FakeRequests extends FakeServer implements RequestPort {
 
   readonly requests = {
     handle: (caller: Caller, frame: AskFrame): Promise<ServerFrame> => this.requests.answer(caller, frame),
-    prepare: async (): Promise<void> => undefined,
+    prepare: (): null => null,
     answer: async (caller: Caller, frame: AskFrame): Promise<ServerFrame> => {
       this.asked.push({ user: caller.user, frame });
       if (this.failure !== null) throw this.failure;
