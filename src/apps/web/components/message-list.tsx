@@ -47,6 +47,8 @@ export class MessageList extends Component<ListProps> {
     this.#resizing.observe(scroller);
     document.addEventListener("visibilitychange", this.#looked);
     addEventListener("focus", this.#looked);
+    // The messages may have come before the list was drawn for the first time.
+    this.#looked();
   }
 
   override componentWillUnmount(): void {
