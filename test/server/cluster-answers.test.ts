@@ -3,6 +3,7 @@ import { type Cid, logIndex, type RoomName } from "../../src/base/ids.ts";
 import { millis } from "../../src/base/units.ts";
 import type { RequestId } from "../../src/protocol/schema.ts";
 import { Batch } from "../../src/server/batch.ts";
+import { TestClient } from "./server-world.ts";
 import { caller, type Resident, Town } from "./town.ts";
 
 let lastId = 0;
@@ -54,6 +55,21 @@ test("a server that may be behind does not say that a room is not there", async 
   const nowhere = { ...page, room: "nowhere" as RoomName };
   const refused = town.of("n3").now.requests.handle(caller("alice"), nowhere);
   await expect(town.after("told", refused)).rejects.toMatchObject({ code: "not_found" });
+});
+
+test("what is said behind a join, without waiting for it, comes behind it on every server", async () => {
+  const town = await Town.founded();
+  for (const name of ["n1", "n2", "n3"]) {
+    const room = `by-${name}`;
+    const alice = await town.after("welcome", TestClient.open(town.of(name).now, "alice"));
+    alice.say({ t: "join", id: 1, room });
+    for (const id of [2, 3]) alice.say({ t: "send", id, room, cid: `${name}-${id}`, body: "x" });
+    alice.say({ t: "sub", id: 4, room, after: 0 });
+    alice.say({ t: "leave", id: 5, room });
+    const answers = [1, 2, 3, 4, 5].map((id) => alice.next((frame) => "id" in frame && frame.id === id));
+    const told = await town.after("answers", Promise.all(answers));
+    expect(told).toMatchObject([{ of: "join" }, { seq: 1 }, { seq: 2 }, { of: "sub" }, { of: "done" }]);
+  }
 });
 
 test("who comes back is given what was said, and not what was said after it", async () => {
