@@ -49,6 +49,15 @@ export const setRecordPrevSeq = (b: Uint8Array, o: number, seq: number): void =>
 /** The texts of a record, in the order they stand in it. */
 export const recordTexts = ["room", "from", "cid", "kind", "prev", "refFrom", "refKind"] as const;
 
+// Places in `recordTexts`.
+export const roomText = 0;
+export const fromText = 1;
+export const cidText = 2;
+export const kindText = 3;
+export const prevText = 4;
+export const refFromText = 5;
+export const refKindText = 6;
+
 /** Length in bytes of one of the texts; `which` is its place in `recordTexts`. */
 export const textLength = (b: Uint8Array, o: number, which: number): number => b[o + at.lengths + which]!;
 
@@ -58,6 +67,14 @@ export function textStart(b: Uint8Array, o: number, which: number): number {
   for (let i = 0; i < which; i++) start += b[o + at.lengths + i]!;
   return start;
 }
+
+/** A copy of one of the texts. */
+export const copyOfText = (b: Uint8Array, o: number, which: number): Uint8Array =>
+  b.slice(textStart(b, o, which), textStart(b, o, which) + textLength(b, o, which));
+
+/** What only this message has in its group, with the text at this place as its id: `cidText`, or `prevText`. */
+export const idOf = (b: Uint8Array, o: number, which: number): string =>
+  [roomText, fromText, which].map((text) => String.fromCharCode(...copyOfText(b, o, text))).join("\n");
 
 /** Where the body begins, as an offset in `b`. */
 export const bodyStart = (b: Uint8Array, o: number): number => textStart(b, o, recordTexts.length);

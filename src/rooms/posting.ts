@@ -7,13 +7,18 @@ import { roles } from "./commands.ts";
 import { IdWindow } from "./id-window.ts";
 import type { Membership } from "./membership.ts";
 import {
+  cidText,
+  kindText,
   normalisedLength,
+  prevText,
   recordBodyLength,
   recordChecked,
   recordHeaderBytes,
   recordLength,
   recordPrevSeq,
   recordRef,
+  refFromText,
+  refKindText,
   setRecordPlace,
   textLength,
   textStart,
@@ -48,13 +53,6 @@ export interface WindowedId {
   readonly digestLow: number;
   readonly digestHigh: number;
 }
-
-// The places of texts in a record (message-record.ts).
-const cidText = 2;
-const kindText = 3;
-const prevText = 4;
-const refFromText = 5;
-const refKindText = 6;
 
 /**
  * A message takes its place, or is told why not. This runs once per message on every server: it makes no object and no

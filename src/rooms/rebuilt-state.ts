@@ -6,7 +6,17 @@ import type { ApplySink, Sealed } from "./apply-sink.ts";
 import { isOrderedDirectName, userName } from "./aggregates.ts";
 import { commandLength, commandRoom, commandType, commandTypes, isCommand, noticeKinds } from "./commands.ts";
 import { GroupState } from "./group-state.ts";
-import { recordHeaderBytes, recordPrevSeq, setRecordPrevSeq, textLength, textStart } from "./message-record.ts";
+import { type LostEntries, LostNumbers, type LostSeqs } from "./lost-numbers.ts";
+import {
+  fromText,
+  prevText,
+  recordHeaderBytes,
+  recordPrevSeq,
+  roomText,
+  setRecordPrevSeq,
+  textLength,
+  copyOfText,
+} from "./message-record.ts";
 import { tell } from "./notices.ts";
 import type { LookupNeeded } from "./posting.ts";
 import { isDirectName, isOneOfTwo, type Room } from "./room.ts";
@@ -36,24 +46,6 @@ export interface RunFound {
   readonly lastSeq: number;
   readonly bytes: number;
   readonly lastTs: number;
-}
-
-/** Entries that are lost, and what is still there behind them. */
-export interface LostEntries {
-  /** The day of what comes behind, or of what was before. */
-  readonly day: Day;
-  /** How many messages of a room the bytes can hold that are lost with them; `nameBytes` is the length of its name. */
-  messagesMax(nameBytes: number): number;
-  /** All entries that are still to be applied. */
-  readonly behind: readonly Entry[];
-}
-
-/** Seqs of a room that its lost messages had, and those behind them: no message gets one of them again. */
-export interface LostSeqs {
-  readonly first: number;
-  readonly last: number;
-  /** How many messages of the room are lost at most. */
-  readonly messagesMax: number;
 }
 
 /**
@@ -92,11 +84,7 @@ export class RebuiltState {
   /** Rooms that were there when the first entry was lost; null: none was known. */
   #knownRooms: Set<Room> | null = null;
   #knownBounds: Bounds | null = null;
-  #lost: (LostEntries & { readonly chunk: number }) | null = null;
-  readonly #lostSeqs = new Map<Room, LostSeqs>();
-  /** Behind lost entries: how many messages of each room there are, and how often each id is still to come. */
-  readonly #posts = new Map<string, number>();
-  readonly #idsAhead = new Map<string, number>();
+  #lost: LostNumbers | null = null;
 
   private constructor(parts: StateParts) {
     this.#parts = parts;
@@ -251,48 +239,12 @@ export class RebuiltState {
       posting.window.resize(noBound);
     }
     if (this.#parts.lastDay === 0) this.#parts.lastDay = lost.day;
-    const { appliedIndex, lastDay, lastTs } = this.#parts;
-    // What can't be read is a chunk that is not there.
-    const chunk = chunks.last + 1;
-    const seal = { format: chunkFormat, reason: sealReasons.full, sealedAt: lastTs };
-    // Until `finish` it stays, though no room may have anything in it for a while.
-    const nothing = { from: appliedIndex, to: appliedIndex, day: lastDay, messages: 0, bytes: 0, rooms: 1 };
-    chunks.live.set(chunk, { ...seal, ...nothing, chunk, generation: 0 });
-    chunks.last = chunk;
-    this.#lost = { ...lost, chunk };
-    for (const { type, payload } of lost.behind) {
-      if (type !== entryTypes.commands) continue;
-      for (let o = 0; o < payload.length && isCommand(payload, o, payload.length); o += commandLength(payload, o)) {
-        if (commandType(payload, o) !== commandTypes.post) continue;
-        const room = latin1(textOf(payload, o, roomText));
-        this.#posts.set(room, (this.#posts.get(room) ?? 0) + 1);
-        const id = idOf(payload, o, cidText);
-        this.#idsAhead.set(id, (this.#idsAhead.get(id) ?? 0) + 1);
-      }
-    }
+    this.#lost = new LostNumbers(lost, this.#parts);
   }
 
   /** The seqs of a room that were lost, or may have been; undefined: none. */
   lostSeqs(room: Room): LostSeqs | undefined {
-    return this.#lostSeqs.get(room);
-  }
-
-  /** From here on the room's numbers are such as none of its messages had. */
-  #skipLost(room: Room): void {
-    const lost = this.#lost;
-    if (lost === null || this.#lostSeqs.has(room)) return;
-    const messagesMax = lost.messagesMax(room.nameBytes.length);
-    if (messagesMax === 0) return;
-    const first = Math.max(room.first, room.head + 1);
-    const last = room.head + messagesMax + (this.#posts.get(latin1(room.nameBytes)) ?? 0);
-    this.#lostSeqs.set(room, { first, last, messagesMax });
-    room.head = last;
-    if (!room.exists) {
-      room.first = last + 1;
-      return;
-    }
-    room.runs.append(lost.chunk, first, last, 0, room.lastTs);
-    this.#parts.chunks.live.get(lost.chunk)!.rooms++;
+    return this.#lost?.of(room);
   }
 
   /**
@@ -337,14 +289,14 @@ export class RebuiltState {
   #post(b: Uint8Array, o: number, epoch: Term, position: number, sink: ApplySink): void {
     const { posting, lastTs } = this.#parts;
     const room = this.#makeRoom(b, o, sink);
-    if (this.#lost === null || room === undefined) {
+    const lost = this.#lost;
+    if (lost === null || room === undefined) {
       posting.apply(b, o, lastTs, epoch, position, sink);
       return;
     }
-    this.#skipLost(room);
-    const id = idOf(b, o, cidText);
-    this.#idsAhead.set(id, this.#idsAhead.get(id)! - 1);
-    const isPrevLost = this.#lostSeqs.has(room) && this.#isPrevLost(b, o, id);
+    lost.skip(room);
+    lost.reached(b, o);
+    const isPrevLost = !this.#isPrevKnown(b, o) && lost.mayHoldPrev(room, b, o);
     if (isPrevLost) setRecordPrevSeq(b, o, room.head);
     // Who was let in may be lost as well.
     const { isPrivate } = room;
@@ -354,15 +306,11 @@ export class RebuiltState {
     if (isPrevLost) setRecordPrevSeq(b, o, 0);
   }
 
-  /**
-   * Whether what this message follows may be among what is lost. Where both are still to come it was refused, and was sent
-   * again in its order.
-   */
-  #isPrevLost(b: Uint8Array, o: number, id: string): boolean {
-    if (textLength(b, o, prevText) === 0 || recordPrevSeq(b, o) > 0) return false;
-    const [room, from, prev] = [textOf(b, o, roomText), textOf(b, o, fromText), textOf(b, o, prevText)];
-    if (this.#parts.posting.seqInWindow(room, from, prev) > 0) return false;
-    return (this.#idsAhead.get(id) ?? 0) === 0 || (this.#idsAhead.get(idOf(b, o, prevText)) ?? 0) === 0;
+  /** Whether it is known where the message stands that this one follows, if it follows any. */
+  #isPrevKnown(b: Uint8Array, o: number): boolean {
+    if (textLength(b, o, prevText) === 0 || recordPrevSeq(b, o) > 0) return true;
+    const [room, from, prev] = [copyOfText(b, o, roomText), copyOfText(b, o, fromText), copyOfText(b, o, prevText)];
+    return this.#parts.posting.seqInWindow(room, from, prev) > 0;
   }
 
   /** Rooms were joined before anybody wrote in them, in a part of the log that is gone. Undefined: one of two that `posting` judges. */
@@ -375,7 +323,7 @@ export class RebuiltState {
     const name = b.subarray(start, start + length);
     const isDirect = isDirectName(b, start, length);
     if (isDirect) {
-      const from = textOf(b, o, fromText);
+      const from = copyOfText(b, o, fromText);
       const isRight = isOneOfTwo(b, start, length, from, 0, from.length) && isOrderedDirectName(name);
       if (this.#lost === null || !isRight) return undefined;
       return this.#opened(membership.open(name, true, userName(from), sink));
@@ -390,22 +338,19 @@ export class RebuiltState {
 
   /** Everything was applied, and sealed. */
   finish(): void {
-    const { all, chunks } = this.#parts;
+    const { all } = this.#parts;
+    const lost = this.#lost;
+    if (lost === null) return;
     for (const room of all.rooms) {
-      this.#skipLost(room);
-      const { runs } = room;
+      lost.skip(room);
+      if (!room.exists || this.#knownRooms?.has(room) === true || !lost.takeBack(room)) continue;
       // A room for messages that were not kept.
-      if (this.#lost === null || !room.exists || this.#knownRooms?.has(room) === true) continue;
-      if (runs.length !== 1 || runs.chunk(0) !== this.#lost.chunk) continue;
-      runs.dropFirst(1);
-      chunks.live.get(this.#lost.chunk)!.rooms--;
-      room.first = room.head + 1;
       room.exists = false;
       room.isPrivate = false;
       room.outbox.clear();
       all.close(room);
     }
-    if (this.#lost !== null) chunks.live.get(this.#lost.chunk)!.rooms--;
+    lost.end();
   }
 
   /** Whether some room still keeps something of a chunk. */
@@ -482,19 +427,3 @@ const ofRooms: ReadonlySet<number> = new Set([
   commandTypes.trim,
   commandTypes.deleteRoom,
 ]);
-
-// The places of texts in a record (message-record.ts).
-const roomText = 0;
-const fromText = 1;
-const cidText = 2;
-const prevText = 4;
-
-const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
-
-/** A copy. */
-const textOf = (b: Uint8Array, o: number, which: number): Uint8Array =>
-  b.slice(textStart(b, o, which), textStart(b, o, which) + textLength(b, o, which));
-
-/** What only this message has in its group, with the text at this place of the record as its id: 2 = `cid`, 4 = `prev`. */
-export const idOf = (b: Uint8Array, o: number, which: number): string =>
-  [roomText, fromText, which].map((text) => latin1(textOf(b, o, text))).join("\n");

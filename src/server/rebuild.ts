@@ -4,17 +4,22 @@ import { type GroupId, type LogIndex, type Term, term } from "../base/ids.ts";
 import type { Day } from "../base/units.ts";
 import type { ApplySink, Sealed } from "../rooms/apply-sink.ts";
 import { commandLength, commandType, commandTypes, isCommand } from "../rooms/commands.ts";
+import type { LostSeqs } from "../rooms/lost-numbers.ts";
 import {
+  cidText,
+  copyOfText,
+  fromText,
+  idOf,
+  prevText,
   recordEpoch,
   recordHeaderBytes,
   recordSeq,
+  roomText,
   setRecordChecked,
   setRecordPrevSeq,
-  textLength,
-  textStart,
 } from "../rooms/message-record.ts";
 import { outcomes } from "../rooms/outcome.ts";
-import { idOf, type LostSeqs, RebuiltState } from "../rooms/rebuilt-state.ts";
+import { RebuiltState } from "../rooms/rebuilt-state.ts";
 import { decodeRewrite } from "../rooms/seal.ts";
 import { boundsOf } from "../rooms/setting.ts";
 import { buildChunk, type ChunkImage, type ChunkInput } from "../storage/chunk/build-chunk.ts";
@@ -364,10 +369,6 @@ async function lookUp(places: Places, memory: Uint8Array): Promise<void> {
   }
 }
 
-// The places of texts in a record (rooms/message-record.ts).
-const cidText = 2;
-const prevText = 4;
-
 /** The seq of the message that has the room and sender of this record and the id at this place of it; 0: none. */
 async function findSeq(
   { state, chunks, sealedThrough, placed }: Places,
@@ -377,8 +378,7 @@ async function findSeq(
 ): Promise<number> {
   const seq = placed.get(idOf(b, o, which));
   if (seq !== undefined) return seq;
-  const text = (at: number): Uint8Array => b.slice(textStart(b, o, at), textStart(b, o, at) + textLength(b, o, at));
-  const id = { room: text(0), from: text(1), cid: text(which) };
+  const id = { room: copyOfText(b, o, roomText), from: copyOfText(b, o, fromText), cid: copyOfText(b, o, which) };
   for (const chunk of state.chunksOf(b, o)) {
     if (chunk > sealedThrough || !chunks.has(chunk as ChunkNumber)) continue;
     try {

@@ -1,13 +1,10 @@
 import { AssertionFailure } from "../base/assert.ts";
 import { equalBytes } from "../base/compare-bytes.ts";
 import type { RequestId } from "../protocol/schema.ts";
-import { textLength, textStart } from "../rooms/message-record.ts";
+import { cidText, prevText, textLength, textStart } from "../rooms/message-record.ts";
 import type { OutcomeCode } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import type { Origin, UndecidedCode } from "./batch.ts";
-
-const cidText = 2;
-const prevText = 4;
 
 /** A post that came back undecided, until it is decided: asked for by its origin, proposed again under its own. */
 export interface Rechecked extends Origin {
