@@ -7,8 +7,9 @@ import type { Millis } from "../base/units.ts";
  * Which server is spoken to, and when to try again.
  *
  * 1. At most one link at a time; what an earlier link still reports is void (`attempt` tells them apart).
- * 2. Between two failures lies a random time below a bound that doubles from 500 ms to 20 s; 10 s online reset it.
- *    What is newly asked for is a reason to try at once, once a second at most.
+ * 2. Who does not get through to one server tries others of the round at once, a few. Between such tries, and after a link
+ *    was lost, lies a random time below a bound that doubles from 500 ms to 20 s; 10 s online reset it. What is newly asked
+ *    for is a reason to try at once, once a second at most.
  * 3. Every change of state has a reason, and `closed` is final.
  * 4. `unauthorized` tries nothing by itself: only `retry`, somebody's word that things are different now, ends it.
  */
@@ -37,8 +38,8 @@ export type ConnectionEvent =
       readonly heartbeatMs: number;
       readonly servers: readonly string[];
     }
-  /** The link is gone, or must go. */
-  | { readonly type: "lost"; readonly now: Millis; readonly reason: string }
+  /** The link is gone, or must go. `isRefusal`: not for want of a way to this server, so another one would do the same. */
+  | { readonly type: "lost"; readonly now: Millis; readonly reason: string; readonly isRefusal: boolean }
   /** Another server is wanted, this one if it is known by the hint. Ignored when there is no other. */
   | { readonly type: "move"; readonly now: Millis; readonly reason: string; readonly hint: string | null }
   /** The token was refused, and there is no better one. */
@@ -98,6 +99,8 @@ export const defaultTiming: ConnectionTiming = {
 const wantedMs = 1_000;
 /** Doubts after which nothing is waited for any longer than before. */
 const doublingsMax = 3;
+/** Servers that are tried one right after the other when there is no way to the one before. */
+const atOnceMax = 3;
 /** Servers remembered beyond those given at the start. */
 const learntServersMax = 64;
 const none: readonly ConnectionEffect[] = [];
@@ -111,7 +114,10 @@ export class Connection {
   /** Servers not tried yet in this round, last one first. */
   #round: string[] = [];
   #attempt = 0;
+  /** Waits since the last time that a link lasted. */
   #failures = 0;
+  /** Tries since the last wait, or since there was a link. */
+  #tries = 0;
   /** Servers given up for their silence since anything that was asked was answered. */
   #doubts = 0;
   #last: string | null = null;
@@ -175,6 +181,7 @@ export class Connection {
       case "welcome": {
         if (state.name !== "connecting") return none;
         this.#learnt = event.servers.slice(0, learntServersMax);
+        this.#tries = 0;
         this.#heardAt = event.now;
         this.#pingedAt = event.now;
         this.#awaitedSince = Infinity;
@@ -191,7 +198,9 @@ export class Connection {
         return none;
       }
       case "lost":
-        return state.name === "connecting" || state.name === "online" ? this.#lose(event.reason, event.now) : none;
+        return state.name === "connecting" || state.name === "online"
+          ? this.#lose(event.reason, event.now, event.isRefusal)
+          : none;
       case "move": {
         // Not again and again: where all servers say the same, moving only adds to it.
         if (state.name !== "online" || !this.hasOther() || event.now - state.since < this.#timing.moveMs) return none;
@@ -233,7 +242,7 @@ export class Connection {
     if (state.name === "connecting") {
       if (now < state.dueAt) return none;
       this.#doubts++;
-      return this.#lose("timeout", now);
+      return this.#lose("timeout", now, false);
     }
     if (state.name !== "online") return none;
     const { heartbeatMs } = state;
@@ -249,7 +258,7 @@ export class Connection {
     }
     // So late comes only a machine that slept. It asks first, and does not judge by its own sleep.
     if (now >= askAt + heartbeatMs) return this.#pingNow(now);
-    if (this.#pinging()) return this.#lose("silence", now);
+    if (this.#pinging()) return this.#lose("silence", now, false);
     this.#judgeAt = this.#isElsewhere
       ? now + Math.min(heartbeatMs, this.#timing.pongWithinMs)
       : Math.max(this.#heardAt + 2 * heartbeatMs, now + heartbeatMs);
@@ -314,11 +323,16 @@ export class Connection {
     return [{ type: "drop", reason: "silence" }, this.#dial(now)];
   }
 
-  #lose(reason: string, now: Millis): readonly ConnectionEffect[] {
+  #lose(reason: string, now: Millis, isRefusal: boolean): readonly ConnectionEffect[] {
     const state = this.state;
     this.#awaitedSince = Infinity;
-    if (state.name === "online") this.#settle(state.since, now);
     const drop: ConnectionEffect = { type: "drop", reason };
+    if (state.name === "online") {
+      this.#settle(state.since, now);
+      // What was tried long ago may be there now.
+      this.#round = [];
+    } else if (!isRefusal && this.#tries < atOnceMax && this.#round.length > 0) return [drop, this.#dial(now)];
+    this.#tries = 0;
     // A server that says goodbye is left at once, when there is another one.
     if (reason === "drain" && this.hasOther()) return [drop, this.#dial(now)];
     const bound = Math.min(this.#timing.retryMs * 2 ** Math.min(this.#failures, 16), this.#timing.retryMsMax);
@@ -336,6 +350,7 @@ export class Connection {
     const url = wanted ?? this.#pick();
     this.#last = url;
     this.#attempt++;
+    this.#tries++;
     this.#dialledAt = now;
     this.#awaitedSince = Infinity;
     const { connectWithinMs, connectElsewhereMs } = this.#timing;

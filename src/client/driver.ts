@@ -177,7 +177,9 @@ export class Driver {
           this.#unauthorized("the server refused this token, and there is no other");
         } else this.#connect(url, number, token);
       },
-      (reason) => this.#lose(number, `token: ${reason}`),
+      (reason) => {
+        if (this.#isCurrent(number)) this.#loseLink(`token: ${reason}`, true);
+      },
     );
   }
 
@@ -224,7 +226,7 @@ export class Driver {
     const isOfToken = error.code === "unauthorized" && !error.retryable;
     if (!error.retryable && !(isOfToken && this.#token.canRenew)) this.#parts.closed(error.code, error);
     else if (isOfToken && !this.#token.refused()) this.#unauthorized(error.message);
-    else this.#loseLink(error.code);
+    else this.#loseLink(error.code, true);
   }
 
   /** No token is accepted: nothing is tried any more, and nobody waits for answers. What is to be sent stays. */
@@ -254,8 +256,8 @@ export class Driver {
   }
 
   /** Of the present link only. */
-  #loseLink(reason: string): void {
-    this.step({ type: "lost", now: this.#clock.now(), reason });
+  #loseLink(reason: string, isRefusal = false): void {
+    this.step({ type: "lost", now: this.#clock.now(), reason, isRefusal });
   }
 
   /** What no server may send: the next link continues from the positions. */
@@ -364,7 +366,8 @@ export class Driver {
     this.#look(now);
     const isLate = now >= this.#oldestAsked() + answerWithinMs;
     this.#requests.expire(now);
-    if (isLate && this.#connection.state.name === "online") this.step({ type: "lost", now, reason: "timeout" });
+    if (isLate && this.#connection.state.name === "online")
+      this.step({ type: "lost", now, reason: "timeout", isRefusal: false });
     this.#connection.awaits(this.#oldestAsked());
     this.step({ type: "due", now });
   }

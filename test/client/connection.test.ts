@@ -19,7 +19,7 @@ function connectionIn(state: StateName): Connection {
   if (state === "online" || state === "offline" || state === "unauthorized" || state === "closed") {
     connection.step({ type: "welcome", now: at(0), heartbeatMs: 25_000, servers: [] });
   }
-  if (state === "offline") connection.step({ type: "lost", now: at(0), reason: "test" });
+  if (state === "offline") connection.step({ type: "lost", now: at(0), reason: "test", isRefusal: false });
   if (state === "unauthorized") connection.step({ type: "refused", reason: "test" });
   if (state === "closed") connection.step({ type: "close", reason: "test" });
   return connection;
@@ -28,7 +28,7 @@ function connectionIn(state: StateName): Connection {
 const events: Record<EventType, ConnectionEvent> = {
   start: { type: "start", now: at(20_000) },
   welcome: { type: "welcome", now: at(20_000), heartbeatMs: 25_000, servers: [] },
-  lost: { type: "lost", now: at(20_000), reason: "test" },
+  lost: { type: "lost", now: at(20_000), reason: "test", isRefusal: false },
   move: { type: "move", now: at(20_000), reason: "behind", hint: "b" },
   refused: { type: "refused", reason: "test" },
   hint: { type: "hint", now: at(20_000) },
@@ -55,13 +55,13 @@ const table: Record<StateName, Record<EventType, string>> = {
   connecting: {
     start: "connecting",
     welcome: "online",
-    lost: "offline drop",
+    lost: "connecting drop dial",
     move: "connecting",
     refused: "unauthorized drop",
     hint: "connecting",
     wanted: "connecting",
     retry: "connecting",
-    due: "offline drop",
+    due: "connecting drop dial",
     close: "closed drop",
   },
   online: {
@@ -137,7 +137,8 @@ describe("the connection's states", () => {
       while (dialled.length < 8) {
         const { state } = connection;
         if (state.name === "connecting") dialled.push(state.url);
-        connection.step({ type: "lost", now: at(now), reason: "test" });
+        connection.step({ type: "lost", now: at(now), reason: "test", isRefusal: false });
+        if (connection.state.name !== "offline") continue;
         now = connection.dueAt();
         connection.step({ type: "due", now: at(now) });
       }
@@ -155,7 +156,7 @@ describe("the connection's states", () => {
       const connection = new Connection(["a"], seededRandom(seed));
       connection.step({ type: "start", now: at(0) });
       for (let i = 0; i < 9; i++) {
-        connection.step({ type: "lost", now: at(0), reason: "test" });
+        connection.step({ type: "lost", now: at(0), reason: "test", isRefusal: false });
         const wait = connection.dueAt();
         longest[i] = Math.max(longest[i]!, wait);
         shortest[i] = Math.min(shortest[i]!, wait);
@@ -170,6 +171,35 @@ describe("the connection's states", () => {
     }
   });
 
+  test("[SDK3] who does not get through to one server tries a few others at once, and then waits", () => {
+    const servers = ["a", "b", "c", "d", "e"];
+    const connection = new Connection(servers, seededRandom(1));
+    const lose = (isRefusal: boolean): void =>
+      void connection.step({ type: "lost", now: at(7), reason: "test", isRefusal });
+    const tried: string[] = [];
+    const states = (isRefusal: boolean, count: number): string[] =>
+      Array.from({ length: count }, () => {
+        if (connection.state.name === "connecting") tried.push(connection.state.url);
+        lose(isRefusal);
+        return connection.state.name;
+      });
+    connection.step({ type: "start", now: at(0) });
+    expect(states(false, 3)).toEqual(["connecting", "connecting", "offline"]);
+    // The rest of the round, and no more: all of them were tried a moment ago.
+    connection.step({ type: "due", now: at(connection.dueAt()) });
+    expect(states(false, 2)).toEqual(["connecting", "offline"]);
+    expect(new Set(tried)).toEqual(new Set(servers));
+    // What one server refuses another one would refuse too.
+    connection.step({ type: "due", now: at(connection.dueAt()) });
+    expect(states(true, 1)).toEqual(["offline"]);
+    // Those who lose a link together do not come together, and begin with all the others.
+    connection.step({ type: "hint", now: at(0) });
+    connection.step({ type: "welcome", now: at(0), heartbeatMs: 25_000, servers: [] });
+    expect(states(false, 1)).toEqual(["offline"]);
+    connection.step({ type: "due", now: at(connection.dueAt()) });
+    expect(states(false, 3)).toEqual(["connecting", "connecting", "offline"]);
+  });
+
   test("[SDK3] ten seconds online start the back-off over; less does not", () => {
     const waitAfter = (online: number): number => {
       let longest = 0;
@@ -177,11 +207,11 @@ describe("the connection's states", () => {
         const connection = new Connection(["a"], seededRandom(seed));
         connection.step({ type: "start", now: at(0) });
         for (let i = 0; i < 8; i++) {
-          connection.step({ type: "lost", now: at(0), reason: "test" });
+          connection.step({ type: "lost", now: at(0), reason: "test", isRefusal: false });
           connection.step({ type: "hint", now: at(0) });
         }
         connection.step({ type: "welcome", now: at(0), heartbeatMs: 25_000, servers: [] });
-        connection.step({ type: "lost", now: at(online), reason: "test" });
+        connection.step({ type: "lost", now: at(online), reason: "test", isRefusal: false });
         longest = Math.max(longest, connection.dueAt() - online);
       }
       return longest;
