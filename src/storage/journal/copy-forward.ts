@@ -5,6 +5,7 @@ import { ChainLog } from "./chain-log.ts";
 import { EntryPlaces } from "./entry-places.ts";
 import type { JournalSettings } from "./journal.ts";
 import type { JournalStart } from "./journal-writer.ts";
+import type { LiveSegment } from "./live-segments.ts";
 import { batchHeaderBytes, batchKinds, batchLength, sealBatch, sectorBytes } from "./layout.ts";
 import { chainOfEntryAt, encodeBase, encodeRoll, encodeVote, entryOverheadBytes, putEntry } from "./records.ts";
 import type { ReplayedGroup } from "./replay.ts";
@@ -40,7 +41,7 @@ export async function copyForward(options: {
 }): Promise<CopiedForward> {
   const { disk, pool, settings, groups } = options;
   const written: Segment[] = [await pool.take(options.number, { flags: options.flags, wait: false })];
-  const live: JournalStart["live"] = [];
+  const live: LiveSegment[] = [];
   const chains = new Map<GroupId, ChainLog>();
   const places = new Map<GroupId, EntryPlaces>();
   const voteSegments = new Map<GroupId, number>();

@@ -5,45 +5,21 @@ import type { GroupId, LogIndex, Mark } from "../../base/ids.ts";
 import { millis } from "../../base/units.ts";
 import type { Millis } from "../../base/units.ts";
 import type { Disk } from "../disk.ts";
-import { ChainLog } from "./chain-log.ts";
-import { EntryPlaces } from "./entry-places.ts";
-import { batchHeaderBytes, batchKinds, batchLength, batchLengthMax, sealBatch, sectorBytes } from "./layout.ts";
-import {
-  chainOfEntryAt,
-  encodeBase,
-  encodeFloor,
-  encodeRoll,
-  encodeVote,
-  entryOverheadBytes,
-  putEntry,
-} from "./records.ts";
+import { JournalEnd, type JournalPlace } from "./journal-end.ts";
+import { emptyGroup, type GroupStart, type JournalGroup } from "./journal-group.ts";
+import { batchKinds, batchLength, batchLengthMax, sectorBytes } from "./layout.ts";
+import { type LiveSegment, LiveSegments } from "./live-segments.ts";
+import { chainOfEntryAt, encodeBase, encodeFloor, encodeVote, entryOverheadBytes, putEntry } from "./records.ts";
 import type { GroupVote } from "./records.ts";
-import { segmentFile } from "./segments.ts";
-import type { Segment, SegmentPool } from "./segments.ts";
+import type { SegmentPool } from "./segments.ts";
 import { readEntries } from "./read-entries.ts";
 import { Staging } from "./staging.ts";
 import type { Journal, JournalSettings, JournalStats } from "./journal.ts";
 
-/** What a group's log goes on with. */
-export interface GroupStart {
-  readonly vote: GroupVote | null;
-  readonly last: LogIndex;
-  readonly released: LogIndex;
-  readonly chains: ChainLog;
-  readonly places: EntryPlaces;
-  /** Lowest live segments that hold its newest vote, and its newest entry or base. */
-  readonly voteSegment: number;
-  readonly chainSegment: number;
-}
-
-export interface JournalStart {
-  readonly segment: Segment;
-  /** Where the next batch goes in it. */
-  readonly offset: number;
-  readonly lastNumber: number;
-  readonly lastChecksum: number;
-  /** Live segments in order, the current one last, with the highest index of each group in each. */
-  readonly live: { number: number; bytes: number; highest: Map<GroupId, LogIndex> }[];
+/** What a journal goes on with. */
+export interface JournalStart extends JournalPlace {
+  /** Live segments in order, the current one last. */
+  readonly live: readonly LiveSegment[];
   readonly groups: ReadonlyMap<GroupId, GroupStart>;
 }
 
@@ -58,38 +34,24 @@ export interface JournalPorts {
   onFailed(cause: Error): void;
 }
 
-interface GroupState {
-  vote: GroupVote | null;
-  last: LogIndex;
-  released: LogIndex;
-  readonly chains: ChainLog;
-  readonly places: EntryPlaces;
-  voteSegment: number;
-  chainSegment: number;
-}
-
 /** How the last batch stands: certified by a later one, or not yet. */
 type Certainty = "certified" | "uncertified";
 
 const noMark = 0 as Mark;
 
 /**
- * The journal that is written: staged records become batches, batches become writes, one at a time, and segments of which
- * nothing is needed are given back. Its promises are those of `Journal`.
+ * The journal that is written: staged records become batches, batches become writes, one at a time. Where they
+ * go is in journal-end.ts, what becomes of segments in live-segments.ts. Its promises are those of `Journal`.
  */
 export class JournalWriter implements Journal {
   readonly #ports: JournalPorts;
   readonly #settings: JournalSettings;
-  readonly #groups = new Map<GroupId, GroupState>();
-  readonly #live: JournalStart["live"];
-  #segment: Segment;
-  #offset: number;
-  #lastNumber: number;
-  #lastChecksum: number;
+  readonly #groups = new Map<GroupId, JournalGroup>();
+  readonly #segments: LiveSegments;
+  readonly #end: JournalEnd;
   /** Being filled, and being written; they change places. */
   #filling: Staging;
   #writing: Staging;
-  readonly #small = new Uint8Array(sectorBytes);
   #appended = noMark;
   #flushed = noMark;
   /** What `onFlushed` was last told. */
@@ -103,14 +65,8 @@ export class JournalWriter implements Journal {
   #certainty: Certainty = "certified";
   #idleSince = 0 as Millis;
   #markTimer: Timer | null = null;
-  /** What segments are given up once their floor record is flushed. */
-  #reclaiming: { mark: Mark; count: number } | null = null;
-  #keptBytesMax = 0;
   #closing: { promise: Promise<void>; done: () => void; marked: boolean } | null = null;
-  #batches = 0;
-  #bytesWritten = 0;
   #marks = 0;
-  #rolls = 0;
 
   constructor(ports: JournalPorts, start: JournalStart) {
     const { settings } = ports;
@@ -118,14 +74,19 @@ export class JournalWriter implements Journal {
     this.#settings = settings;
     this.#filling = new Staging(settings.batchBytesMax);
     this.#writing = new Staging(settings.batchBytesMax);
-    this.#segment = start.segment;
-    this.#offset = start.offset;
-    this.#lastNumber = start.lastNumber;
-    this.#lastChecksum = start.lastChecksum;
-    this.#live = start.live;
     for (const [id, group] of start.groups) this.#groups.set(id, { ...group });
+    this.#segments = new LiveSegments({
+      segments: start.live,
+      groups: this.#groups,
+      pool: ports.pool,
+      restaged: {
+        vote: (id, vote) => this.#stageVote(id, vote, this.#nextMark()),
+        base: (id, group) => this.#stageBase(id, group, this.#nextMark()),
+        floor: (number) => this.#stageFloor(number, this.#nextMark()),
+      },
+    });
     this.useReserve(true);
-    this.#ports.pool.prepareSoon(this.#segment.number + 1);
+    this.#end = new JournalEnd(ports, start);
   }
 
   get flushed(): Mark {
@@ -203,9 +164,7 @@ export class JournalWriter implements Journal {
   }
 
   keepReleased(bytesMax: number): void {
-    const isLess = bytesMax < this.#keptBytesMax;
-    this.#keptBytesMax = bytesMax;
-    if (isLess) this.#reclaim();
+    if (this.#segments.keep(bytesMax)) this.#reclaim();
   }
 
   useReserve(allowed: boolean): void {
@@ -231,13 +190,13 @@ export class JournalWriter implements Journal {
   stats(): JournalStats {
     const { pool } = this.#ports;
     return {
-      segments: this.#live.length,
+      segments: this.#segments.count,
       spareSegments: pool.spareCount,
-      bytes: this.#live.reduce((sum, segment) => sum + segment.bytes, 0),
-      batches: this.#batches,
-      bytesWritten: this.#bytesWritten,
+      bytes: this.#segments.bytes,
+      batches: this.#end.batches,
+      bytesWritten: this.#end.bytesWritten,
       marks: this.#marks,
-      rolls: this.#rolls,
+      rolls: this.#end.rolls,
       stagedBytes: this.stagedBytes,
       waitsForSpace: pool.waitsForSpace,
       backgroundFault: pool.lastFault,
@@ -261,12 +220,10 @@ export class JournalWriter implements Journal {
 
   // Staging
 
-  #group(id: GroupId): GroupState {
+  #group(id: GroupId): JournalGroup {
     let group = this.#groups.get(id);
     if (group === undefined) {
-      const none = 0 as LogIndex;
-      const [chains, places] = [new ChainLog(0), new EntryPlaces(none)];
-      group = { vote: null, last: none, released: none, chains, places, voteSegment: 0, chainSegment: 0 };
+      group = emptyGroup();
       this.#groups.set(id, group);
     }
     return group;
@@ -294,9 +251,14 @@ export class JournalWriter implements Journal {
     this.#filling.open.votes.add(id);
   }
 
-  #stageBase(id: GroupId, group: GroupState, mark: Mark): void {
+  #stageBase(id: GroupId, group: JournalGroup, mark: Mark): void {
     this.#stage(encodeBase(id, group.last, group.chains.at(group.last)), mark);
-    raise(this.#filling.open.entries, id, group.last);
+    this.#filling.baseStaged(id, group.last);
+  }
+
+  #stageFloor(number: number, mark: Mark): Mark {
+    this.#stage(encodeFloor(number), mark);
+    return mark;
   }
 
   // Writing
@@ -357,16 +319,14 @@ export class JournalWriter implements Journal {
       return;
     }
     const length = batchLength(batch.recordBytes);
-    if (!this.#fits(length)) await this.#roll();
-    const { number } = this.#segment;
-    const { highest } = this.#live.at(-1)!;
-    for (const [group, index] of batch.entries) raise(highest, group, index);
+    if (!this.#end.fits(length)) this.#segments.begun(await this.#end.roll());
+    this.#segments.takes(batch.entries);
+    const { segment, offset } = this.#end;
     const { start, recordBytes, recordCount } = batch;
-    const offset = this.#offset;
-    await this.#write(this.#writing.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
-    for (const group of batch.entries.keys()) this.#groups.get(group)!.chainSegment = number;
-    for (const group of batch.votes) this.#groups.get(group)!.voteSegment = number;
-    const place = { segment: number, offset, length, checksum: this.#lastChecksum };
+    await this.#end.write(this.#writing.bytes, { start, kind: batchKinds.records, recordBytes, recordCount });
+    for (const group of batch.entries.keys()) this.#groups.get(group)!.chainSegment = segment;
+    for (const group of batch.votes) this.#groups.get(group)!.voteSegment = segment;
+    const place = { segment, offset, length, checksum: this.#end.checksum };
     for (const [group, { first, last }] of batch.ranges) this.#groups.get(group)!.places.add(first, last, place);
     this.#certainty = "uncertified";
     this.#writing.shift();
@@ -376,58 +336,11 @@ export class JournalWriter implements Journal {
   async #writeMark(): Promise<void> {
     const closing = this.#closing !== null;
     if (!closing && this.#certainty === "certified") return;
-    if (!this.#fits(sectorBytes)) await this.#roll();
-    const kind = closing ? batchKinds.cleanMark : batchKinds.mark;
-    await this.#write(this.#small, { start: 0, kind, recordBytes: 0, recordCount: 0 });
+    if (!this.#end.fits(sectorBytes)) this.#segments.begun(await this.#end.roll());
+    await this.#end.writeMark(closing ? batchKinds.cleanMark : batchKinds.mark);
     this.#certainty = "certified";
     this.#marks++;
     if (closing) this.#closing!.marked = true;
-  }
-
-  /** Whether a batch fits with a roll after it. */
-  #fits(length: number): boolean {
-    return this.#offset + length + sectorBytes <= this.#segment.segmentBytes;
-  }
-
-  /**
-   * Goes on to the next segment. Its header is synced already; the roll that names it is synced before it gets its name,
-   * and the name before its first batch. So a crash in between leaves a next segment that is empty for certain, and a
-   * segment with a live name was named by a roll for certain.
-   */
-  async #roll(): Promise<void> {
-    const { disk, pool } = this.#ports;
-    const next = await pool.take(this.#segment.number + 1, { flags: 0, wait: true });
-    const record = encodeRoll(next.number, next.generation);
-    this.#small.set(record, batchHeaderBytes);
-    await this.#write(this.#small, { start: 0, kind: batchKinds.roll, recordBytes: record.length, recordCount: 1 });
-    const live = segmentFile(next.number, "wal");
-    await disk.rename(next.file, live);
-    next.file = live;
-    this.#segment = next;
-    this.#offset = sectorBytes;
-    this.#live.push({ number: next.number, bytes: next.segmentBytes, highest: new Map<GroupId, LogIndex>() });
-    this.#rolls++;
-    pool.prepareSoon(next.number + 1);
-  }
-
-  async #write(
-    bytes: Uint8Array,
-    batch: { start: number; kind: number; recordBytes: number; recordCount: number },
-  ): Promise<void> {
-    const length = batchLength(batch.recordBytes);
-    const checksum = sealBatch(bytes, batch.start, {
-      ...batch,
-      number: this.#lastNumber + 1,
-      generation: this.#segment.generation,
-      previousChecksum: this.#lastChecksum,
-    });
-    const whole = bytes.subarray(batch.start, batch.start + length);
-    await this.#ports.disk.writeDurable(this.#segment.file, this.#offset, whole);
-    this.#offset += length;
-    this.#lastNumber++;
-    this.#lastChecksum = checksum;
-    this.#batches++;
-    this.#bytesWritten += length;
   }
 
   /** A write has settled: what waits is written next, and what is durable is told meanwhile. */
@@ -450,7 +363,7 @@ export class JournalWriter implements Journal {
   #report(): void {
     if (this.#reported === this.#flushed) return;
     this.#reported = this.#flushed;
-    this.#giveUpReclaimed();
+    if (this.#segments.flushed(this.#flushed)) this.#reclaim();
     this.#ports.onFlushed(this.#flushed);
   }
 
@@ -493,55 +406,10 @@ export class JournalWriter implements Journal {
     });
   }
 
-  // Giving segments back
+  // Segments
 
-  /**
-   * Looks for the oldest segments of which no entry is needed any more. Votes and bases that stand nowhere else are
-   * written again, then a floor; once those are flushed the segments are given back, oldest first.
-   */
   #reclaim(): void {
-    if (this.#reclaiming !== null || this.#failure !== null || this.#closing !== null) return;
-    let count = 0;
-    let bytes = this.#live.reduce((sum, segment) => sum + segment.bytes, 0);
-    while (count < this.#live.length - 1 && bytes > this.#keptBytesMax) {
-      const segment = this.#live[count]!;
-      if (!this.#isReleased(segment.highest)) break;
-      bytes -= segment.bytes;
-      count++;
-    }
-    if (count === 0) return;
-    const floor = this.#live[count]!.number;
-    for (const { chains, places } of this.#groups.values()) {
-      places.dropBelow(floor);
-      chains.release(places.base);
-    }
-    for (const [id, group] of this.#groups) {
-      if (group.vote !== null && group.voteSegment < floor) this.#stageVote(id, group.vote, this.#nextMark());
-      if (group.last > 0 && group.chainSegment < floor) this.#stageBase(id, group, this.#nextMark());
-    }
-    const mark = this.#nextMark();
-    this.#stage(encodeFloor(floor), mark);
-    this.#reclaiming = { mark, count };
-    this.flushNow();
+    if (this.#failure !== null || this.#closing !== null) return;
+    if (this.#segments.reclaim()) this.flushNow();
   }
-
-  #isReleased(highest: ReadonlyMap<GroupId, LogIndex>): boolean {
-    for (const [id, index] of highest) if (index > this.#groups.get(id)!.released) return false;
-    return true;
-  }
-
-  #giveUpReclaimed(): void {
-    const reclaiming = this.#reclaiming;
-    if (reclaiming === null || this.#flushed < reclaiming.mark) return;
-    this.#reclaiming = null;
-    for (const segment of this.#live.splice(0, reclaiming.count)) {
-      this.#ports.pool.retireSoon(segmentFile(segment.number, "wal"));
-    }
-    this.#reclaim();
-  }
-}
-
-function raise(highest: Map<GroupId, LogIndex>, group: GroupId, index: LogIndex): void {
-  const before = highest.get(group);
-  if (before === undefined || before < index) highest.set(group, index);
 }

@@ -1,5 +1,5 @@
 import type { Disk, FileName } from "../disk.ts";
-import type { JournalStart } from "./journal-writer.ts";
+import type { JournalPlace } from "./journal-end.ts";
 import { sectorBytes } from "./layout.ts";
 import { type Segment, type SegmentPool, segmentFile } from "./segments.ts";
 
@@ -33,11 +33,7 @@ const pieceBytes = 1024 * 1024;
  * Can be interrupted anywhere and repeated: as long as the old one has its live name the copy is a spare; in between the
  * roll before it names the copy, which is whole by then.
  */
-export async function mendTail(options: {
-  disk: Disk;
-  pool: SegmentPool;
-  end: JournalEnd;
-}): Promise<Pick<JournalStart, "segment" | "offset" | "lastNumber" | "lastChecksum">> {
+export async function mendTail(options: { disk: Disk; pool: SegmentPool; end: JournalEnd }): Promise<JournalPlace> {
   const { disk, pool, end } = options;
   for (const segment of end.unnamed) await giveLiveName(disk, segment);
   const { segment, offset, lastNumber, lastChecksum, isFirst, next } = end;

@@ -2,7 +2,7 @@ import { equalBytes } from "../../base/compare-bytes.ts";
 import { Fault } from "../../base/error-codes.ts";
 import type { ClusterId, GroupId, Incarnation, LogIndex } from "../../base/ids.ts";
 import { type Disk, type FileName, fileName } from "../disk.ts";
-import type { JournalStart } from "./journal-writer.ts";
+import type { LiveSegment } from "./live-segments.ts";
 import {
   baseFlag,
   batchHeaderAt,
@@ -34,7 +34,7 @@ export interface ReadJournal {
   readonly tail: JournalTail | null;
   /** Where it ends; null for a damaged one, and for none. */
   readonly end: JournalEnd | null;
-  readonly live: JournalStart["live"];
+  readonly live: LiveSegment[];
   /** The segments that were read. */
   readonly read: { file: FileName; number: number }[];
   /** Older ones, of which nothing is needed, as a record says that may be in the page cache only. */

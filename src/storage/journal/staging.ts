@@ -91,9 +91,8 @@ export class Staging {
 
   /** The last record was this entry; it replaces what was at its index and behind. */
   entryStaged(group: GroupId, index: LogIndex): void {
-    const { entries, ranges } = this.open;
-    const highest = entries.get(group);
-    if (highest === undefined || highest < index) entries.set(group, index);
+    this.#raise(group, index);
+    const { ranges } = this.open;
     const range = ranges.get(group);
     if (range === undefined) {
       ranges.set(group, { first: index, last: index });
@@ -101,6 +100,17 @@ export class Staging {
     }
     if (index < range.first) range.first = index;
     range.last = index;
+  }
+
+  /** The last record was the group's base: its chain at this index. */
+  baseStaged(group: GroupId, index: LogIndex): void {
+    this.#raise(group, index);
+  }
+
+  #raise(group: GroupId, index: LogIndex): void {
+    const { entries } = this.open;
+    const highest = entries.get(group);
+    if (highest === undefined || highest < index) entries.set(group, index);
   }
 
   /** The last record says that the group's log goes on behind `index`, whatever stands before it. */
