@@ -1,55 +1,28 @@
 import { existsSync } from "node:fs";
-import { Fault } from "../../base/error-codes.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { NodeName } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { loopbackHosts, type Trust } from "../../doors/trust.ts";
-import { isLockFile, nodeDataLock } from "../../platform/node/data-lock.ts";
-import { nodeChunkBuilder } from "../../platform/node/node-chunk-builder.ts";
 import { nodeClock } from "../../platform/node/node-clock.ts";
 import { nodeFileSystem } from "../../platform/node/node-file-system.ts";
 import { nodeRandom } from "../../platform/node/node-random.ts";
-import { boundNames } from "../../rooms/setting.ts";
 import type { Log } from "../../server/log.ts";
-import { DataDamaged, PromisesLost } from "../../server/data-refused.ts";
-import type { Server } from "../../server/server.ts";
-import { startServer } from "../../server/start-server.ts";
+import type { startServer } from "../../server/start-server.ts";
 import { ToldEvents } from "../../server/told-events.ts";
-import {
-  type DataDirectory,
-  DirectoryRefused,
-  type Identity,
-  openDataDirectory,
-} from "../../storage/data-directory.ts";
-import { type Disk, openDisk } from "../../storage/disk.ts";
-import { type FileSystem, systemCodeOf } from "../../storage/file-system.ts";
+import { openDisk } from "../../storage/disk.ts";
+import type { FileSystem } from "../../storage/file-system.ts";
 import { adminTokenOf, authenticator, isLoopback } from "./authenticate.ts";
 import { banner, readyLine } from "./banner.ts";
 import { ClusterGround, clusterSecretOf } from "./cluster-ground.ts";
 import type { Configuration } from "./configuration.ts";
-import { CommandFailed, type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
+import { endedInTime, endOfServer, failedWithinMs, Interrupted, overtaking, stopFor } from "./end-of-server.ts";
+import { type ExitCode, exitCodes } from "../terminal/exit-codes.ts";
 import { doorPlaces, mustBeHad } from "./ports-to-be-had.ts";
 import { type Ports, portsFile, removePorts, writePorts } from "./ports-file.ts";
 import { watchProcess } from "./process-facts.ts";
 import { builtClusterPage, builtPage, ServerDoors } from "./server-doors.ts";
 import { serverLog } from "./server-log.ts";
+import { openDirectory, startOn } from "./start-on-directory.ts";
 import { version } from "./version.ts";
-
-/** How long clients have to go elsewhere once the server was told to stop, in milliseconds. */
-const drainWithinMs = 2_000;
-
-/** How long a server whose journal failed takes at most to tell its clients, in milliseconds. */
-const failedWithinMs = 500;
-
-/** How long what a failed start has begun takes at most to end, in milliseconds: it flushes, and finishes a segment of zeros. */
-const endedWithinMs = 10_000;
-
-/** What ends a server that runs. */
-type End =
-  | { type: "signal"; signal: NodeJS.Signals }
-  | { type: "failed"; cause: Error }
-  /** What is on the disk is another state than the one that is served. */
-  | { type: "overtaken"; because: string };
 
 type ServerPorts = Awaited<ReturnType<ServerDoors["open"]>>;
 
@@ -129,7 +102,7 @@ async function serveOnce(
   // Where there is no directory yet, none is made for a start that is refused.
   if (!existsSync(data)) await portsCanBeHad();
   const disk = openDisk((options.fileSystem ?? nodeFileSystem)(data));
-  const again = withResolvers<End>();
+  const again = overtaking();
   const directory = await openDirectory(configuration, disk, { cluster, end: end.reached, portsCanBeHad });
   if (directory === null) {
     await disk.close();
@@ -159,7 +132,7 @@ async function serveOnce(
       given: options.given,
       authenticate,
       onFailed: end.failed,
-      onOvertaken: (because) => again.resolve({ type: "overtaken", because }),
+      onOvertaken: again.overtaken,
       cluster,
       end: end.reached,
     });
@@ -201,10 +174,10 @@ async function serveOnce(
       });
     }
 
-    const reason = await Promise.race([end.reached, again.promise]);
+    const reason = await Promise.race([end.reached, again.reached]);
     forget();
     process.off("exit", forget);
-    const code = await stop(reason, { server, doors, log });
+    const code = await stopFor(reason, { server, doors, log });
     ends.length = 0;
     if (reason.type !== "overtaken") return code;
     log.info("server.again", { because: reason.because });
@@ -216,27 +189,11 @@ async function serveOnce(
   } finally {
     // Whoever gets the lock next must be alone with the data: what serves has ended before the lock goes. What can't be
     // ended keeps the lock, and ends with the process.
-    if (await endedWithin(endedWithinMs, ends)) {
+    if (await endedInTime(ends)) {
       await disk.close();
       await directory.close();
     } else setTimeout(() => process.exit(exitCodes.failed), failedWithinMs);
     clearInterval(alive);
-  }
-}
-
-/** Ends what was begun, the newest first. False when that took longer: a disk that hangs must not hold up the end. */
-async function endedWithin(withinMs: number, ends: readonly (() => Promise<void>)[]): Promise<boolean> {
-  if (ends.length === 0) return true;
-  const { promise: late, resolve } = withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), withinMs);
-  const all = async (): Promise<boolean> => {
-    for (const end of ends.toReversed()) await end();
-    return true;
-  };
-  try {
-    return await Promise.race([all(), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -255,58 +212,6 @@ function tellPorts(data: string, ports: Ports, log: Log): () => void {
   }
 }
 
-async function stop(reason: End, parts: { server: Server; doors: ServerDoors; log: Log }): Promise<ExitCode> {
-  const { server, doors, log } = parts;
-  if (reason.type === "failed") {
-    // What was not flushed is not known to be stored, and no later flush can be believed. Clients hear as much, and go
-    // elsewhere or wait; a disk that hangs must not hold this up.
-    log.error("server.failed", { cause: reason.cause });
-    setTimeout(() => process.exit(exitCodes.failed), failedWithinMs);
-    doors.stop();
-    await server.stop(0);
-    await doors.settle(failedWithinMs);
-    process.exit(exitCodes.failed);
-  }
-  const withinMs = reason.type === "signal" ? drainWithinMs : 0;
-  if (reason.type === "signal") log.info("server.stopping", { signal: reason.signal });
-  doors.stop();
-  await server.stop(withinMs);
-  await doors.settle(withinMs);
-  await doors.close();
-  if (reason.type === "signal") log.info("server.stopped");
-  return exitCodes.ok;
-}
-
-/** Listens for what ends a server: signals, a failed journal, and what nobody expected. */
-function endOfServer(log: Log): { reached: Promise<End>; failed: (cause: Error) => void } {
-  const { promise, resolve } = withResolvers<End>();
-  let signalled = false;
-  const signal = (name: NodeJS.Signals): void => {
-    // 128 + n is how a shell reports a process that ended by a signal.
-    if (signalled) process.exit(name === "SIGINT" ? 130 : 143);
-    signalled = true;
-    resolve({ type: "signal", signal: name });
-  };
-  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, signal);
-  // Its default is Node's inspector: a port without a password (synod.cts keeps it shut).
-  process.on("SIGUSR1", () => log.warn("signal.ignored", { signal: "SIGUSR1" }));
-  const unexpected = (event: string) => (cause: unknown) => {
-    log.error(event, { cause: cause instanceof Error ? cause : new Error(String(cause)) });
-    process.exit(exitCodes.failed);
-  };
-  process.on("uncaughtException", unexpected("process.uncaught-exception"));
-  process.on("unhandledRejection", unexpected("process.unhandled-rejection"));
-  return { reached: promise, failed: (cause) => resolve({ type: "failed", cause }) };
-}
-
-function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: ((value: T) => void) | null = null;
-  const promise = new Promise<T>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve: resolve! };
-}
-
 function risksOf({ auth }: Configuration): string[] {
   const risks: string[] = [];
   if (auth.mode === "open") risks.push("auth.mode open: any program of this machine may speak as anybody");
@@ -318,148 +223,4 @@ function risksOf({ auth }: Configuration): string[] {
 function trustOf({ auth, host, origins }: Configuration): Trust {
   const hosts = auth.mode === "open" ? [...loopbackHosts, ...(isLoopback(host) ? [host] : [])] : null;
   return { origins, hosts };
-}
-
-/** null: it was told to end while an empty directory waited for a cluster. */
-async function openDirectory(
-  configuration: Configuration,
-  disk: Disk,
-  options: {
-    readonly cluster: ClusterGround | null;
-    readonly end: Promise<End>;
-    /** Throws `CommandFailed` where they can't: asked before an empty directory becomes one of this server. */
-    readonly portsCanBeHad: () => Promise<void>;
-  },
-): Promise<DataDirectory | null> {
-  const { cluster, end, portsCanBeHad } = options;
-  const { data, node } = configuration;
-  const interrupted = end.then((why) => new Interrupted(why));
-  try {
-    return await openDataDirectory({
-      disk,
-      lock: nodeDataLock(data),
-      random: nodeRandom(),
-      node: node as NodeName,
-      groups: 1,
-      found: true,
-      now: nodeClock().wall(),
-      lockFiles: (file) => isLockFile(file) || file === portsFile,
-      belonging: async (incarnation) => {
-        await portsCanBeHad();
-        return cluster === null ? null : cluster.belonging(incarnation, interrupted);
-      },
-    });
-  } catch (cause) {
-    if (cause instanceof Interrupted) return null;
-    if (cause instanceof DirectoryRefused) throw new CommandFailed(exitCodes.refused, cause.message, { cause });
-    // Node answers ENOENT where a folder can't be made because the file system is read-only.
-    const refusals = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST", "ENOENT", "ENOSPC", "EDQUOT", "EIO"];
-    if (cause instanceof Fault || refusals.includes(systemCodeOf(cause))) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new CommandFailed(exitCodes.refused, `the data directory ${data} can't be used: ${why}`, { cause });
-    }
-    throw cause;
-  }
-}
-
-/** A start was ended by a signal. */
-class Interrupted extends Error {
-  override readonly name = "Interrupted";
-
-  constructor(end: End) {
-    super(`the start was ended: ${end.type}`);
-  }
-}
-
-async function startOn(
-  ground: Pick<Parameters<typeof startServer>[0], "disk" | "log" | "clock" | "random"> & { directory: DataDirectory },
-  configuration: Configuration,
-  options: Pick<Parameters<typeof startServer>[1], "authenticate" | "onFailed" | "onOvertaken"> & {
-    acceptLoss: boolean;
-    restored: boolean;
-    openRooms: ReadonlySet<string>;
-    given: ReadonlySet<string>;
-    cluster: ClusterGround | null;
-    end: Promise<End>;
-  },
-): Promise<Server> {
-  const { disk, log, clock, random, directory } = ground;
-  const { limits, flush, push, retention, timeZone, advertise, auth } = configuration;
-  const { acceptLoss, authenticate, onFailed, onOvertaken } = options;
-  const chunkBuilder = nodeChunkBuilder(new URL("./chunk-thread.js", import.meta.url));
-  const outside = { disk, clock, random, log, chunkBuilder };
-  const start = (
-    { cluster, incarnation, node, joined }: Identity,
-    { withLoss, restored }: { withLoss: boolean; restored: boolean },
-  ): Promise<Server> =>
-    startServer(
-      {
-        ...outside,
-        limits,
-        node,
-        owner: { cluster, incarnation },
-        acceptLoss: withLoss,
-        openRooms: options.openRooms,
-        restored,
-        flush,
-        joined,
-        peers: options.cluster?.ground,
-      },
-      {
-        timeZone,
-        retentionDays: retention.days,
-        keptBounds: boundNames.filter((bound) => !options.given.has(`limits.${bound}`)),
-        push,
-        flushAfterMs: flush.afterMs,
-        flushAfterBytes: flush.afterBytes,
-        advertise,
-        openNames: auth.mode === "open",
-        authenticate,
-        onFailed,
-        ...(onOvertaken === undefined ? {} : { onOvertaken }),
-      },
-    );
-  const { identity } = directory;
-  const { restored } = options;
-  try {
-    return await start(identity, { withLoss: false, restored });
-  } catch (cause) {
-    if (cause instanceof PromisesLost) {
-      const next = await nextLifeOf(cause, { identity, disk }, options);
-      return start(next, { withLoss: false, restored: false });
-    }
-    // Another server's file, a disk that is full or fails: for people to mend, and no fault of the program.
-    if (cause instanceof Fault) {
-      throw new CommandFailed(exitCodes.refused, `the data directory can't be used: ${cause.message}`, { cause });
-    }
-    if (!(cause instanceof DataDamaged)) throw cause;
-    // Nothing was changed yet: what is lost is said before it is moved aside. Who moves a file says where to.
-    for (const damage of cause.damage) {
-      if (acceptLoss) log.warn("data.lost", { ...damage });
-      else log.error("data.damaged", { ...damage });
-    }
-    const { rooms, rebuilt, ...loss } = cause.loss;
-    const kept = rebuilt === null ? null : { ...rebuilt, rooms: rebuilt.rooms.slice(0, 1_000) };
-    const told = { ...loss, rooms: rooms.slice(0, 1_000), ...(kept === null ? {} : { rebuilt: kept }) };
-    log.warn(acceptLoss ? "data.given-up" : "data.at-stake", told);
-    if (!acceptLoss) throw new CommandFailed(exitCodes.failed, cause.message, { cause });
-    return start(identity, { withLoss: true, restored });
-  }
-}
-
-/** A member that can't go on as who it was: the identity it goes on with, once the others are a quorum without it. */
-async function nextLifeOf(
-  lost: PromisesLost,
-  directory: { readonly identity: Identity; readonly disk: Disk },
-  { cluster, end }: { readonly cluster: ClusterGround | null; readonly end: Promise<End> },
-): Promise<Identity> {
-  if (cluster === null) {
-    const advice = "start it with --topology leader and its --peers, and it gets from them what it lacks";
-    throw new CommandFailed(exitCodes.failed, `${lost.message}\n${advice}`, { cause: lost });
-  }
-  return cluster.anotherLife(
-    lost,
-    directory,
-    end.then((why) => new Interrupted(why)),
-  );
 }
