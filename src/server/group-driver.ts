@@ -11,10 +11,12 @@ import type { ReplicaId } from "../consensus/replica.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import type { Engine, EngineEffect, EngineEvent, Member, RememberedLog, Standing } from "../topology/engine.ts";
 import type { Applier } from "./applier.ts";
+import { AskedMoves } from "./asked-moves.ts";
 import type { Batch } from "./batch.ts";
 import type { RecentEntries } from "./entry-times.ts";
 import type { LogClock } from "./log-clock.ts";
 import { LinearizableReads } from "./linearizable-reads.ts";
+import { faultOfRefusal } from "./refusal-fault.ts";
 
 /** Who hears what becomes of the group. */
 export interface DriverListener {
@@ -70,6 +72,7 @@ export class GroupDriver {
   readonly #listener: DriverListener;
   readonly #recent: RecentEntries;
   readonly #reads: LinearizableReads;
+  readonly #moves = new AskedMoves();
 
   readonly #tickets: Ticket[] = [];
   /** Effects under way, and who asked for each. */
@@ -82,8 +85,6 @@ export class GroupDriver {
   #isTickAsked = false;
   #isTurnEndAsked = false;
   #isDiskOk = true;
-  #change: { index: LogIndex; term: Term; done: () => void; failed: (cause: Fault) => void } | null = null;
-  #transfer: { done: () => void; failed: (cause: Fault) => void } | null = null;
 
   constructor(options: {
     group: GroupId;
@@ -159,11 +160,8 @@ export class GroupDriver {
       const now = this.#clock.now();
       const asker: Asker = {
         batch: null,
-        appended: (index, term) => {
-          this.#change?.failed(new Fault("unavailable", "the change was overtaken by another one"));
-          this.#change = { index, term, done, failed };
-        },
-        refused: (reason) => failed(faultOf(reason)),
+        appended: (index) => this.#moves.changeAppended(index, { done, failed }),
+        refused: (reason) => failed(faultOfRefusal(reason)),
       };
       this.#step({ type: "change-proposed", now, ...stamp, changes }, asker);
     });
@@ -173,16 +171,13 @@ export class GroupDriver {
   transfer(to: NodeName | null): Promise<void> {
     return new Promise((done, failed) => {
       const now = this.#clock.now();
+      const waiting = { done, failed };
       const asker: Asker = {
         batch: null,
         appended: () => undefined,
-        refused: (reason) => {
-          this.#transfer = null;
-          failed(faultOf(reason));
-        },
+        refused: (reason) => this.#moves.transferRefused(waiting, faultOfRefusal(reason)),
       };
-      this.#transfer?.failed(new Fault("unavailable", "the transfer was overtaken by another one"));
-      this.#transfer = { done, failed };
+      this.#moves.transferAsked(waiting);
       this.#step({ type: "transfer", now, to }, asker);
     });
   }
@@ -246,11 +241,7 @@ export class GroupDriver {
     this.#timer?.cancel();
     this.#timer = null;
     this.#reads.end();
-    const why = new Fault("unavailable", "this server is stopping");
-    this.#change?.failed(why);
-    this.#change = null;
-    this.#transfer?.failed(why);
-    this.#transfer = null;
+    this.#moves.end();
   }
 
   // Effects
@@ -296,14 +287,14 @@ export class GroupDriver {
         this.#reads.ready(effect.ids, effect.index, this.applier.state.appliedIndex);
         return;
       case "read-refused":
-        this.#reads.refused(effect.ids, faultOf(effect.reason));
+        this.#reads.refused(effect.ids, faultOfRefusal(effect.reason));
         return;
       case "refused":
         asker?.refused(effect.reason);
         return;
       case "standing":
         this.#listener.standingChanged(effect.standing);
-        this.#transferMoved(effect.standing);
+        this.#moves.standingChanged(effect.standing);
         return;
       case "configured":
         this.#listener.membersChanged(effect.members);
@@ -335,7 +326,7 @@ export class GroupDriver {
       this.#recent.appended(entry.index, now);
       this.#logClock.observe(entry.ts);
       this.applier.hold(entry, asker?.batch ?? null);
-      if (this.#change !== null && entry.index <= this.#change.index) this.#changeReplaced();
+      this.#moves.entryAppended(entry.index);
       asker?.appended(entry.index, entry.term);
     }
     this.#wrote(mark, ticket, entries.at(-1)?.index ?? 0);
@@ -345,10 +336,7 @@ export class GroupDriver {
     const before = this.applier.state.appliedIndex;
     if (!this.applier.applyThrough(through)) return;
     this.#recent.committed(before, this.applier.state.appliedIndex, this.#clock.now());
-    if (this.#change !== null && this.#change.index <= through) {
-      this.#change.done();
-      this.#change = null;
-    }
+    this.#moves.committed(through);
     this.#reads.applied(this.applier.state.appliedIndex);
     if (this.#isTurnEndAsked) return;
     this.#isTurnEndAsked = true;
@@ -380,23 +368,6 @@ export class GroupDriver {
     );
   }
 
-  #changeReplaced(): void {
-    this.#change?.failed(new Fault("unavailable", "the leader changed before the change was decided"));
-    this.#change = null;
-  }
-
-  #transferMoved({ role, transfersTo, leader }: Standing): void {
-    const transfer = this.#transfer;
-    if (transfer === null || transfersTo !== null) return;
-    if (role === "follower" && leader !== null) {
-      this.#transfer = null;
-      transfer.done();
-    } else if (role === "leader" || role === "elected") {
-      this.#transfer = null;
-      transfer.failed(new Fault("no_quorum", "the other server did not take over in time", { definite: true }));
-    }
-  }
-
   // Time
 
   #tickLater(): void {
@@ -420,40 +391,5 @@ export class GroupDriver {
       // What is due may have moved on since.
       this.#tickLater();
     });
-  }
-}
-
-/** What whoever asked is told. All of it is certain: nothing was done. */
-export function faultOf(reason: RefusalReason): Fault {
-  const definite = true;
-  switch (reason) {
-    case "not-leader":
-      return new Fault("no_quorum", "this server does not lead", { definite, retryAfterMs: 100 });
-    case "no-quorum":
-    case "timed-out":
-      return new Fault("no_quorum", "too few servers answer", { definite, retryAfterMs: 200 });
-    case "transferring":
-      return new Fault("no_quorum", "another server is about to lead", { definite, retryAfterMs: 100 });
-    case "too-much-uncommitted":
-    case "too-many-reads":
-      return new Fault("overloaded", "too much waits to be decided", { definite, retryAfterMs: 200 });
-    case "change-under-way":
-    case "already-joint":
-      return new Fault("overloaded", "another change of the members is under way", { definite, retryAfterMs: 500 });
-    case "learner-behind":
-      return new Fault("behind", "it has not caught up yet", { definite, retryAfterMs: 500 });
-    case "learner-first":
-      return new Fault("bad_request", "it must catch up as a learner before it can vote", { definite });
-    case "unfit-to-lead":
-      return new Fault("bad_request", "there is no such voter, or it is not there, or its disk does not answer", {
-        definite,
-      });
-    case "not-joint":
-    case "no-voters":
-    case "more-than-one-voter":
-    case "too-many-replicas":
-      return new Fault("bad_request", `the members can't be changed so: ${reason}`, { definite });
-    default:
-      return unreachable(reason);
   }
 }

@@ -3,8 +3,8 @@ import type { ErrorCode } from "../base/error-codes.ts";
 import type { LogIndex, NodeName, Term } from "../base/ids.ts";
 import { areCommands } from "../rooms/commands.ts";
 import { TakenStreams } from "./forwarded-batches.ts";
-import { faultOf } from "./group-driver.ts";
 import type { BatchNumber } from "./peer-frames.ts";
+import { faultOfRefusal } from "./refusal-fault.ts";
 import type { StampedEntries } from "./stamped-entries.ts";
 
 /** What becomes of a batch goes back to the server that sent it. */
@@ -36,7 +36,7 @@ export class TakenBatches {
       this.#entries.propose(entryTypes.commands, commands.slice(), {
         batch: null,
         appended: (index, term) => this.#answers.accepted(from, batch, index, term),
-        refused: (reason) => this.#refuse(from, batch, faultOf(reason).code),
+        refused: (reason) => this.#refuse(from, batch, faultOfRefusal(reason).code),
       });
     }
   }
