@@ -15,8 +15,8 @@ const digestsInFlightMax = 2;
 export function requestPortOf(server: Server): RequestPort {
   let digestsInFlight = 0;
   return {
-    connect: (link) => server.connect(link),
-    identify: (claim) => server.identify(claim),
+    connect: (link) => server.connections.connect(link),
+    identify: (claim) => server.connections.identify(claim),
     turns: server.turns,
     held: server.held,
     requests: server.requests,

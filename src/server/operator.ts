@@ -51,7 +51,7 @@ export async function operate(server: Server, operation: Operation): Promise<voi
 /** Who is connected: by which door, in which rooms. At most `limit` of them. */
 export function sessionList(server: Server, limit: number): object[] {
   const list: object[] = [];
-  for (const session of server.sessions) {
+  for (const session of server.connections.all) {
     if (list.length === limit) break;
     list.push({
       session: session.id,

@@ -1,26 +1,22 @@
 import type { Clock } from "../base/clock.ts";
-import type { ErrorCode, Fault } from "../base/error-codes.ts";
+import type { ErrorCode } from "../base/error-codes.ts";
 import { groupId, type Incarnation, type NodeName, type RoomName, type UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
-import { type Random, randomHex } from "../base/random.ts";
-import type { Millis } from "../base/units.ts";
 import type { Change } from "../consensus/configuration-change.ts";
 import { type OkSendRanges, okPlace, okSendRanges } from "../protocol/message-bytes.ts";
 import { membersOf } from "../protocol/names.ts";
-import type { ServerFrame } from "../protocol/schema.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { Scrub } from "../storage/scrub.ts";
 import type { Journal } from "../storage/journal/journal.ts";
 import type { PeerStream } from "../transport/peer-stream.ts";
-import { Admission } from "./admission.ts";
 import { Applier } from "./applier.ts";
 import { emptySource, type PostSource } from "./batch.ts";
 import { AnswerTurns } from "./answer-turns.ts";
 import { calendar } from "./calendar.ts";
 import { ClientAddresses } from "./client-addresses.ts";
-import type { ClientLink, ClientSession } from "./client-link.ts";
 import { Cluster, type ClusterHost } from "./cluster.ts";
 import { CommitConsequences } from "./commit-consequences.ts";
+import { Connections } from "./connections.ts";
 import { DamagedReads } from "./damaged-reads.ts";
 import { Digests } from "./digest.ts";
 import { DiskSpace } from "./disk-space.ts";
@@ -52,16 +48,16 @@ import { SelfFencing } from "./self-fencing.ts";
 import type { ServerSettings } from "./server-settings.ts";
 import { RoomRates } from "./room-rates.ts";
 import { SendRates } from "./send-rates.ts";
-import { Session } from "./session.ts";
-import type { Identity, SessionHost } from "./session-host.ts";
+import type { Session } from "./session.ts";
+import type { SessionHost } from "./session-host.ts";
 import { SingleSends } from "./single-sends.ts";
 import { StampedEntries } from "./stamped-entries.ts";
 import { Trimmer } from "./trimmer.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /**
- * One server: its parts put together, and its sessions. Made by `startServer` (start-server.ts); the doors call `connect`,
- * `send` and `requests`. What follows from what was committed is in commit-consequences.ts, from where it stands in its
+ * One server: its parts put together. Made by `startServer` (start-server.ts); the doors call `connections`, `singleSends`
+ * and `requests`. What follows from what was committed is in commit-consequences.ts, from where it stands in its
  * group in group-duties.ts; when it must not go on, in self-fencing.ts.
  */
 export class Server implements SessionHost, ClusterHost {
@@ -98,7 +94,7 @@ export class Server implements SessionHost, ClusterHost {
   readonly shares: InputShares;
   readonly rates: SendRates;
   readonly roomRates: RoomRates;
-  readonly admission: Admission;
+  readonly connections: Connections;
   readonly writer = new FrameWriter();
   readonly source: PostSource;
   readonly scratch: Uint8Array;
@@ -110,8 +106,6 @@ export class Server implements SessionHost, ClusterHost {
 
   readonly #recovered: Recovered;
   readonly #settings: ServerSettings;
-  readonly #random: Random;
-  readonly #sessions = new Set<Session>();
   readonly #duties: GroupDuties;
   #stopping: { reason: string } | null = null;
   /** Counts for status and metrics. */
@@ -123,7 +117,6 @@ export class Server implements SessionHost, ClusterHost {
       recovered;
     this.#recovered = recovered;
     this.#settings = settings;
-    this.#random = random;
     this.clock = clock;
     this.limits = limits;
     this.log = log;
@@ -148,7 +141,7 @@ export class Server implements SessionHost, ClusterHost {
     this.turns = new AnswerTurns({ clock, held: this.held, answerBytesMax: limits.histBytesMax, retryAfterMs });
     this.rates = new SendRates(limits);
     this.roomRates = new RoomRates(limits);
-    this.admission = new Admission(limits);
+    this.connections = new Connections(this, settings, random);
     this.online = new Online(state);
     const peers = this.cluster?.peers ?? null;
     const { memory } = this;
@@ -288,7 +281,7 @@ export class Server implements SessionHost, ClusterHost {
       onDamaged: (chunk) => this.cluster?.catchUp.damaged(chunk),
       onJournalDamaged: () => this.fencing.journalDamaged(),
     });
-    const sessions = (): Iterable<Session> => this.#sessions;
+    const sessions = (): Iterable<Session> => this.connections.all;
     this.upkeep = new Upkeep({ clock, proposals, sessions, turns: this.turns, log, space, retention, scrubbing });
   }
 
@@ -332,72 +325,16 @@ export class Server implements SessionHost, ClusterHost {
     return this.#recovered.chunks.list().length;
   }
 
+  /** It takes no new connections, and nothing new of those it has. */
+  get isStopping(): boolean {
+    return this.#stopping !== null;
+  }
+
   get isRunning(): boolean {
     return this.#stopping === null && !this.fencing.hasFailed;
   }
 
-  // Connections
-
-  /** Takes a new connection, or answers the Fault with which the door refuses it before anything is kept. */
-  connect(link: ClientLink): ClientSession | Fault {
-    const { address } = link;
-    const isStopping = this.#stopping !== null;
-    const now = this.clock.now();
-    const refused = this.admission.admit({ address, connections: this.#sessions.size, isStopping, now });
-    if (refused !== null) return refused;
-    const session = new Session(this, link, randomHex(this.#random, 8));
-    this.#sessions.add(session);
-    return session;
-  }
-
-  get sessions(): ReadonlySet<Session> {
-    return this.#sessions;
-  }
-
-  authenticate(claim: { user: UserName; token: string | null; link: ClientLink }): Promise<Identity> {
-    return this.identify({ user: claim.user, token: claim.token, address: claim.link.address });
-  }
-
-  /** Tells who somebody is; for doors whose requests stand alone. Rejects with `unauthorized`, or `rate_limited`. */
-  async identify(claim: { user: UserName | null; token: string | null; address: string }): Promise<Identity> {
-    const now = (): Millis => this.clock.now();
-    return this.admission.identify(claim.address, now, () => this.#settings.authenticate(claim));
-  }
-
-  welcome(session: Session): ServerFrame {
-    const { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, sendsInFlightMax } = this.limits;
-    const { roomsMax } = this.state.bounds;
-    return {
-      t: "welcome",
-      v: 1,
-      user: session.user,
-      session: session.id,
-      node: this.node,
-      cluster: this.state.cluster,
-      topology: this.topology,
-      heartbeatMs: this.limits.heartbeatMs,
-      servers: this.clientAddresses?.all ?? this.#settings.advertise,
-      limits: { bodyBytesMax, frameBytesMax, histItemsMax, subsMax, roomsMax, sendsInFlightMax },
-    };
-  }
-
-  opened(session: Session): void {
-    this.admission.greeted(session.link.address);
-    this.online.add(session);
-    for (const room of this.requests.memberships.roomsOf(session.user)) {
-      // One that the user is yet to be told of comes when that is in order.
-      if (room.unread === 0 || !this.online.knowsDirectRoom(session.user, room.room)) continue;
-      const { line, first, head, read } = room;
-      session.answer({ t: "room", room: room.room, line, first, head, read });
-    }
-  }
-
-  ended(session: Session, wasOpen: boolean): void {
-    this.#sessions.delete(session);
-    if (wasOpen) this.online.remove(session);
-    else this.admission.greeted(session.link.address);
-    this.presence.ended(session);
-  }
+  // Clients
 
   knowsUser(user: UserName): boolean {
     if (this.#settings.openNames || this.state.user(user) !== undefined) return true;
@@ -474,7 +411,7 @@ export class Server implements SessionHost, ClusterHost {
     if (this.#stopping !== null) return;
     this.#stopping = { reason: "stopping" };
     this.orderer.end({ code: "unavailable", message: "this server is stopping" });
-    for (const session of this.#sessions) session.answer({ t: "drain", withinMs });
+    for (const session of this.connections.all) session.answer({ t: "drain", withinMs });
     this.fanOut.announceNow();
     const quiet = this.upkeep.stop();
     if (!this.fencing.hasFailed) {
@@ -486,7 +423,7 @@ export class Server implements SessionHost, ClusterHost {
       await this.#recovered.journal.close();
     }
     this.fanOut.announceNow();
-    for (const session of this.#sessions) session.end(1012, "restarting");
+    for (const session of this.connections.all) session.end(1012, "restarting");
     this.fanOut.flush();
     await this.sealer.stop();
     await quiet;

@@ -3,11 +3,10 @@ import type { NodeName, RoomName, UserName } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Timestamp } from "../base/units.ts";
 import type { OkSendRanges } from "../protocol/message-bytes.ts";
-import type { ServerFrame } from "../protocol/schema.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import type { AnswerTurns } from "./answer-turns.ts";
 import type { PostSource } from "./batch.ts";
-import type { ClientLink } from "./client-link.ts";
+import type { Connections } from "./connections.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import type { HeldOutput } from "./held-output.ts";
@@ -20,7 +19,6 @@ import type { Presence } from "./presence.ts";
 import type { Requests } from "./requests.ts";
 import type { RoomRates } from "./room-rates.ts";
 import type { SendRates } from "./send-rates.ts";
-import type { Session } from "./session.ts";
 
 /** Who somebody has proved to be, and for how long. */
 export interface Identity {
@@ -54,10 +52,7 @@ export interface SessionHost {
   readonly scratch: Uint8Array;
   /** Filled in for one answer at a time; its place is always true. */
   readonly ok: OkSendRanges;
-  authenticate(claim: { user: UserName; token: string | null; link: ClientLink }): Promise<Identity>;
-  welcome(session: Session): ServerFrame;
-  opened(session: Session): void;
-  ended(session: Session, wasOpen: boolean): void;
+  readonly connections: Pick<Connections, "authenticate" | "welcome" | "opened" | "ended">;
   mayBegin(user: UserName, room: RoomName): boolean;
   /** There are other servers, which may know more than this one. */
   readonly cluster: object | null;

@@ -159,7 +159,7 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
     }
     this.#standing = { ...this.#standing, checking: true };
     this.block();
-    this.#host.authenticate({ user: frame.user, token: frame.token ?? null, link: this.link }).then(
+    this.#host.connections.authenticate({ user: frame.user, token: frame.token ?? null, link: this.link }).then(
       (identity) => this.#welcome(identity),
       (cause: unknown) => {
         if (this.#standing.state === "ended") return;
@@ -174,8 +174,8 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
     this.#user = identity.user;
     this.#userBytes = utf8(identity.user);
     this.#standing = { state: "open", identity };
-    this.answer(this.#host.welcome(this));
-    this.#host.opened(this);
+    this.answer(this.#host.connections.welcome(this));
+    this.#host.connections.opened(this);
     this.#host.fanOut.touched(this);
     this.goOn();
   }
@@ -252,7 +252,7 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
   }
 
   #refresh(frame: ClientFrameOf<"refresh">): void {
-    this.#host.authenticate({ user: this.#user, token: frame.token, link: this.link }).then(
+    this.#host.connections.authenticate({ user: this.#user, token: frame.token, link: this.link }).then(
       (identity) => {
         if (this.#standing.state !== "open") return;
         this.#standing = { state: "open", identity };
@@ -441,7 +441,7 @@ export class Session implements ClientSession, Holder, Caller, FrameTaker {
     this.#reading?.end();
     this.#reading = null;
     this.#lookAtHeld();
-    this.#host.ended(this, wasOpen);
+    this.#host.connections.ended(this, wasOpen);
   }
 }
 

@@ -68,12 +68,12 @@ export function statusOf(server: Server, facts: ProcessFacts): object {
     },
     rings: memory.rings(),
     clients: {
-      connections: server.sessions.size,
+      connections: server.connections.all.size,
       slowDropped: counts.slowDropped,
       slowPaused: fanOut.paused,
       heldBytes: server.held.bytes,
       delivered: fanOut.delivered,
-      rejected: server.admission.rejected,
+      rejected: server.connections.rejected,
     },
     process: processFacts,
   };

@@ -142,7 +142,7 @@ export class SimServer {
     this.server = server;
     if (peers !== null) network.listen(host, peerPort, (stream) => server.acceptPeer(simPeerStream(stream)));
     this.#options.onStarted(server);
-    const door = new TcpDoor({ server, clock, limits, log });
+    const door = new TcpDoor({ server: server.connections, clock, limits, log });
     network.listen(host, serverPort, (stream) => door.accept(byteStream(stream)));
   }
 

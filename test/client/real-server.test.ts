@@ -34,7 +34,7 @@ class DirectDial implements Dial {
       if (told) setImmediate(() => events.closed(null, "cut"));
     };
     const cut = (): void => end(true);
-    const session = this.#server.connect({
+    const session = this.#server.connections.connect({
       door: "tcp",
       format: "json-lines",
       address: "127.0.0.1",

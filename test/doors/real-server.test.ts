@@ -137,7 +137,7 @@ test("[DOOR4] a reader that never reads is not read and not buffered for; when i
     writer.say({ t: "send", id: n, room: "lobby", cid: `c${n}`, body });
     if (n % 50 === 0) await writer.answer(n);
   }
-  const slow = [...server.sessions].find(({ user }) => user === "bob")!;
+  const slow = [...server.connections.all].find(({ user }) => user === "bob")!;
   expect(slow.link.queuedBytes()).toBeGreaterThan(0);
   // A turn's messages may pass the bound once; twelve megabytes may not.
   expect(slow.link.queuedBytes()).toBeLessThan(70_000 + 64 * 20_200);

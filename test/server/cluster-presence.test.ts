@@ -16,7 +16,7 @@ class Visitor implements ClientLink {
   readonly #session: ClientSession;
 
   constructor(server: Server, user: string) {
-    const session = server.connect(this);
+    const session = server.connections.connect(this);
     if (session instanceof Error) throw session;
     this.#session = session;
     this.say({ t: "hello", v: 1, user });

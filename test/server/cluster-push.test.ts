@@ -58,7 +58,7 @@ test("a reader who moves while pushes wait, because its server stops, has each m
   const alice = town.client("alice", ["n1"]).room("lobby");
   for (let at = 1; at <= 5; at++) await town.after("stored", alice.send(`${at}`));
   await town.rest(1_000);
-  const server = town.followers.find(({ now }) => now.sessions.size > 0)!;
+  const server = town.followers.find(({ now }) => now.connections.all.size > 0)!;
   await town.after("stopped", server.now.stop(0));
   await town.until("bob has all", () => given.length >= 5);
   expect(given).toEqual([1, 2, 3, 4, 5]);

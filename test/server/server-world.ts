@@ -76,7 +76,7 @@ export class TestClient implements ClientLink {
 
   constructor(server: Server, address = "127.0.0.1") {
     this.address = address;
-    const session = server.connect(this);
+    const session = server.connections.connect(this);
     if (session instanceof Error) throw session;
     this.#session = session;
   }

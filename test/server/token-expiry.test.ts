@@ -10,7 +10,7 @@ async function atExpiry(format: WireFormat): Promise<{ text: string; closed: { c
     settings: { authenticate: async () => ({ user: "alice" as never, expiresAt: timestamp(1) }) },
   });
   const seen: { text: string; closed: { code: number; text: string } | null } = { text: "", closed: null };
-  const session = server.connect({
+  const session = server.connections.connect({
     door: "tcp",
     format,
     address: "127.0.0.1",
@@ -46,7 +46,7 @@ test("an event stream whose token has expired ends with an err event", async () 
 test("whoever does not greet in time is told so, and may try again: it may as well be the server that is slow", async () => {
   const { server } = await startTestServer();
   const client = new TestClient(server);
-  const [session] = server.sessions;
+  const [session] = server.connections.all;
   session!.checkAlive(session!.heardAt + server.limits.helloWithinMs);
   expect(client.closed).toBeNull();
   session!.checkAlive(session!.heardAt + server.limits.helloWithinMs + 1);
@@ -61,6 +61,6 @@ test("many who do not greet are let go in several turns, and whoever has greeted
   const silent = Array.from({ length: 50 }, () => new TestClient(server));
   await expect.poll(() => silent.filter(({ closed }) => closed?.code === 4401).length, { timeout: 10_000 }).toBe(50);
   expect(await alice.ask({ t: "ping" })).toMatchObject({ t: "pong" });
-  expect(server.sessions.size).toBe(1);
+  expect(server.connections.all.size).toBe(1);
   await server.stop(0);
 });

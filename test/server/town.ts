@@ -217,7 +217,7 @@ export class Town {
     if (!host.alive || host.life !== life) return;
     resident.server = server;
     this.network.listen(host, peerPort, (stream) => server.acceptPeer(simPeerStream(stream)));
-    const door = new TcpDoor({ server, clock, limits: server.limits, log: this.#logOf(name) });
+    const door = new TcpDoor({ server: server.connections, clock, limits: server.limits, log: this.#logOf(name) });
     this.network.listen(host, clientPort, (stream) => door.accept(byteStream(stream)));
   }
 

@@ -33,7 +33,7 @@ export function serverMetrics(server: Server): () => Promise<string> {
   };
   const { state, driver, counts, fanOut, memory, upkeep, sealer } = server;
   gauge("synod_ready", "1 while sends can succeed here", () => (server.ready.ok ? 1 : 0));
-  gauge("synod_connections", "clients connected, all doors together", () => server.sessions.size);
+  gauge("synod_connections", "clients connected, all doors together", () => server.connections.all.size);
   gauge("synod_raft_term", "term of the group", () => driver.engine.standing.term);
   gauge("synod_raft_is_leader", "1 while this server orders", () => (driver.engine.standing.role === "leader" ? 1 : 0));
   gauge("synod_raft_applied_index", "last entry that was applied", () => state.appliedIndex);
@@ -59,7 +59,7 @@ export function serverMetrics(server: Server): () => Promise<string> {
   counter(
     "synod_connections_rejected_total",
     "connections refused before they greeted",
-    () => server.admission.rejected,
+    () => server.connections.rejected,
   );
   counter(
     "synod_damage_detected_total",

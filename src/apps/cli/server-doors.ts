@@ -114,7 +114,7 @@ function publicDoor(options: DoorOptions): Door {
 }
 
 function tcpDoor(options: DoorOptions): Door {
-  const door = new TcpDoor(options);
+  const door = new TcpDoor({ ...options, server: options.server.connections });
   const listener = new TcpListener(door);
   return {
     key: "tcpPort",
