@@ -55,8 +55,8 @@ export const wordsIn = (life: ServerLife, { file, offset, firstRecordBytes }: Ba
 
 const words = /(?:lobby|ops|den|direct|late|edit|react) \d+/g;
 
-/** The first two words of a message, by which these stories know it. */
-export const wordsOf = (body: string): string => body.match(words)![0];
+/** The first two words of a message, by which these stories know it; of another one, all of it. */
+export const wordsOf = (body: string): string => body.match(words)?.[0] ?? body;
 
 /** Into every private room there is. */
 export async function letIn(life: ServerLife): Promise<void> {

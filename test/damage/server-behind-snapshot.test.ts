@@ -8,7 +8,6 @@ import { type ReadableLog, readableLog } from "../../src/server/log-behind.ts";
 import { lossLines } from "../../src/server/loss.ts";
 import { operate } from "../../src/server/operator.ts";
 import { type Rebuilt, rebuild } from "../../src/server/rebuild.ts";
-import { crashModes } from "../../src/sim/crash-modes.ts";
 import { defaultChunkStoreSettings, openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { openDataDirectory } from "../../src/storage/data-directory.ts";
 import { openDisk } from "../../src/storage/disk.ts";
@@ -24,9 +23,9 @@ import {
   wordsIn,
   wordsOf,
 } from "./damaged-batches.ts";
+import { batchWith, begun, brokenOffAnywhere, damageWords, numbersOf, roundOfTalk, type Said } from "./lost-talk.ts";
 import { Ledger } from "./server-ledger.ts";
-import { ServerLife } from "./server-life.ts";
-import { lateEvening } from "./server-story.ts";
+import type { ServerLife } from "./server-life.ts";
 
 /** What is said here is noted here. */
 class NoLedger extends Ledger {
@@ -58,16 +57,6 @@ const firsts = new Map<string, number>();
 const rooms = ["lobby", "ops", "den", "@alice,bob", "late"];
 const acceptance = { acceptLoss: true, openRooms: new Set(["late"]) };
 
-interface Said {
-  readonly room?: string;
-  readonly to?: string;
-  readonly cid?: string;
-  readonly prev?: string;
-  readonly kind?: string;
-  readonly ref?: number;
-  readonly body: string;
-}
-
 async function say(life: ServerLife, user: string, frame: Said): Promise<number> {
   const answer = await life.ask(user, { t: "send", ...frame });
   expect(answer).toMatchObject({ t: "ok" });
@@ -76,23 +65,15 @@ async function say(life: ServerLife, user: string, frame: Said): Promise<number>
   return seq;
 }
 
-/** One message in each room, every second one behind the one before it. Answers the seq of that in the lobby. */
+/** Answers the seq of what is said in the lobby. */
 async function talk(life: ServerLife, n: number, more = ""): Promise<number> {
-  const id = (word: string): object => ({ cid: `${word}${n}`, ...(n % 2 === 0 ? { prev: `${word}${n - 1}` } : {}) });
-  const seq = await say(life, "alice", { room: "lobby", ...id("l"), body: `lobby ${n}${more}` });
-  await say(life, "bob", { room: "ops", ...id("o"), body: `ops ${n}${more}` });
-  await say(life, "alice", { room: "den", ...id("n"), body: `den ${n}${more}` });
-  await say(life, "alice", { to: "bob", ...id("d"), body: `direct ${n}${more}` });
-  return seq;
+  const seqs: number[] = [];
+  for (const { user, frame } of roundOfTalk(n, more)) seqs.push(await say(life, user, frame));
+  return seqs[0]!;
 }
 
 beforeAll(async () => {
-  const life = new ServerLife({ seed: 1, wall: lateEvening - 40_000_000, limits });
-  life.ledger = new NoLedger();
-  await life.start();
-  await life.join("alice", "lobby");
-  await life.join("bob", "ops");
-  await life.join("alice", "den", true);
+  const life = await begun({ limits, ledger: new NoLedger() });
   let n = 1;
   for (; filesOf(life, "snapshot").length < 2; n++) {
     await talk(life, n, ` ${"x".repeat(300)}`);
@@ -128,12 +109,6 @@ async function letAllIn(life: ServerLife): Promise<void> {
   await letIn(life);
   const isThere = life.server.state.room("late") !== undefined;
   if (isThere) await life.join("carol", "late");
-}
-
-async function numbersOf(life: ServerLife): Promise<Map<string, number>> {
-  const numbers = new Map<string, number>();
-  for (const room of rooms) for (const { seq, body } of await readable(life, room)) numbers.set(wordsOf(body), seq);
-  return numbers;
 }
 
 /** All that is not gone is there, each once and in its order, and no number is another message's than before. */
@@ -285,11 +260,7 @@ test("several batches behind a snapshot are damaged: what is sound stays, in its
 test("behind an accepted loss the next one, before anything is sealed, takes no more with it than is damaged", async () => {
   const life = behind.fork(500);
   life.ledger = new NoLedger();
-  const damage = (words: string): void => {
-    const batch = batchesOf(life).find((one) => wordsIn(life, one).includes(words))!;
-    life.fileSystem.flip(batch.file, batch.offset + 70, 1);
-  };
-  damage("late 1");
+  damageWords(life, "late 1");
   await life.start(acceptance);
   const said = ["den 901", "den 902", "den 903"];
   let seq = 0;
@@ -299,7 +270,7 @@ test("behind an accepted loss the next one, before anything is sealed, takes no 
     seq = answer["seq"] as number;
   }
   await life.stop();
-  damage("den 902");
+  damageWords(life, "den 902");
   expect(await life.start().catch((cause: unknown) => cause)).toBeInstanceOf(DataDamaged);
   await life.start(acceptance);
   const items = (await readable(life, "den")).slice(-2);
@@ -325,7 +296,7 @@ test.each(["it was written anew", "it was not yet written anew"])(
     await life.advance(120_000);
     await life.sealed();
     expect(life.server.state.chunk(2)!.generation).toBe(1);
-    const kept = await numbersOf(life);
+    const kept = await numbersOf(life, rooms);
     expect((await life.ask("alice", { t: "send", room: "den", cid: "y1", body: "den 901" })).t).toBe("ok");
     expect((await life.ask("alice", { t: "send", room: "den", cid: "y2", body: "den 902" })).t).toBe("ok");
     await life.stop();
@@ -338,15 +309,14 @@ test.each(["it was written anew", "it was not yet written anew"])(
       // Nor is what is emptied removed yet.
       life.fileSystem.plant(first!, behind.fileSystem.files().get(first!)!);
     }
-    const batch = batchesOf(life).find((one) => wordsIn(life, one).includes("den 901"))!;
-    const refusal = (await damaged(life, batch, 70)) as DataDamaged;
+    const refusal = (await damaged(life, batchWith(life, "den 901"), 70)) as DataDamaged;
     expect(refusal).toBeInstanceOf(DataDamaged);
     expect(refusal.loss.rooms).toEqual([]);
     await life.start(acceptance);
     expect(filesOf(life, "history")).not.toContain(first);
     expect(life.server.state.chunk(1)).toBeUndefined();
     expect(life.server.state.chunk(2)!.generation).toBe(how.includes("not yet") ? 0 : 1);
-    expect([...(await numbersOf(life))].filter(([words]) => words !== "den 902")).toEqual([...kept]);
+    expect([...(await numbersOf(life, rooms))].filter(([words]) => words !== "den 902")).toEqual([...kept]);
     // What was not yet done is done now.
     await life.advance(120_000);
     await life.sealed();
@@ -356,33 +326,19 @@ test.each(["it was written anew", "it was not yet written anew"])(
 );
 
 test("broken off in any call, a loss behind a snapshot is accepted again and comes to the same", async () => {
-  const batch = batchesOf(older).find((one) => wordsIn(older, one).includes("edit 1"))!;
-  const begin = (): ServerLife => {
-    const life = older.fork(300);
-    life.fileSystem.flip(batch.file, batch.offset + 70, 1);
-    return life;
-  };
-  const whole = begin();
-  const before = whole.fileSystem.calls;
-  await whole.start(acceptance);
-  const calls = whole.fileSystem.calls - before;
-  await letAllIn(whole);
-  const numbers = await numbersOf(whole);
-  await whole.stop();
-  expect(calls).toBeGreaterThan(20);
-  const random = seededRandom(8);
-  for (let at = 1; at <= calls; at += 3) {
-    const life = begin();
-    const mode = crashModes[random.whole(crashModes.length)]!;
-    life.fileSystem.crashAt(life.fileSystem.calls + at, mode);
-    await Promise.race([life.start(acceptance), life.fileSystem.whenStopped()]);
-    if (life.fileSystem.running) life.crash("lost");
-    else life.crash(mode);
-    await life.start(acceptance);
-    await letAllIn(life);
-    expect([at, mode, await numbersOf(life)]).toEqual([at, mode, numbers]);
-    await life.stop();
-  }
+  await brokenOffAnywhere({
+    begin: () => {
+      const life = older.fork(300);
+      damageWords(life, "edit 1");
+      return life;
+    },
+    acceptance,
+    look: async (life) => {
+      await letAllIn(life);
+      return numbersOf(life, rooms);
+    },
+    everyCalls: 3,
+  });
 });
 
 test("what stands behind the damage a second time is taken once, also when its id has left the window", async () => {

@@ -3,11 +3,10 @@ import { beforeAll, expect, test } from "vitest";
 import { seededRandom } from "../../src/base/random.ts";
 import { lossLines } from "../../src/server/loss.ts";
 import { DataDamaged } from "../../src/server/data-refused.ts";
-import { crashModes } from "../../src/sim/crash-modes.ts";
 import { batchesOf, damaged, filesOf, flipInRecord, letIn, readable, wordsIn } from "./damaged-batches.ts";
+import { begun, brokenOffAnywhere, damageWords, numbersOf, roundOfTalk } from "./lost-talk.ts";
 import { Ledger } from "./server-ledger.ts";
-import { ServerLife } from "./server-life.ts";
-import { lateEvening } from "./server-story.ts";
+import type { ServerLife } from "./server-life.ts";
 
 /** Room for the whole first day in one segment, and in one open chunk. */
 const limits = { segmentBytes: 64 * 1024, chunkBytes: 48 * 1024, unsealedBytesMax: 192 * 1024 } as const;
@@ -18,21 +17,11 @@ let stopped: ServerLife;
 let copied: ServerLife;
 
 async function talk(life: ServerLife, numbers: readonly number[]): Promise<void> {
-  for (const n of numbers) {
-    const prev = (word: string): object => (n % 2 === 0 ? { prev: `${word}${n - 1}` } : {});
-    await life.send("alice", { room: "lobby", cid: `l${n}`, body: `lobby ${n}`, ...prev("l") });
-    await life.send("bob", { room: "ops", cid: `o${n}`, body: `ops ${n}`, ...prev("o") });
-    await life.send("alice", { room: "den", cid: `n${n}`, body: `den ${n}`, ...prev("n") });
-    await life.send("alice", { to: "bob", cid: `d${n}`, body: `direct ${n}`, ...prev("d") });
-  }
+  for (const n of numbers) for (const { user, frame } of roundOfTalk(n)) await life.send(user, frame);
 }
 
 beforeAll(async () => {
-  stopped = new ServerLife({ seed: 1, wall: lateEvening - 40_000_000, limits });
-  await stopped.start();
-  await stopped.join("alice", "lobby");
-  await stopped.join("bob", "ops");
-  await stopped.join("alice", "den", true);
+  stopped = await begun({ limits });
   await talk(stopped, [1, 2, 3]);
   const killed = stopped.fork(2);
   await stopped.stop();
@@ -51,11 +40,7 @@ beforeAll(async () => {
 const rooms = ["lobby", "ops", "den", "@alice,bob"];
 const roomOf = (words: string): string => (words.startsWith("direct") ? "@alice,bob" : words.split(" ")[0]!);
 
-async function numbersOf(life: ServerLife): Promise<Map<string, number>> {
-  const numbers = new Map<string, number>();
-  for (const room of rooms) for (const { seq, body } of await readable(life, room)) numbers.set(body, seq);
-  return numbers;
-}
+const acceptance = { acceptLoss: true, openRooms: new Set(["lobby", "ops"]) };
 
 test.each(["stopped in good order", "killed and started again"])(
   "one batch of the first day is damaged, of a server that was %s: the refusal tells what goes, and all else stays",
@@ -64,7 +49,7 @@ test.each(["stopped in good order", "killed and started again"])(
     const whole = origin.fork(3);
     await whole.start();
     await letIn(whole);
-    const told = await numbersOf(whole);
+    const told = await numbersOf(whole, rooms);
     const heads = new Map(rooms.map((room) => [room, whole.server.state.room(room)!.head]));
     await whole.stop();
     const batches = batchesOf(origin);
@@ -77,7 +62,7 @@ test.each(["stopped in good order", "killed and started again"])(
         // The last one: a mark, which nothing follows.
         expect(at).toBe(batches.length - 1);
         await letIn(life);
-        expect(await numbersOf(life)).toEqual(told);
+        expect(await numbersOf(life, rooms)).toEqual(told);
         await life.stop();
         continue;
       }
@@ -91,7 +76,7 @@ test.each(["stopped in good order", "killed and started again"])(
       // Damage costs one batch at most, as in ordinary running.
       expect(wordsIn(origin, { ...batch, firstRecordBytes: batch.length - 40 }).length).toBeLessThan(6);
 
-      await life.start({ acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });
+      await life.start(acceptance);
       await letIn(life);
       expect(rebuilt.lostMax).toBeGreaterThanOrEqual(gone.size);
       for (const room of rooms) {
@@ -126,11 +111,11 @@ test.each(["stopped in good order", "killed and started again"])(
         const isNew = rebuilt.rooms.some((one) => one.room === room);
         if (isNew) expect(next!["seq"]).toBeGreaterThan(heads.get(room)!);
       }
-      const after = await numbersOf(life);
+      const after = await numbersOf(life, rooms);
       await life.stop();
       // From here on it is a directory like any other.
       await life.start();
-      expect(await numbersOf(life)).toEqual(after);
+      expect(await numbersOf(life, rooms)).toEqual(after);
       await life.stop();
     }
     expect(refused).toBe(batches.length - 1);
@@ -141,7 +126,7 @@ test("several batches of the first day are damaged: what is sound stays, in its 
   const whole = copied.fork(4);
   await whole.start();
   await letIn(whole);
-  const told = await numbersOf(whole);
+  const told = await numbersOf(whole, rooms);
   const heads = new Map(rooms.map((room) => [room, whole.server.state.room(room)!.head]));
   await whole.stop();
   const batches = batchesOf(copied);
@@ -155,7 +140,7 @@ test("several batches of the first day are damaged: what is sound stays, in its 
       flipInRecord(life, batch, random);
     }
     expect(await life.start().catch((cause: unknown) => cause)).toBeInstanceOf(DataDamaged);
-    await life.start({ acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });
+    await life.start(acceptance);
     await letIn(life);
     for (const room of rooms) {
       const items = await readable(life, room);
@@ -168,19 +153,18 @@ test("several batches of the first day are damaged: what is sound stays, in its 
 });
 
 test("of one server that others may join, and nobody has, a loss on the first day costs no more", async () => {
-  const batch = batchesOf(copied).find((one) => wordsIn(copied, one).includes("lobby 2"))!;
   const toldBy = async (isOneOfMany: boolean): Promise<Map<string, number>> => {
     const life = copied.fork(400);
-    life.fileSystem.flip(batch.file, batch.offset + 70, 1);
+    damageWords(life, "lobby 2");
     expect(await life.start({ isOneOfMany }).catch((cause: unknown) => cause)).toBeInstanceOf(DataDamaged);
-    await life.start({ isOneOfMany, acceptLoss: true, openRooms: new Set(["lobby", "ops"]) });
+    await life.start({ isOneOfMany, ...acceptance });
     // Until it leads, and has said that the rooms have another line.
     await life.advance(5_000);
     await life.stop();
     // Nobody has what is lost: a server that others may join waits for it, and one that is alone is told so once more.
     await life.start({ acceptLoss: true });
     await letIn(life);
-    const numbers = await numbersOf(life);
+    const numbers = await numbersOf(life, rooms);
     await life.stop();
     return numbers;
   };
@@ -190,32 +174,16 @@ test("of one server that others may join, and nobody has, a loss on the first da
 });
 
 test("broken off in any call, a loss on the first day is accepted again and comes to the same", async () => {
-  const batch = batchesOf(copied).find((one) => wordsIn(copied, one).includes("lobby 2"))!;
-  const options = { acceptLoss: true, openRooms: new Set(["lobby", "ops"]) };
-  const begin = (): ServerLife => {
-    const life = copied.fork(300);
-    life.fileSystem.flip(batch.file, batch.offset + 70, 1);
-    return life;
-  };
-  const whole = begin();
-  const before = whole.fileSystem.calls;
-  await whole.start(options);
-  const calls = whole.fileSystem.calls - before;
-  await letIn(whole);
-  const told = await numbersOf(whole);
-  await whole.stop();
-  expect(calls).toBeGreaterThan(20);
-  const random = seededRandom(8);
-  for (let at = 1; at <= calls; at++) {
-    const life = begin();
-    const mode = crashModes[random.whole(crashModes.length)]!;
-    life.fileSystem.crashAt(life.fileSystem.calls + at, mode);
-    await Promise.race([life.start(options), life.fileSystem.whenStopped()]);
-    if (life.fileSystem.running) life.crash("lost");
-    else life.crash(mode);
-    await life.start(options);
-    await letIn(life);
-    expect([at, mode, await numbersOf(life)]).toEqual([at, mode, told]);
-    await life.stop();
-  }
+  await brokenOffAnywhere({
+    begin: () => {
+      const life = copied.fork(300);
+      damageWords(life, "lobby 2");
+      return life;
+    },
+    acceptance,
+    look: async (life) => {
+      await letIn(life);
+      return numbersOf(life, rooms);
+    },
+  });
 });

@@ -1,13 +1,12 @@
 import { beforeAll, expect, test } from "vitest";
 import { equalBytes } from "../../src/base/compare-bytes.ts";
 import type { RoomName, UserName } from "../../src/base/ids.ts";
-import { seededRandom } from "../../src/base/random.ts";
 import { knownChunks, neededChunks } from "../../src/server/needed-chunks.ts";
 import { operate } from "../../src/server/operator.ts";
 import { DataDamaged } from "../../src/server/data-refused.ts";
-import { crashModes } from "../../src/sim/crash-modes.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { verifyDirectory } from "../../src/storage/verify.ts";
+import { brokenOffAnywhere } from "./lost-talk.ts";
 import { ServerLife } from "./server-life.ts";
 import { acts, lateEvening } from "./server-story.ts";
 
@@ -215,26 +214,9 @@ test("chunks that can't be read or are not there leave places that can't be read
 });
 
 test("broken off in any call, a rebuild is done again and comes to the same", async () => {
-  const whole = withoutState(6);
-  const before = whole.fileSystem.calls;
-  await whole.start({ acceptLoss: true, openRooms: open });
-  const calls = whole.fileSystem.calls - before;
-  await whole.stop();
-  expect(calls).toBeGreaterThan(20);
-  const random = seededRandom(8);
-  for (let at = 1; at <= calls; at++) {
-    const life = withoutState(6);
-    const mode = crashModes[random.whole(crashModes.length)]!;
-    life.fileSystem.crashAt(life.fileSystem.calls + at, mode);
-    await Promise.race([life.start({ acceptLoss: true, openRooms: open }), life.fileSystem.whenStopped()]);
-    if (life.fileSystem.running) life.crash("lost");
-    else life.crash(mode);
-    try {
-      await life.start({ acceptLoss: true, openRooms: open });
-      await isWhole(life);
-      await life.stop();
-    } catch (cause) {
-      throw new Error(`call ${at}, ${mode}: ${String(cause)}`, { cause });
-    }
-  }
+  await brokenOffAnywhere({
+    begin: () => withoutState(6),
+    acceptance: { acceptLoss: true, openRooms: open },
+    look: isWhole,
+  });
 });
