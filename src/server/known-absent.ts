@@ -31,7 +31,7 @@ export class KnownAbsent {
       return;
     }
     const others = (this.#others ??= new Map<Room | undefined, number>());
-    others.set(room, Math.min(seq, others.get(room) ?? unbounded));
+    if (seq < (others.get(room) ?? unbounded)) others.set(room, seq);
   }
 
   /** The most that may be claimed for the next post in this room. */

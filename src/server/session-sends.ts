@@ -215,17 +215,16 @@ export class SessionSends implements Origin {
     // It may have waited since it was heard.
     const waitMs = rates.take(rate, bytes, heardAt) && rates.take(rate, bytes, clock.now());
     if (waitMs > 0 || room === undefined) return waitMs;
-    const bucket = roomRates.of(room, heardAt);
-    const roomWaitMs = bucket.waitMs(heardAt) && bucket.waitMs(clock.now());
+    const roomWaitMs = roomRates.waitMs(room, heardAt) && roomRates.waitMs(room, clock.now());
     if (roomWaitMs > 0) rates.giveBack(rate, bytes);
-    else bucket.take();
+    else roomRates.take(room);
     return roomWaitMs;
   }
 
   #giveBackToRates(room: Room | undefined, bytes: number): void {
     const { rates, roomRates } = this.#host;
     rates.giveBack(this.#rate!, bytes);
-    if (room !== undefined) roomRates.of(room, this.#session.heardAt).giveBack();
+    if (room !== undefined) roomRates.giveBack(room);
   }
 
   #refuseByRate(id: RequestId, retryAfterMs: number): boolean {

@@ -78,13 +78,12 @@ export class SingleSends {
       throw new Fault("not_found", "there is no such room");
     }
     if (room !== undefined) {
-      const bucket = this.#roomRates.of(room, now);
-      const roomWaitMs = bucket.waitMs(now);
+      const roomWaitMs = this.#roomRates.waitMs(room, now);
       if (roomWaitMs > 0) {
         this.#rates.giveBack(rate, frame.body.length);
         throw new Fault("rate_limited", sentTooFast, { retryAfterMs: roomWaitMs });
       }
-      bucket.take();
+      this.#roomRates.take(room);
     }
     for (;;) {
       fillSource(this.#source, this.#scratch, frame);
