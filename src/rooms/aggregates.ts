@@ -5,6 +5,7 @@ import { ByteHash } from "./byte-hash.ts";
 import { NameTable } from "./name-table.ts";
 import { isDirectName, Room, type RoomContext } from "./room.ts";
 import { RoomIndex } from "./room-index.ts";
+import { RoomNumbers } from "./room-numbers.ts";
 import { type Bounds, noBound } from "./setting.ts";
 import type { Cutting, StateCut } from "./state-cut.ts";
 import { User } from "./user.ts";
@@ -23,6 +24,7 @@ export class Aggregates implements RoomContext, Cutting {
   readonly hash: ByteHash;
   /** Rooms that exist and rooms that did: a deleted one keeps its numbering, if it has any. */
   readonly rooms = new RoomIndex();
+  readonly numbers = new RoomNumbers();
   readonly users = new NameTable<User>();
   bounds: Bounds;
   line: Line;
@@ -118,6 +120,7 @@ export class Aggregates implements RoomContext, Cutting {
     // Its people know the highest number of its notices: one made again under its name must go on above.
     if (room.noticeNumber > this.forgottenNotices) this.forgottenNotices = room.noticeNumber;
     this.rooms.remove(room);
+    room.leavePlace();
   }
 
   /** Adds a user who is not there. The name is copied. */

@@ -20,6 +20,12 @@ export interface ApplySink {
   outcome(position: number, code: OutcomeCode, seq: number, ts: number, epoch: number): void;
   /** A message took its place in order: its record stands at `memory[offset]`, with seq, ts and epoch filled in. */
   stored(room: Room, seq: number, memory: Uint8Array, offset: number): void;
+  /**
+   * The room that this server found for the post at `position` when it proposed it; undefined: another server did, or none
+   * was there. It need not be in the state any more, but is the one of the post's name if it is: a search is saved by it,
+   * nothing is decided.
+   */
+  proposedIn?(position: number): Room | undefined;
   /** Anything else changed. */
   changed(event: RoomEvent): void;
 }

@@ -1,5 +1,5 @@
 import { ByteView, copyShort, isSameShort } from "../base/byte-view.ts";
-import type { Room } from "./room.ts";
+import { roomNumber, type RoomNumbers, roomNumbers } from "./room-numbers.ts";
 import type { Cutting } from "./state-cut.ts";
 
 /**
@@ -20,11 +20,12 @@ export class IdWindow {
   #oldest = 0;
   #next = 0;
   #mask = 0;
+  /** Of the rooms, by their place: an id that goes raises its room's floor there, and the room itself is left alone. */
+  readonly #rooms: RoomNumbers;
   /** Eight numbers of each place, as named by `field`. */
   #numbers: Int32Array = new Int32Array(0);
   /** Three numbers of each place: seq, ts, epoch. */
   #placed: Float64Array = new Float64Array(0);
-  #rooms: (Room | undefined)[] = [];
   /** Open addressing, two numbers a slot: place + 1 (0 = free) and the hash's first lane. At most half full. */
   #table: Int32Array = new Int32Array(0);
   #tableMask = 0;
@@ -34,7 +35,8 @@ export class IdWindow {
   #keysView = new DataView(this.#keys.buffer);
   readonly #asked = new ByteView();
 
-  constructor(capacity: number, cutting: Cutting) {
+  constructor(capacity: number, cutting: Cutting, rooms: RoomNumbers) {
+    this.#rooms = rooms;
     this.#capacity = capacity;
     this.#cutting = cutting;
     this.#layOut(Math.min(1024, powerOfTwo(capacity)));
@@ -106,8 +108,9 @@ export class IdWindow {
   digestHigh(entry: number): number {
     return this.#numbers[(entry & this.#mask) * fields + field.digestHigh]!;
   }
-  room(entry: number): Room {
-    return this.#rooms[entry & this.#mask]!;
+  /** The place of its room: as long as an id of it is here, a room is not taken out. */
+  roomPlace(entry: number): number {
+    return this.#numbers[(entry & this.#mask) * fields + field.room]!;
   }
   /** Gives `take` where the sender's name and the cid of an entry stand: bytes, start and length; good until the next `add`. */
   texts(entry: number, take: (bytes: Uint8Array, start: number, length: number) => void): void {
@@ -119,9 +122,9 @@ export class IdWindow {
     take(this.#keys, from + fromLength, (lengths >> 16) & 0xff);
   }
 
-  /** Takes in an id that is not here; its key stands whole at `start`. The oldest goes when there are too many. */
+  /** Takes in an id that is not here, of the room at this place; its key stands whole at `start`. The oldest goes when there are too many. */
   add(
-    room: Room,
+    room: number,
     b: Uint8Array,
     start: number,
     roomLength: number,
@@ -147,11 +150,11 @@ export class IdWindow {
     numbers[at + field.key] = key;
     numbers[at + field.digestLow] = digestLow;
     numbers[at + field.digestHigh] = digestHigh;
+    numbers[at + field.room] = room;
     const placed = this.#placed;
     placed[place * 3] = seq;
     placed[place * 3 + 1] = ts;
     placed[place * 3 + 2] = epoch;
-    this.#rooms[place] = room;
     this.#next++;
     this.#enter(place, low);
   }
@@ -164,10 +167,10 @@ export class IdWindow {
 
   #forgetOldest(): void {
     const place = this.#oldest & this.#mask;
-    this.#cutting.cut?.idLeaves(this.#oldest, this.#rooms[place]!);
+    const room = this.#numbers[place * fields + field.room]!;
+    this.#cutting.cut?.idLeaves(this.#oldest, room);
     // Seqs of one room are accepted in ascending order, so the floor only rises.
-    this.#rooms[place]!.floor = this.#placed[place * 3]!;
-    this.#rooms[place] = undefined;
+    this.#rooms.rows[room * roomNumbers + roomNumber.floor] = this.#placed[place * 3]!;
     this.#leave(place, this.#numbers[place * fields + field.low]!);
     this.#oldest++;
   }
@@ -247,11 +250,9 @@ export class IdWindow {
   #layOut(places: number): void {
     const numbers = this.#numbers;
     const placed = this.#placed;
-    const rooms = this.#rooms;
     const mask = this.#mask;
     this.#numbers = new Int32Array(places * fields);
     this.#placed = new Float64Array(places * 3);
-    this.#rooms = new Array<Room | undefined>(places).fill(undefined);
     this.#table = new Int32Array(places * 4);
     this.#tableMask = places * 2 - 1;
     this.#mask = places - 1;
@@ -260,15 +261,14 @@ export class IdWindow {
       const to = entry & this.#mask;
       this.#numbers.set(numbers.subarray(from * fields, (from + 1) * fields), to * fields);
       this.#placed.set(placed.subarray(from * 3, (from + 1) * 3), to * 3);
-      this.#rooms[to] = rooms[from];
       this.#enter(to, this.#numbers[to * fields + field.low]!);
     }
   }
 }
 
-/** What is where among a place's numbers. `lengths`: of room, from and cid, a byte each; `key`: where it stands. */
-const field = { low: 0, high: 1, lengths: 2, key: 3, digestLow: 4, digestHigh: 5 } as const;
-/** Six are used; eight keep a place within one line of the cache. */
+/** What is where among a place's numbers. `lengths`: of room, from and cid, a byte each; `key`: where it stands; `room`: its place. */
+const field = { low: 0, high: 1, lengths: 2, key: 3, digestLow: 4, digestHigh: 5, room: 6 } as const;
+/** Seven are used; eight keep a place within one line of the cache. */
 const fields = 8;
 
 function powerOfTwo(atLeast: number): number {

@@ -87,7 +87,7 @@ export class Posting {
     this.#all = all;
     this.#chunks = chunks;
     this.#membership = membership;
-    this.window = new IdWindow(all.bounds.idWindowEntries, all);
+    this.window = new IdWindow(all.bounds.idWindowEntries, all, all.numbers);
   }
 
   /** Applies the record at `o`; ts and epoch are the entry's. */
@@ -116,7 +116,7 @@ export class Posting {
       return;
     }
 
-    let room = this.#roomOfRun(b, start, roomLength);
+    let room = this.#roomOfRun(b, start, roomLength, position, sink);
     const code =
       room === undefined || !room.exists ? this.#mayOpen(room, b, o) : this.#mayPost(room, b, o, sharedLow, sharedHigh);
     if (code !== outcomes.stored) {
@@ -135,7 +135,22 @@ export class Posting {
     room.lastTs = at;
     setRecordPlace(b, o, seq, at, epoch);
     this.#runEntry = window.next;
-    window.add(room, b, start, roomLength, fromLength, cidLength, low, high, digestLow, digestHigh, seq, at, epoch);
+    this.#all.numbers.noteLast(room.place, window.next, b, start + roomLength, fromLength, cidLength);
+    window.add(
+      room.place,
+      b,
+      start,
+      roomLength,
+      fromLength,
+      cidLength,
+      low,
+      high,
+      digestLow,
+      digestHigh,
+      seq,
+      at,
+      epoch,
+    );
     this.#chunks.count(room, seq, normalisedLength(b, o));
     sink.stored(room, seq, b, o);
     sink.outcome(position, outcomes.stored, seq, at, epoch);
@@ -163,10 +178,11 @@ export class Posting {
   }
 
   // One that was taken out meanwhile has left its place.
-  #roomOfRun(b: Uint8Array, start: number, roomLength: number): Room | undefined {
-    const room = this.#runRoom;
-    if (room !== undefined && this.#all.rooms.at(room.place) === room) return room;
-    this.#runRoom = this.#all.findRoom(b, start, roomLength);
+  #roomOfRun(b: Uint8Array, start: number, roomLength: number, position: number, sink: ApplySink): Room | undefined {
+    const { rooms } = this.#all;
+    const room = this.#runRoom ?? sink.proposedIn?.(position);
+    if (room !== undefined && rooms.at(room.place) === room) this.#runRoom = room;
+    else this.#runRoom = this.#all.findRoom(b, start, roomLength);
     return this.#runRoom;
   }
 
@@ -227,7 +243,7 @@ export class Posting {
     const high = this.#all.hash.high;
     const { digestLow, digestHigh, seq, ts, epoch } = id;
     this.window.add(
-      room,
+      room.place,
       key,
       0,
       name.length,
@@ -293,8 +309,17 @@ export class Posting {
       this.window.hasCid(this.#runEntry, b, textStart(b, o, prevText), textLength(b, o, prevText))
     )
       return outcomes.stored;
+    if (this.#isLast(room, b, o, fromStart, fromLength)) return outcomes.stored;
     if (this.#inWindow(b, o, prevText, sharedLow, sharedHigh)) return outcomes.stored;
     return isWindowWhole ? outcomes.order : outcomes.recheck;
+  }
+
+  /** Whether `prev` names the room's newest message, and the window holds that: as a rule, where messages come in no runs. */
+  #isLast(room: Room, b: Uint8Array, o: number, fromStart: number, fromLength: number): boolean {
+    const start = textStart(b, o, prevText);
+    const length = textLength(b, o, prevText);
+    const entry = this.#all.numbers.lastEntry(room.place, b, fromStart, fromLength, start, length);
+    return entry >= this.window.oldest && entry >= 0;
   }
 
   /** What kind and `ref` call for. */

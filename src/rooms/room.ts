@@ -3,6 +3,7 @@ import type { ByteHash } from "./byte-hash.ts";
 import { type NoticeKind, type Role, roles } from "./commands.ts";
 import { type KeptDigests, noKeptDigests } from "./kept-digests.ts";
 import { NameTable, type Named } from "./name-table.ts";
+import { roomNumber, RoomNumbers, roomNumbers } from "./room-numbers.ts";
 import { Runs } from "./runs.ts";
 import { slotOf } from "../base/slot.ts";
 
@@ -35,6 +36,7 @@ export interface Notice {
 export interface RoomContext {
   readonly line: Line;
   readonly hash: ByteHash;
+  readonly numbers: RoomNumbers;
 }
 
 export const noRetention: Retention = { ageMs: 0, messages: 0, bytes: 0 };
@@ -48,27 +50,22 @@ export const noRetention: Retention = { ageMs: 0, messages: 0, bytes: 0 };
  * 4. sealed messages from `first` on are in `runs`, the others from `openFirst` on in the open chunk
  */
 export class Room implements Named {
-  readonly name: RoomName;
-  readonly nameBytes: Uint8Array;
-  readonly nameHash: number;
+  // What every message asks for stands together: among many rooms each line of memory is waited for.
   /** The how-manieth room of its group it is, from 0. */
   readonly place: number;
-  // What every message asks for stands together from here on: among many rooms each line of memory is waited for.
-  /** Where its name's comma stands when it is a direct room; else -1. */
-  readonly #comma: number;
+  /** Its numbers, with those of all others, and where they begin. */
+  #numbers: RoomNumbers;
+  #at: number;
   /** False once deleted: then only the numbering is left, and a new room of this name goes on behind `head`. */
   exists = true;
   isPrivate = false;
+  /** Where its name's comma stands when it is a direct room; else -1. */
+  readonly #comma: number;
+  readonly name: RoomName;
+  readonly nameBytes: Uint8Array;
+  readonly nameHash: number;
   /** It was given back: it takes no place among the rooms of its group any more, and waits for a maker behind its head. */
   isClosed = false;
-  head = 0;
-  first = 1;
-  floor = 0;
-  lastTs = 0;
-  /** First seq of this room in the open chunk; 0 = none. */
-  openFirst = 0;
-  /** Bytes of this room in the open chunk. */
-  openBytes = 0;
   retention: Retention = noRetention;
   readonly members: NameTable<Member> = new NameTable<Member>();
   /** Read marks of those who read an open room without being members. */
@@ -96,11 +93,61 @@ export class Room implements Named {
   ) {
     this.#context = context;
     this.place = place;
+    this.#numbers = context.numbers;
+    this.#numbers.begin(place);
+    this.#at = place * roomNumbers;
     this.noticeNumber = noticeNumber;
     this.name = name;
     this.nameBytes = nameBytes;
     this.nameHash = nameHash;
     this.#comma = isDirectName(nameBytes, 0, nameBytes.length) ? nameBytes.indexOf(comma) : -1;
+  }
+
+  get head(): number {
+    return this.#numbers.rows[this.#at + roomNumber.head]!;
+  }
+  set head(seq: number) {
+    this.#numbers.rows[this.#at + roomNumber.head] = seq;
+  }
+  get first(): number {
+    return this.#numbers.rows[this.#at + roomNumber.first]!;
+  }
+  set first(seq: number) {
+    this.#numbers.rows[this.#at + roomNumber.first] = seq;
+  }
+  get floor(): number {
+    return this.#numbers.rows[this.#at + roomNumber.floor]!;
+  }
+  set floor(seq: number) {
+    this.#numbers.rows[this.#at + roomNumber.floor] = seq;
+  }
+  get lastTs(): number {
+    return this.#numbers.rows[this.#at + roomNumber.lastTs]!;
+  }
+  set lastTs(ts: number) {
+    this.#numbers.rows[this.#at + roomNumber.lastTs] = ts;
+  }
+  /** First seq of this room in the open chunk; 0 = none. */
+  get openFirst(): number {
+    return this.#numbers.rows[this.#at + roomNumber.openFirst]!;
+  }
+  set openFirst(seq: number) {
+    this.#numbers.rows[this.#at + roomNumber.openFirst] = seq;
+  }
+  /** Bytes of this room in the open chunk. */
+  get openBytes(): number {
+    return this.#numbers.rows[this.#at + roomNumber.openBytes]!;
+  }
+  set openBytes(bytes: number) {
+    this.#numbers.rows[this.#at + roomNumber.openBytes] = bytes;
+  }
+
+  /** It was taken out, and its place is another's: whoever still holds it reads what it was, from numbers of its own. */
+  leavePlace(): void {
+    const before = this.#numbers.rows.subarray(this.#at, this.#at + roomNumbers);
+    this.#numbers = new RoomNumbers(1);
+    this.#numbers.rows.set(before);
+    this.#at = 0;
   }
 
   /** Which of the 4096 parts of all names it belongs to. */

@@ -97,9 +97,12 @@ export class StateCut {
 
   /** This room is about to change. */
   roomChanges(room: Room): void {
-    const { place } = room;
+    this.#roomChangesAt(room.place);
+  }
+
+  #roomChangesAt(place: number): void {
     if (place < this.#room || place >= this.#rooms || this.#earlyRooms.has(place)) return;
-    writeRoom(this.#earlyRooms.writer, room);
+    writeRoom(this.#earlyRooms.writer, this.#parts.all.rooms.at(place));
     this.#earlyRooms.put(place);
   }
 
@@ -119,8 +122,8 @@ export class StateCut {
   }
 
   /** The oldest id is about to leave the window, and to raise its room's floor. */
-  idLeaves(id: number, room: Room): void {
-    this.roomChanges(room);
+  idLeaves(id: number, place: number): void {
+    this.#roomChangesAt(place);
     if (id === this.#id && id < this.#idsEnd) this.#writeIds(id + 1);
   }
 
@@ -338,7 +341,7 @@ function writeUser(out: SnapshotWriter, user: User): void {
 }
 
 function writeId(out: SnapshotWriter, window: IdWindow, id: number): void {
-  out.u32(window.room(id).place);
+  out.u32(window.roomPlace(id));
   window.texts(id, out.textAt);
   out.u48(window.seq(id));
   out.u48(window.ts(id));

@@ -220,6 +220,8 @@ class Sink implements ApplySink {
   #batch: Batch | null = null;
   #held: Held | null = null;
   #bytes: Uint8Array = new Uint8Array(0);
+  /** That of the last command which was asked for its room. */
+  #live: LiveRoom | null = null;
 
   constructor(memory: MemoryLog, listener: CommitListener) {
     this.#memory = memory;
@@ -230,11 +232,19 @@ class Sink implements ApplySink {
     this.#batch = batch;
     this.#held = held;
     this.#bytes = bytes;
+    this.#live = null;
+  }
+
+  // A room with a slot taken in its ring is kept by the memory: it is the one that a search there would find.
+  proposedIn(position: number): Room | undefined {
+    this.#live = this.#batch?.rooms[position] ?? null;
+    return this.#live?.room;
   }
 
   stored(room: Room, seq: number, _memory: Uint8Array, offset: number): void {
     const held = this.#held!;
-    const live = this.#memory.note(room, seq, held.part, held.address + offset);
+    const live = this.#live?.room === room ? this.#live : this.#memory.live(room, seq - 1);
+    this.#memory.note(live, seq, held.part, held.address + offset);
     if (!live.isDirty) {
       live.isDirty = true;
       this.#listener.stored(live);

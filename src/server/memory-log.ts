@@ -9,6 +9,9 @@ import { type Place, TailPart } from "./tail.ts";
 /** Rooms whose messages leave the tail in one step. */
 const roomsInStep = 32;
 
+/** What one part of the tail may take of the bytes of all rings. */
+const partShare = 1 / 4;
+
 /** Rooms that are named to operators. */
 const ringsNamedMax = 20;
 
@@ -105,15 +108,13 @@ export class MemoryLog {
     return { part, address: part.take(entry.payload) };
   }
 
-  /** Notes an accepted message whose record stands at `address` of `part`. */
-  note(room: Room, seq: number, part: TailPart, address: number): LiveRoom {
-    const live = this.live(room, seq - 1);
+  /** Notes an accepted message of a room that is kept here; its record stands at `address` of `part`. */
+  note(live: LiveRoom, seq: number, part: TailPart, address: number): void {
     live.ring.save(seq);
     if (live.tail.note(part, seq, address)) {
       this.#spanOf(part).rooms.push(live);
       live.usedAt = this.#turn;
     }
-    return live;
   }
 
   /** What this server keeps about a room. Made on first use, when the room's newest message here is `head`. */
@@ -156,8 +157,9 @@ export class MemoryLog {
   *release(to: number): Generator<void, void> {
     while (this.#spans.length > 1 && this.#spans[0]!.to !== null && this.#spans[0]!.to <= to) {
       const { part, rooms } = this.#spans[0]!;
+      const countMax = this.#keptOfEach(part, rooms.length);
       for (let i = 0; i < rooms.length; i++) {
-        this.#keep(rooms[i]!, part);
+        this.#keep(rooms[i]!, part, countMax);
         if (i % roomsInStep === roomsInStep - 1) yield;
       }
       this.#spans.shift();
@@ -166,9 +168,15 @@ export class MemoryLog {
     this.#evict();
   }
 
-  #keep(live: LiveRoom, part: TailPart): void {
+  // As many of each room as find a place for long: of what many rooms leave at once most would be copied to be let go of.
+  #keptOfEach(part: TailPart, rooms: number): number {
+    const records = (this.#limits.ringBytesMax * partShare * part.count) / Math.max(1, part.bytes);
+    return Math.min(this.#limits.ringSlots, Math.max(1, Math.floor(records / Math.max(1, rooms))));
+  }
+
+  #keep(live: LiveRoom, part: TailPart, countMax: number): void {
     const { ring } = live;
-    const left = live.tail.drop(part, ring.slotsMax);
+    const left = live.tail.drop(part, countMax);
     live.forgetIds();
     if (left === null) return;
     const { firstSeq, addresses } = left;

@@ -56,11 +56,6 @@ export class RecentRing {
     return this.#kept;
   }
 
-  /** Messages taken from one part of the tail at most. */
-  get slotsMax(): number {
-    return this.#slotsMax;
-  }
-
   /** Bytes of what is kept. */
   get ownBytes(): number {
     return this.#ownBytes;

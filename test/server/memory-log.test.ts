@@ -41,7 +41,7 @@ class Town {
     const payload = record(room.name, room.head, body);
     const entry = { index: index(this.#next++), type: entryTypes.commands, payload } as unknown as Entry;
     const { part, address } = this.memory.take(entry);
-    this.memory.note(room, room.head, part, address);
+    this.memory.note(this.memory.live(room, room.head - 1), room.head, part, address);
   }
 
   /** A chunk is sealed and durable. Answers in how many steps memory let go of it. */
@@ -92,6 +92,21 @@ test("rings stay within their bytes also when every room is talked in all the ti
   for (const room of town.rooms) bytes += town.memory.live(room).ring.ownBytes;
   expect(town.memory.ringBytes).toBe(bytes);
   for (const room of town.rooms) expect(inMemory(town.memory.live(room)).at(-1)).toBe(room.head);
+});
+
+test("of a part with many rooms each leaves its newest, as many as find a place for long; of one with few, all", () => {
+  const many = new Town(100, { ringBytesMax: 256 * 1024 });
+  for (let i = 0; i < 20; i++) for (const room of many.rooms) many.post(room);
+  many.seal();
+  // A quarter of the bytes: three or four messages of 160 to 170 bytes each.
+  for (const room of many.rooms) expect(inMemory(many.memory.live(room))).toEqual(range(18, 20));
+  for (const room of many.rooms) many.post(room);
+  many.seal();
+  for (const room of many.rooms) expect(inMemory(many.memory.live(room))).toEqual(range(18, 21));
+  const few = new Town(2, { ringBytesMax: 256 * 1024 });
+  for (let i = 0; i < 20; i++) for (const room of few.rooms) few.post(room);
+  few.seal();
+  for (const room of few.rooms) expect(inMemory(few.memory.live(room))).toEqual(range(1, 20));
 });
 
 test("a part of many rooms is let go in many steps", () => {
