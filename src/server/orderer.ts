@@ -39,7 +39,7 @@ export type Taken =
    * up to which the id is known to be absent; null: it was not proposed, the origin has its answer.
    */
   | { type: "lookingUp"; done: Promise<number | null> }
-  /** It could be stored before posts of the same origin that may come back undecided: give it again when none is waited for. */
+  /** It may not be proposed beside posts of the same origin that are not decided, for its order's sake: give it again when none is waited for. */
   | { type: "alone" }
   /** The room's ring is full of messages that wait for the disk: ask again when `again` is called. */
   | { type: "full"; again: (task: () => void) => void }
@@ -145,6 +145,8 @@ export class Orderer {
       const message = '"body" is empty: it is what a reaction shows, and what is taken back';
       return { type: "refused", code: "bad_request", message, retryAfterMs: null };
     }
+    // What it changes may be one of those on their way: whose that is can't be looked up yet, and it would come back.
+    if (follows && source.ref > (room?.head ?? 0) && isChange(source)) return alone;
     const batch = this.#proposals.batch;
     const offset = batch.writePost(roomName, user, source);
     if (room === undefined) {
@@ -317,10 +319,10 @@ function bodyOf(record: Uint8Array, offset: number): Uint8Array {
   return record.subarray(start, start + recordBodyLength(record, offset));
 }
 
-function needsRef({ bytes, kindStart, kindLength }: PostSource): boolean {
-  const kind = kindOf(bytes, kindStart, kindLength);
-  return kind === messageKinds.change || kind === messageKinds.reaction;
-}
+const needsRef = (source: PostSource): boolean => isChange(source) || isReaction(source);
+
+const isChange = ({ bytes, kindStart, kindLength }: PostSource): boolean =>
+  kindOf(bytes, kindStart, kindLength) === messageKinds.change;
 
 const isReaction = ({ bytes, kindStart, kindLength }: PostSource): boolean =>
   kindOf(bytes, kindStart, kindLength) === messageKinds.reaction;

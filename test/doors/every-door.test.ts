@@ -196,6 +196,36 @@ describe.each(wires)("[DOOR15] $wire", ({ enter }) => {
     expect(await bob.answer(6)).toMatchObject({ t: "pong" });
   });
 
+  test("[DOOR15] a message, its edit, and what is said behind them keep their order without waiting", async () => {
+    const { alice } = await two();
+    for (const kind of ["edit", "delete"]) {
+      // In a room that is there, and in one that is made in the same go.
+      for (const [from, room, first] of [
+        [1, "lobby", kind === "edit" ? 1 : 6],
+        [51, `${kind}-room`, 1],
+      ] as const) {
+        const ids = [1, 2, 3, 4, 5].map((n) => `${kind}-${from + n}`);
+        const said = (n: number, more: object = {}): object =>
+          send(`${kind}-${from + n}`, { room, id: ids[n - 1], ...more });
+        alice.say(
+          { t: "join", room, id: `${kind}-${from}` },
+          said(1),
+          said(2, { kind, ref: first }),
+          said(3),
+          said(4, { kind, ref: first + 2 }),
+          said(5),
+        );
+        const told = await Promise.all(ids.map((id) => alice.answer(id)));
+        expect(told).toMatchObject(ids.map((_, n) => ({ t: "ok", seq: first + n })));
+      }
+    }
+    // One that was never said is refused; what comes behind it is not.
+    alice.say(send("a", { id: 1 }), send("b", { id: 2, kind: "edit", ref: 99 }), send("c", { id: 3 }));
+    expect(await alice.answer(1)).toMatchObject({ seq: 11 });
+    refused(await alice.answer(2), "not_found");
+    expect(await alice.answer(3)).toMatchObject({ seq: 12 });
+  });
+
   test("[DOOR15] a subscription is dense from where it was asked for, and says what else goes on", async () => {
     const { alice, bob } = await two();
     for (const cid of ["c1", "c2", "c3"]) await alice.ask(send(cid));
