@@ -146,7 +146,7 @@ export class Orderer {
       return { type: "refused", code: "bad_request", message, retryAfterMs: null };
     }
     // What it changes may be one of those on their way: whose that is can't be looked up yet, and it would come back.
-    if (follows && source.ref > (room?.head ?? 0) && isChange(source)) return alone;
+    if (follows && lacksChanged(source, room)) return alone;
     const batch = this.#proposals.batch;
     const offset = batch.writePost(roomName, user, source);
     if (room === undefined) {
@@ -318,6 +318,10 @@ function bodyOf(record: Uint8Array, offset: number): Uint8Array {
   const start = bodyStart(record, offset);
   return record.subarray(start, start + recordBodyLength(record, offset));
 }
+
+/** Whether a post changes a message that is not applied here: an edit or a deletion, of a `ref` above the room's head. */
+export const lacksChanged = (source: PostSource, room: Room | undefined): boolean =>
+  source.ref > (room?.head ?? 0) && isChange(source);
 
 const needsRef = (source: PostSource): boolean => isChange(source) || isReaction(source);
 

@@ -25,6 +25,7 @@ import type { Room } from "../rooms/room.ts";
 import { fillSource, type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
 import { refusal, refusalOf } from "./caller.ts";
 import { KnownAbsent } from "./known-absent.ts";
+import { lacksChanged } from "./orderer.ts";
 import { type SendRate, sentTooFast } from "./send-rates.ts";
 import type { Session } from "./session.ts";
 import type { SessionHost } from "./session-host.ts";
@@ -134,8 +135,13 @@ export class SessionSends implements Origin {
       this.#session.answer(told);
       return true;
     }
-    const existing = room?.exists === true ? room : undefined;
     const { source } = this.#host;
+    // Nor may the message that it changes be lacking here, if others have it: it would come back, behind what is sent after.
+    if (this.#host.cluster !== null && asked === null && this.#inFlight === 0 && lacksChanged(source, room)) {
+      this.#catchUp();
+      return false;
+    }
+    const existing = room?.exists === true ? room : undefined;
     const retryAfterMs = this.#takeFromRates(existing, source.bodyLength);
     if (retryAfterMs > 0) return this.#refuseByRate(id, retryAfterMs);
     const checkedMax = source.prevLength === 0 ? this.#knownAbsent.of(room) : Number.MAX_SAFE_INTEGER;

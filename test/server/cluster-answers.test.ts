@@ -72,6 +72,23 @@ test("what is said behind a join, without waiting for it, comes behind it on eve
   }
 });
 
+test("an edit of what a server does not have yet keeps its place before what is sent behind it", async () => {
+  const town = await Town.founded();
+  const elsewhere = await town.after("welcome", TestClient.open(town.of("n1").now, "alice"));
+  await town.after("stored", elsewhere.ask({ t: "send", room: "lobby", cid: "a", body: "a" }));
+  await town.settled();
+  const lagging = await town.after("welcome", TestClient.open(town.of("n3").now, "alice"));
+  town.partition(["n3"]);
+  await town.after("stored", elsewhere.ask({ t: "send", room: "lobby", cid: "b", body: "b" }));
+  town.heal();
+  expect(town.of("n3").now.state.room("lobby")?.head).toBe(1);
+  const sent = [
+    lagging.ask({ t: "send", room: "lobby", cid: "c", body: "B", kind: "edit", ref: 2 }),
+    lagging.ask({ t: "send", room: "lobby", cid: "d", body: "d" }),
+  ];
+  expect(await town.after("stored", Promise.all(sent))).toMatchObject([{ seq: 3 }, { seq: 4 }]);
+});
+
 test("who comes back is given what was said, and not what was said after it", async () => {
   const town = await Town.founded();
   town.partition(["n3"]);
