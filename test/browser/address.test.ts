@@ -48,4 +48,29 @@ describe.skipIf(!hasChromium)("the address of the page says whom one writes to [
     expect(await heading(ann)).toBe("#lobby");
     expect(await ann.page.title()).toContain("#lobby");
   });
+
+  test.each(["brand new?", "@bad name"])(
+    "that there can be no %j is said until another room is shown [needs chromium]",
+    async (place) => {
+      await ann.open("lobby");
+      await ann.page.evaluate((hash) => {
+        location.hash = hash;
+      }, encodeURIComponent(place));
+      const notice = ann.page.locator(".banner.notice", { hasText: place.replace("@", "") });
+      await notice.waitFor();
+      expect(new URL(ann.page.url()).hash).toBe("#lobby");
+      expect(await heading(ann)).toBe("#lobby");
+      await ann.open("neverwas");
+      await notice.waitFor({ state: "detached" });
+    },
+  );
+
+  test("that there can be no room of the page's first address is said [needs chromium]", async () => {
+    const lost = await Person.enter(browser, { url: server.url, name: "lost", place: "brand new?" });
+    const notice = lost.page.locator(".banner.notice", { hasText: "brand new?" });
+    await notice.waitFor();
+    expect(await heading(lost)).toBe("#lobby");
+    await lost.open("neverwas");
+    await notice.waitFor({ state: "detached" });
+  });
 });

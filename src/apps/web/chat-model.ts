@@ -4,6 +4,7 @@ import type { ChatState } from "../../client/events.ts";
 import { ChatError } from "../../client/outcome.ts";
 import type { Room } from "../../client/room.ts";
 import type { SentMessage } from "../../client/sent-message.ts";
+import type { KeptOutbox } from "./kept-outbox.ts";
 import { type JoinedRoom, JoinedRooms, partnerOf } from "./joined-rooms.ts";
 import { OpenRoom, reportError } from "./open-room.ts";
 import { type OwnSend, OwnSends } from "./own-sends.ts";
@@ -14,6 +15,8 @@ export interface Notice {
   readonly number: number;
   readonly code: string;
   readonly message: string;
+  /** About a place that could not be shown, joined or left: past when another one is shown. */
+  readonly isOfPlace: boolean;
 }
 
 const noticesMax = 3;
@@ -26,6 +29,8 @@ export const firstRoom = "lobby";
  */
 export class ChatModel {
   readonly chat: Chat;
+  /** Where `chat` keeps what waits. */
+  readonly outbox: KeptOutbox;
   readonly rooms: JoinedRooms;
   readonly sends = new OwnSends();
   readonly #marks = new ReadMarks((name, upTo) => this.rooms.marked(name, upTo));
@@ -42,8 +47,10 @@ export class ChatModel {
   /** The server has taken this user in once: a refusal since then is of a token that has run out. */
   wasOnline = false;
 
-  constructor(chat: Chat) {
+  constructor(chat: Chat, outbox: KeptOutbox) {
     this.chat = chat;
+    this.outbox = outbox;
+    outbox.onHeld = () => this.#tell();
     this.rooms = new JoinedRooms({ chat, changed: () => this.#tell() });
     chat.on("state", (state) => this.#stateChanged(state));
     chat.on("send", (sent) => this.#outcome(sent));
@@ -84,11 +91,12 @@ export class ChatModel {
       room = place.startsWith("@") ? this.#direct(place) : this.chat.room(place);
     } catch (error) {
       if (!(error instanceof ChatError)) throw error;
-      this.notice(error.code, error.message);
+      this.#noticeOfPlace(error);
       return false;
     }
     if (this.open?.room.name === room.name) return true;
     if (this.open !== null) {
+      this.notices = this.notices.filter((notice) => !notice.isOfPlace);
       this.sends.removeStored(this.open.room.name);
       this.open.close();
     }
@@ -207,11 +215,15 @@ export class ChatModel {
     this.#tell();
   }
 
-  notice(code: string, message: string): void {
+  notice(code: string, message: string, isOfPlace = false): void {
     // The newest of its kind stands for all: what somebody tries again and again must not push the page away.
     const others = this.notices.filter((notice) => notice.code !== code);
-    this.notices = [...others, { number: ++this.#noticeCount, code, message }].slice(-noticesMax);
+    this.notices = [...others, { number: ++this.#noticeCount, code, message, isOfPlace }].slice(-noticesMax);
     this.#tell();
+  }
+
+  #noticeOfPlace({ code, message }: ChatError): void {
+    this.notice(code, message, true);
   }
 
   dismissNotice(number: number): void {
@@ -287,7 +299,7 @@ export class ChatModel {
 
   #failed(error: unknown): void {
     if (!(error instanceof ChatError)) throw error;
-    this.notice(error.code, error.message);
+    this.#noticeOfPlace(error);
   }
 
   #tell(): void {

@@ -6,6 +6,7 @@ import { indexedDbOutbox } from "../../platform/browser/indexed-db-outbox.ts";
 import { ChatModel } from "./chat-model.ts";
 import { App } from "./components/app.tsx";
 import { SignInForm } from "./components/sign-in-form.tsx";
+import { KeptOutbox } from "./kept-outbox.ts";
 import {
   forgetSignIn,
   rememberedLanguage,
@@ -34,12 +35,13 @@ function begin(signIn: SignIn): Stage {
   shownToken = token;
   if (name === "") return { name: "asking", refusal: null };
   try {
+    const outbox = new KeptOutbox(indexedDbOutbox({ user: name, random: browserRandom() }));
     const chat = connect(location.origin, {
       user: name,
-      outbox: indexedDbOutbox({ user: name, random: browserRandom() }),
+      outbox,
       ...(token === null ? {} : { token: () => Promise.resolve(shownToken ?? token) }),
     });
-    return { name: "chatting", model: new ChatModel(chat) };
+    return { name: "chatting", model: new ChatModel(chat, outbox) };
   } catch (error) {
     if (!(error instanceof ChatError)) throw error;
     return { name: "asking", refusal: error.code };

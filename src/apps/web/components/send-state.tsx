@@ -11,6 +11,16 @@ export function SendState({ own, model, texts }: { own: OwnSend; model: ChatMode
   switch (state) {
     case "queued":
     case "sending": {
+      if (state === "queued" && !model.outbox.holds(sent)) {
+        return (
+          <span class="state saving" data-state="saving">
+            {texts.stateSaving}
+            <button type="button" class="link" onClick={() => sent.giveUp()}>
+              {texts.giveUp}
+            </button>
+          </span>
+        );
+      }
       const wait = model.state.name === "online" ? sent.wait : null;
       const why = wait !== null && isLasting(wait) ? texts.waitsFor(failureOf(texts, wait.code)) : null;
       return (
