@@ -6,16 +6,16 @@ import type { Log } from "./log.ts";
 
 /** The same place is told again after this long, in milliseconds: who looks at the log today need not know last month's. */
 const againAfterMs = 3_600_000;
-/** Lines in the time below: one damaged chunk may hold messages of thousands of rooms. */
+/** Lines in the time below: one damaged chunk may hold messages of thousands of rooms, or of one in hundreds of blocks. */
 const linesMax = 20;
 const linesWithinMs = 60_000;
 /** Places that are remembered; the oldest is forgotten, and may be told and counted anew. */
 const placesMax = 4_096;
 
 /**
- * Reading that met damage, whoever read. Every read is counted; each place (a room's messages in one chunk) is counted
- * once, and told once an hour. Clients may ask for what is damaged as often as they like: the log grows by no more than
- * 20 lines a minute for it, and what was left unsaid is a number in the next line.
+ * Reading that met damage, whoever read. Every read is counted; each place (a room's messages in a damaged block of a
+ * chunk, or in all of it) is counted once, and told once an hour. Clients may ask for what is damaged as often as they
+ * like: the log grows by no more than 20 lines a minute for it, and what was left unsaid is a number in the next line.
  */
 export class DamagedReads {
   readonly #clock: Clock;
@@ -37,7 +37,7 @@ export class DamagedReads {
   met(room: Room, chunk: number, damaged: HistoryDamaged): void {
     this.reads++;
     const now = this.#clock.now();
-    const place = `${chunk} ${room.name}`;
+    const place = `${chunk} ${damaged.offset} ${room.name}`;
     const saidAt = this.#saidAt.get(place);
     if (saidAt !== undefined && now - saidAt < againAfterMs) return;
     if (saidAt === undefined) this.places++;

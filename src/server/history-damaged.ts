@@ -16,11 +16,14 @@ export class HistoryDamaged extends Fault {
   readonly from: number;
   /** The last of them. */
   readonly to: number;
+  /** Where in the chunk's file the damage is. */
+  readonly offset: number;
 
   constructor({ from, to }: SeqRange, consequence: string, cause: ChunkDamage) {
     const message = `messages ${from} to ${to} of this room are damaged here; ${consequence}`;
     super("unavailable", message, { cause, definite: true, retryable: false });
     this.from = from;
     this.to = to;
+    this.offset = cause.damage.offset;
   }
 }

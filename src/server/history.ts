@@ -8,7 +8,7 @@ import { fileName } from "../storage/disk.ts";
 import { ChunkDamage } from "../storage/chunk/chunk-damage.ts";
 import type { ChunkNumber } from "../storage/chunk/chunk-layout.ts";
 import type { DamagedReads } from "./damaged-reads.ts";
-import { HistoryDamaged } from "./history-damaged.ts";
+import { HistoryDamaged, type SeqRange } from "./history-damaged.ts";
 import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import { nowhere } from "./tail.ts";
@@ -66,7 +66,10 @@ export class History {
     this.#others = options.others;
   }
 
-  /** A page, in the direction asked for. Shorter than asked for only at a bound or at the end of the range. */
+  /**
+   * A page, in the direction asked for. Shorter than asked for only at a bound, before what is damaged, or at the end of
+   * the range.
+   */
   async page(room: Room, wanted: PageWanted): Promise<RecordRef[]> {
     const from = Math.max(wanted.from, room.first);
     const to = Math.min(wanted.to, room.head);
@@ -101,7 +104,7 @@ export class History {
         records = await this.#readChunk(chunk as ChunkNumber, room, { ...wanted, ...range, ...left });
       } catch (cause) {
         if (!(cause instanceof ChunkDamage)) throw cause;
-        const damaged = pageDamaged(room, next, wanted.direction, cause);
+        const damaged = pageDamaged(live, next, wanted.direction, cause);
         this.#damagedReads.met(room, chunk, damaged);
         // What was found before the damage is whole; the damage is met again by who goes on from there.
         if (found.length > 0) break;
@@ -181,15 +184,16 @@ export class History {
   }
 
   async #findInChunk(room: Room, run: number, from: Uint8Array, cid: Uint8Array): Promise<Uint8Array | null> {
-    const { runs } = room;
-    const chunk = runs.chunk(run);
-    const range = { from: Math.max(room.first, runs.firstSeq(run)), to: runs.lastSeq(run) };
+    const chunk = room.runs.chunk(run);
+    const whole = { from: Math.max(room.first, room.runs.firstSeq(run)), to: room.runs.lastSeq(run) };
     try {
       const id = { room: room.nameBytes, from, cid };
       return await this.#sound(chunk as ChunkNumber, () => this.#chunks.find(chunk as ChunkNumber, id));
     } catch (cause) {
       if (!(cause instanceof ChunkDamage)) throw cause;
-      const damaged = new HistoryDamaged(range, "whether this id is among them can't be told", cause);
+      const range = damagedPart(whole, this.#memory.live(room), cause);
+      const consequence = "whether this id is among them can't be told";
+      const damaged = new HistoryDamaged(range.from <= range.to ? range : whole, consequence, cause);
       this.#damagedReads.met(room, chunk, damaged);
       throw damaged;
     }
@@ -202,15 +206,29 @@ export class History {
   }
 }
 
-/** From the place where it was met to the end of what this chunk holds of the room. */
-function pageDamaged(room: Room, place: number, direction: "up" | "down", cause: ChunkDamage): HistoryDamaged {
-  const { runs } = room;
+/** From the place where it was met to the end of what is damaged. The place is part of it, whatever the chunk says. */
+function pageDamaged(live: LiveRoom, place: number, direction: "up" | "down", cause: ChunkDamage): HistoryDamaged {
+  const { first, runs } = live.room;
   const run = runs.find(place);
-  const isThere = run < runs.length;
-  const first = isThere ? Math.min(place, Math.max(room.first, runs.firstSeq(run))) : place;
-  const last = isThere ? Math.max(place, runs.lastSeq(run)) : place;
-  const range = direction === "up" ? { from: place, to: last } : { from: first, to: place };
+  const whole =
+    run < runs.length
+      ? { from: Math.max(first, runs.firstSeq(run)), to: runs.lastSeq(run) }
+      : { from: place, to: place };
+  const part = damagedPart(whole, live, cause);
+  const range =
+    direction === "up"
+      ? { from: place, to: Math.max(place, part.to) }
+      : { from: Math.min(place, part.from), to: place };
   return new HistoryDamaged(range, `ask for those after ${range.to} or before ${range.from}`, cause);
+}
+
+/**
+ * What can't be given of the messages that the room keeps in a chunk: those of one block where the damage names them; all,
+ * where the chunk can't tell any more what is where. What is in memory as well is given from there.
+ */
+function damagedPart(whole: SeqRange, live: LiveRoom, { damage }: ChunkDamage): SeqRange {
+  const [first, last] = damage.seqs ?? [whole.from, whole.to];
+  return { from: Math.max(whole.from, first), to: Math.min(whole.to, last, live.memoryFirst - 1) };
 }
 
 /** A chunk that is gone, with the loss accepted: nothing more can be said of it than its number. */

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { groupId } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
+import { recordSeq } from "../../src/rooms/message-record.ts";
 import { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import { ChunkDamage } from "../../src/storage/chunk/chunk-damage.ts";
 import { ChunkFile } from "../../src/storage/chunk/chunk-file.ts";
 import { type ChunkFooter, chunkNumber } from "../../src/storage/chunk/chunk-layout.ts";
+import type { ChunkPage } from "../../src/storage/chunk/chunk-reader.ts";
 import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { pieceKinds } from "../../src/storage/piece.ts";
@@ -80,6 +82,7 @@ describe(`every byte of a chunk of ${whole.length} bytes`, () => {
     );
     let served = 0;
     let refused = 0;
+    let shortened = 0;
     for (let offset = 0; offset < whole.length; offset++) {
       const bit = random.whole(8);
       fileSystem.flip(image.file, offset, bit);
@@ -95,11 +98,16 @@ describe(`every byte of a chunk of ${whole.length} bytes`, () => {
       if (page instanceof ChunkDamage) refused++;
       else {
         const wanted = range.direction === "up" ? expected[room]!.slice(0, 20) : expected[room]!.slice(-20).reverse();
-        const same = (page as { records: Uint8Array[] }).records.every(
-          (record, i) => Buffer.compare(record, wanted[i]!) === 0,
-        );
-        if (!same || (page as { records: Uint8Array[] }).records.length !== wanted.length) {
-          expect.fail(`bit ${bit} of byte ${offset}: a wrong page was served`);
+        const { records, more } = page as ChunkPage;
+        const same = records.every((record, i) => Buffer.compare(record, wanted[i]!) === 0);
+        if (!same || records.length === 0) expect.fail(`bit ${bit} of byte ${offset}: a wrong page was served`);
+        if (records.length < wanted.length) {
+          // It ended before a damaged block: then it says so, and what comes next is damage.
+          const next = recordSeq(wanted[records.length]!, 0);
+          const rest = range.direction === "up" ? { ...range, from: next } : { ...range, to: next };
+          const damage: unknown = await store.read(twelve, rooms[room]!, rest).catch((cause: unknown) => cause);
+          expect([more, damage], `bit ${bit} of byte ${offset}`).toEqual([true, expect.any(ChunkDamage)]);
+          shortened++;
         }
         served++;
       }
@@ -116,6 +124,7 @@ describe(`every byte of a chunk of ${whole.length} bytes`, () => {
     // Both happened often enough for the test to mean something.
     expect(served).toBeGreaterThan(1_000);
     expect(refused).toBeGreaterThan(1_000);
+    expect(shortened).toBeGreaterThan(1_000);
   });
 
   test("[CHK5] verify names the byte: the damaged range holds it", async () => {

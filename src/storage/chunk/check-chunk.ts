@@ -12,6 +12,7 @@ import type { Damage } from "../damage.ts";
 import { DiskFault } from "../disk.ts";
 import { NewerFormat } from "../newer-format.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
+import { seqsInBlock } from "./block-seqs.ts";
 import { ChunkDamage } from "./chunk-damage.ts";
 import type { ChunkFile } from "./chunk-file.ts";
 import { type ChunkFooter, getRoomRow, type PieceRef, roomRowLength } from "./chunk-layout.ts";
@@ -217,10 +218,8 @@ function withRooms(
       if (length === null) break;
       const row = getRoomRow(piece, o);
       o += length;
-      if (row.firstBlock > number || row.lastBlock < number) continue;
-      const first = row.firstBlock === number ? row.firstSeq : footer.blocks[number]!.firstSeq;
-      const last = row.lastBlock === number ? row.lastSeq : footer.blocks[number + 1]!.firstSeq - 1;
-      named.push({ ...found, room: text.decode(row.room), seqs: [first, last] });
+      const seqs = seqsInBlock(footer, row, number);
+      if (seqs !== null) named.push({ ...found, room: text.decode(row.room), seqs });
     }
   }
   return named.length === 0 ? [found] : named;

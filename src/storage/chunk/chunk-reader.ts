@@ -2,7 +2,8 @@ import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import { getU32 } from "../../base/byte-order.ts";
 import { isRecord, recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
-import type { ChunkDamage } from "./chunk-damage.ts";
+import { withSeqs } from "./block-seqs.ts";
+import { ChunkDamage } from "./chunk-damage.ts";
 import {
   type ChunkFooter,
   getRoomRow,
@@ -35,7 +36,7 @@ export interface PageRange {
 export interface ChunkPage {
   /** Whole records in the direction asked for. They are views into larger bytes that nobody changes: copy what is kept. */
   readonly records: Uint8Array[];
-  /** There are more messages in the range, in this chunk. */
+  /** There are more messages in the range, in this chunk: behind a bound, or in a block that is damaged. */
   readonly more: boolean;
 }
 
@@ -75,7 +76,10 @@ export async function roomRows(source: PieceSource, number: number): Promise<Roo
   return rows;
 }
 
-/** A page of one room. Seqs are checked to be dense, except in a room that a rewrite took messages out of. */
+/**
+ * A page of one room. Seqs are checked to be dense, except in a room that a rewrite took messages out of. A damaged block
+ * ends a page before it. A page that would begin in it is `ChunkDamage`, which says what the room has in this block.
+ */
 export async function readPage(source: PieceSource, row: RoomRow, range: PageRange): Promise<ChunkPage> {
   const from = Math.max(range.from, row.firstSeq);
   const to = Math.min(range.to, row.lastSeq);
@@ -89,7 +93,14 @@ export async function readPage(source: PieceSource, row: RoomRow, range: PageRan
     up ? block <= lastBlock : block >= lastBlock;
     block += up ? 1 : -1
   ) {
-    const inBlock = await recordsOf(source, row, block, from, to);
+    let inBlock: Uint8Array[];
+    try {
+      inBlock = await recordsOf(source, row, block, from, to);
+    } catch (cause) {
+      // What lies before is whole; whoever goes on from there meets the damage.
+      if (cause instanceof ChunkDamage && records.length > 0) return { records, more: true };
+      throw withSeqs(cause, source.footer, row, block);
+    }
     if (!up) inBlock.reverse();
     for (const record of inBlock) {
       const full = records.length >= range.itemsMax || bytes + record.length > range.bytesMax;
@@ -185,7 +196,7 @@ export async function findRecord(source: PieceSource, key: IdKey, id: MessageId)
     const payload = await source.piece(pieceKinds.ids, number, ref);
     for (let o = firstEntry(payload, wanted); o + idEntryBytes <= payload.length; o += idEntryBytes) {
       if (compareHash(getU32(payload, o), getU32(payload, o + 4), wanted) !== 0) return newest;
-      const record = await hitOf(source, key, wanted, getU32(payload, o + 8), getU32(payload, o + 12));
+      const record = await hitOf(source, key, wanted, id.room, getU32(payload, o + 8), getU32(payload, o + 12));
       if (hasId(record, id)) newest = record;
     }
   }
@@ -209,17 +220,25 @@ function firstEntry(payload: Uint8Array, wanted: IdHash): number {
   return low * idEntryBytes;
 }
 
-/** The record an id entry points to, which must at least have the entry's hash. */
+/**
+ * The record an id entry points to, which must at least have the entry's hash. Where its block is damaged, what is thrown
+ * says which messages of the room were in there: one of them has the id, as far as the index can tell.
+ */
 async function hitOf(
   source: PieceSource,
   key: IdKey,
   wanted: IdHash,
+  room: Uint8Array,
   number: number,
   offset: number,
 ): Promise<Uint8Array> {
   const ref = source.footer.blocks[number];
   if (ref === undefined) throw source.damage(0, 0, `the id index names block ${number}, which there is not`);
-  const payload = await source.piece(pieceKinds.records, number, ref);
+  const payload = await source.piece(pieceKinds.records, number, ref).catch(async (cause: unknown) => {
+    if (!(cause instanceof ChunkDamage)) throw cause;
+    const row = await findRoom(source, room);
+    throw row === null ? cause : withSeqs(cause, source.footer, row, number);
+  });
   if (!isRecord(payload, offset, payload.length)) {
     throw source.damage(ref.offset, ref.length, `the id index points to offset ${offset}, where no record is`);
   }
