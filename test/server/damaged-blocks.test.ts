@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { groupId } from "../../src/base/ids.ts";
+import { History } from "../../src/server/history.ts";
 import type { Server } from "../../src/server/server.ts";
 import type { SimFileSystem } from "../../src/sim/sim-file-system.ts";
 import type { PieceRef } from "../../src/storage/chunk/chunk-layout.ts";
@@ -162,6 +163,40 @@ test("what is in memory too is given from there: the messages that can't be give
     expect(page).toMatchObject({ code: "unavailable", from: memoryFirst - 1, to: memoryFirst - 1 });
   }
   expect(inBoth).toBeGreaterThan(0);
+  await server.stop(0);
+});
+
+test("a page that runs into a damaged block is whole when another server has the chunk, and ends there when none has", async () => {
+  const { server, fileSystem } = await talkedServer();
+  const chunks = await storeOf(server, fileSystem);
+  const [chunk] = chunks.list();
+  const { blocks } = await chunks.footer(chunk!.chunk);
+  const flip = (): void => fileSystem.flip(chunk!.file, blocks[2]!.offset + 1_000, 3);
+  flip();
+  const [damage] = await chunks.verify(chunk!.chunk);
+  const [room, before] = [damage!.room!, damage!.seqs![0] - 1];
+  const asked: string[] = [];
+  let isToBeHad = false;
+  const others = {
+    isLacking: () => asked.includes("damaged") && !isToBeHad,
+    damaged: () => void asked.push("damaged"),
+    fetch: (): Promise<boolean> => {
+      asked.push("fetch");
+      if (isToBeHad) flip();
+      return Promise.resolve(isToBeHad);
+    },
+  };
+  const { memory, damagedReads } = server;
+  const history = new History({ memory, chunks, damagedReads, others });
+  const wanted = { from: 1, to: perRoom, direction: "up", itemsMax: perRoom, bytesMax: 10_000_000 } as const;
+  const page = async (): Promise<number[]> =>
+    (await history.page(server.state.room(room)!, wanted)).map(({ seq }) => seq);
+
+  expect(await page()).toEqual(seqsFrom(1, before));
+  expect([asked, damagedReads.reads]).toEqual([["damaged", "fetch"], 1]);
+  isToBeHad = true;
+  expect(await page()).toEqual(seqsFrom(1, perRoom));
+  expect([asked.length, damagedReads.reads]).toEqual([4, 1]);
   await server.stop(0);
 });
 
