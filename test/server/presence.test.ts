@@ -1,4 +1,7 @@
 import { expect, test } from "vitest";
+import type { Clock } from "../../src/base/clock.ts";
+import { type Millis, millis } from "../../src/base/units.ts";
+import { nodeClock } from "../../src/platform/node/node-clock.ts";
 import type { Server } from "../../src/server/server.ts";
 import { statusOf } from "../../src/server/status.ts";
 import { turns } from "./held-disk.ts";
@@ -73,6 +76,38 @@ test("with more than 100 readers it is the same, and typing is still told to one
   clients["bob"]!.say({ t: "typing", room: "hall" });
   await turns();
   expect(told(clients, "typing")).toEqual(["bob's other"]);
+  await server.stop(0);
+});
+
+test("what one session types in one room is told once a second, other sessions and rooms apart", async () => {
+  const machine = nodeClock();
+  let stopped: Millis | null = null;
+  const clock: Clock = { ...machine, now: () => stopped ?? machine.now() };
+  const { server } = await startTestServer({ clock });
+  const { owner, bob, "bob's other": other } = await hall(server, 2);
+  await owner!.ask({ t: "join", room: "yard" });
+  await owner!.ask({ t: "sub", room: "yard", after: 0 });
+  // From here on time stands where the test puts it.
+  const start = machine.now();
+  const types = async (at: number, who: TestClient, room: string): Promise<number> => {
+    stopped = millis(start + at);
+    owner!.frames.length = 0;
+    who.say({ t: "typing", room });
+    await turns();
+    return owner!.frames.filter((frame) => frame.t === "typing" && frame.room === room).length;
+  };
+  expect(await types(0, bob!, "hall")).toBe(1);
+  expect(await types(0, bob!, "hall")).toBe(0);
+  expect(await types(999, bob!, "hall")).toBe(0);
+  // Another device, and another room, have a second of their own.
+  expect(await types(999, other!, "hall")).toBe(1);
+  expect(await types(999, bob!, "yard")).toBe(1);
+  // What was not told has put nothing off.
+  expect(await types(1_000, bob!, "hall")).toBe(1);
+  expect(await types(1_998, bob!, "yard")).toBe(0);
+  expect(await types(1_999, bob!, "hall")).toBe(0);
+  expect(await types(2_001, bob!, "hall")).toBe(1);
+  stopped = null;
   await server.stop(0);
 });
 

@@ -1,4 +1,5 @@
 import { seededRandom } from "../../src/base/random.ts";
+import type { Clock } from "../../src/base/clock.ts";
 import type { ClusterId, Incarnation, NodeName, UserName } from "../../src/base/ids.ts";
 import { defaultLimits, type Limits } from "../../src/base/limits.ts";
 import { nodeClock } from "../../src/platform/node/node-clock.ts";
@@ -21,9 +22,11 @@ export interface WorldOptions {
   fileSystem?: SimFileSystem;
   acceptLoss?: boolean;
   log?: Log;
+  /** Else the machine's. */
+  clock?: Clock;
 }
 
-/** A server on a simulated disk and the machine's clock. */
+/** A server on a simulated disk. */
 export async function startTestServer(
   options: WorldOptions = {},
 ): Promise<{ server: Server; fileSystem: SimFileSystem }> {
@@ -32,7 +35,7 @@ export async function startTestServer(
   const server = await startServer(
     {
       disk: openDisk(fileSystem.attach()),
-      clock: nodeClock(),
+      clock: options.clock ?? nodeClock(),
       random,
       log: options.log ?? quietLog,
       limits: { ...defaultLimits, segmentBytes: 4 * 1024 * 1024, diskReserveBytes: 1, ...options.limits },
