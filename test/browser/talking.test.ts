@@ -116,6 +116,23 @@ describe.skipIf(!hasChromium)("two people on the page [needs chromium]", () => {
     expect(await bob.page.evaluate(() => document.activeElement?.tagName)).toBe("TEXTAREA");
   });
 
+  test("on a very narrow screen everything on the page can be reached [needs chromium]", async () => {
+    const options = { viewport: { width: 180, height: 500 } };
+    const carol = await Person.enter(browser, { url: server.url, name: "carol-of-the-long-name", options });
+    await carol.page.waitForSelector('.room-head button:has-text("Leave")');
+    for (const width of [180, 240, 260, 320]) {
+      await carol.page.setViewportSize({ width, height: 500 });
+      const beyond = await carol.page.evaluate(() =>
+        [...document.querySelectorAll<HTMLElement>(".top button, .room-head button, .composer button")]
+          .filter((button) => button.getBoundingClientRect().right > innerWidth || button.offsetWidth === 0)
+          .map((button) => button.textContent),
+      );
+      expect(beyond, `${width} pixels`).toEqual([]);
+      expect(await carol.page.evaluate(() => document.querySelector(".page")!.scrollWidth)).toBe(width);
+    }
+    await carol.close();
+  });
+
   test("all of the page is smaller than 60 KB [needs chromium]", () => {
     const folder = join(root, "dist/web");
     const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".gz"));
