@@ -62,9 +62,14 @@ export async function* operatorEvents(
   if (!response.ok || response.body === null) throw refusalOf(response, parsed(await response.text()));
   let text = "";
   const decoder = new TextDecoder();
+  const reader = response.body.getReader();
+  // `fetch` hears a signal only until its request was collected as garbage, and a stream outlives that. One that broke says so to who reads.
+  const stop = (): void => void reader.cancel().catch(() => undefined);
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted === true) stop();
   try {
-    for await (const piece of response.body) {
-      text += decoder.decode(piece, { stream: true });
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      text += decoder.decode(read.value, { stream: true });
       const blocks = text.split("\n\n");
       text = blocks.pop() ?? "";
       for (const block of blocks) {
@@ -75,6 +80,9 @@ export async function* operatorEvents(
     }
   } catch (cause) {
     unreachable(response.url, cause);
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    stop();
   }
 }
 
