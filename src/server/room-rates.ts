@@ -1,5 +1,6 @@
 import type { Limits } from "../base/limits.ts";
 import type { Room } from "../rooms/room.ts";
+import { msUntil, refilled } from "./token-bucket.ts";
 
 /** Numbers of one room: what may still be sent, and when that was reckoned, in monotonic milliseconds. */
 const fields = 2;
@@ -27,11 +28,10 @@ export class RoomRates {
     const numbers = this.#numbers;
     const since = now - numbers[at + 1]!;
     if (since > 0) {
-      numbers[at] = Math.min(this.#most, numbers[at]! + since * this.#perMs);
+      numbers[at] = refilled(numbers[at]!, since, this.#perMs, this.#most);
       numbers[at + 1] = now;
     }
-    const left = numbers[at]!;
-    return left >= 1 ? 0 : Math.ceil((1 - left) / this.#perMs);
+    return msUntil(numbers[at]!, 1, this.#perMs);
   }
 
   /** Counts one message into this room: after `waitMs` said 0. */
@@ -45,10 +45,8 @@ export class RoomRates {
   }
 
   #at(room: Room, now: number): number {
-    const at = room.place * fields;
-    if (this.#rooms[room.place] === room) return at;
-    this.#begin(room, now);
-    return at;
+    if (this.#rooms[room.place] !== room) this.#begin(room, now);
+    return room.place * fields;
   }
 
   #begin(room: Room, now: number): void {

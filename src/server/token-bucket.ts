@@ -1,3 +1,15 @@
+// The arithmetic of a bucket, for whoever keeps its numbers elsewhere.
+
+/** What a bucket holds `sinceMs` after it held `tokens`. */
+export function refilled(tokens: number, sinceMs: number, perMs: number, tokensMax: number): number {
+  const filled = tokens + sinceMs * perMs;
+  return filled < tokensMax ? filled : tokensMax;
+}
+
+/** In how many whole milliseconds a bucket that holds `tokens` has so many; 0 = now. */
+export const msUntil = (tokens: number, needed: number, perMs: number): number =>
+  tokens >= needed ? 0 : Math.ceil((needed - tokens) / perMs);
+
 /** So many of something a second, and `tokensMax` at once. Nothing is allocated by asking it: it is asked for each message. */
 export class TokenBucket {
   // Numbers from the beginning: a field that was once anything else holds each fraction as an object of its own.
@@ -23,12 +35,11 @@ export class TokenBucket {
   /** In how many milliseconds there are so many to take; 0 = now. For more than it holds it need only be full. */
   waitMs(now: number, count = 1): number {
     if (now > this.#at) {
-      const filled = this.#tokens + (now - this.#at) * this.#perMs;
-      this.#tokens = filled < this.#tokensMax ? filled : this.#tokensMax;
+      this.#tokens = refilled(this.#tokens, now - this.#at, this.#perMs, this.#tokensMax);
       this.#at = now;
     }
     const needed = count < this.#tokensMax ? count : this.#tokensMax;
-    return this.#tokens >= needed ? 0 : Math.ceil((needed - this.#tokens) / this.#perMs);
+    return msUntil(this.#tokens, needed, this.#perMs);
   }
 
   /** Takes so many that are there: after `waitMs` said 0. What a full one does not hold is owed. */
