@@ -1,4 +1,4 @@
-import type { LogIndex } from "../../base/ids.ts";
+import type { GroupId, LogIndex } from "../../base/ids.ts";
 import { ChainLog } from "./chain-log.ts";
 import { EntryPlaces } from "./entry-places.ts";
 import type { GroupVote } from "./records.ts";
@@ -29,4 +29,10 @@ export function emptyGroup(): JournalGroup {
   const none = 0 as LogIndex;
   const [chains, places] = [new ChainLog(0), new EntryPlaces(none)];
   return { vote: null, last: none, released: none, chains, places, voteSegment: 0, chainSegment: 0 };
+}
+
+/** Notes that something of this group goes up to `index`. */
+export function raise(highest: Map<GroupId, LogIndex>, group: GroupId, index: LogIndex): void {
+  const before = highest.get(group);
+  if (before === undefined || before < index) highest.set(group, index);
 }

@@ -1,5 +1,5 @@
 import type { GroupId, LogIndex, Mark } from "../../base/ids.ts";
-import type { JournalGroup } from "./journal-group.ts";
+import { type JournalGroup, raise } from "./journal-group.ts";
 import type { GroupVote } from "./records.ts";
 import { type Segment, type SegmentPool, segmentFile } from "./segments.ts";
 
@@ -64,10 +64,7 @@ export class LiveSegments {
   /** The segment that is written is about to hold entries or bases of these groups up to these indexes. */
   takes(entries: ReadonlyMap<GroupId, LogIndex>): void {
     const { highest } = this.#segments.at(-1)!;
-    for (const [group, index] of entries) {
-      const before = highest.get(group);
-      if (before === undefined || before < index) highest.set(group, index);
-    }
+    for (const [group, index] of entries) raise(highest, group, index);
   }
 
   /** Segments that are not needed stay as long as all together are no more than this. True: that is less than before. */

@@ -4,13 +4,9 @@ import { sectorBytes } from "./layout.ts";
 import { type Segment, type SegmentPool, segmentFile } from "./segments.ts";
 
 /** How a sound journal ends, as its files stand. */
-export interface JournalEnd {
+export interface FoundEnd extends JournalPlace {
   /** The last segment that may have a write behind its end, or an end that is in the page cache only. */
   readonly segment: Segment;
-  /** Behind the last whole batch in it. */
-  readonly offset: number;
-  readonly lastNumber: number;
-  readonly lastChecksum: number;
   /** No roll names it, so that its name must never be missing. */
   readonly isFirst: boolean;
   /** What its last batch names, if that has not been begun. */
@@ -33,7 +29,7 @@ const pieceBytes = 1024 * 1024;
  * Can be interrupted anywhere and repeated: as long as the old one has its live name the copy is a spare; in between the
  * roll before it names the copy, which is whole by then.
  */
-export async function mendTail(options: { disk: Disk; pool: SegmentPool; end: JournalEnd }): Promise<JournalPlace> {
+export async function mendTail(options: { disk: Disk; pool: SegmentPool; end: FoundEnd }): Promise<JournalPlace> {
   const { disk, pool, end } = options;
   for (const segment of end.unnamed) await giveLiveName(disk, segment);
   const { segment, offset, lastNumber, lastChecksum, isFirst, next } = end;

@@ -13,7 +13,7 @@ import type { GroupStart } from "./journal-group.ts";
 import { JournalWriter } from "./journal-writer.ts";
 import type { JournalStart } from "./journal-writer.ts";
 import { baseFlag, batchLengthMax, quarantineFlag, sectorBytes } from "./layout.ts";
-import { type JournalEnd, mendTail } from "./mend-tail.ts";
+import { type FoundEnd, mendTail } from "./mend-tail.ts";
 import { readJournal } from "./read-journal.ts";
 import type { ReadJournal } from "./read-journal.ts";
 import type { Damage, RecoveredGroup, ReplayedGroup } from "./replay.ts";
@@ -165,7 +165,7 @@ async function startAfresh(options: JournalOptions, found: ReadJournal): Promise
 }
 
 /** Where there is no space for a copy of all: what stands in the older segments stays there. */
-async function mendEnd(options: JournalOptions, found: ReadJournal, end: JournalEnd): Promise<Start> {
+async function mendEnd(options: JournalOptions, found: ReadJournal, end: FoundEnd): Promise<Start> {
   const pool = await poolOf(options, found);
   const mended = await mendTail({ disk: options.disk, pool, end });
   return { ...mended, ...asFound(options, found), pool };

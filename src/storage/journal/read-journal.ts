@@ -14,7 +14,7 @@ import {
   sectorBytes,
 } from "./layout.ts";
 import type { SegmentHeader } from "./layout.ts";
-import type { JournalEnd } from "./mend-tail.ts";
+import type { FoundEnd } from "./mend-tail.ts";
 import { type ProvenEntry, provenEntries } from "./proven-entries.ts";
 import { decodeRecords, type EntryRecord } from "./records.ts";
 import { Replay } from "./replay.ts";
@@ -33,7 +33,7 @@ export interface ReadJournal {
   /** Where the log goes on after a clean stop. */
   readonly tail: JournalTail | null;
   /** Where it ends; null for a damaged one, and for none. */
-  readonly end: JournalEnd | null;
+  readonly end: FoundEnd | null;
   readonly live: LiveSegment[];
   /** The segments that were read. */
   readonly read: { file: FileName; number: number }[];
@@ -222,7 +222,7 @@ class JournalReader {
     };
   }
 
-  #end(floor: number): JournalEnd | null {
+  #end(floor: number): FoundEnd | null {
     const stands = this.#stands.filter(({ segment }) => segment.number >= floor);
     const last = stands.at(-1);
     if (last === undefined) return null;

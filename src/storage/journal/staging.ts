@@ -1,6 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import type { GroupId, LogIndex, Mark } from "../../base/ids.ts";
 import type { Millis } from "../../base/units.ts";
+import { raise } from "./journal-group.ts";
 import { batchHeaderBytes, batchLength } from "./layout.ts";
 
 /** A batch under construction, or ready to be written. */
@@ -91,8 +92,8 @@ export class Staging {
 
   /** The last record was this entry; it replaces what was at its index and behind. */
   entryStaged(group: GroupId, index: LogIndex): void {
-    this.#raise(group, index);
-    const { ranges } = this.open;
+    const { entries, ranges } = this.open;
+    raise(entries, group, index);
     const range = ranges.get(group);
     if (range === undefined) {
       ranges.set(group, { first: index, last: index });
@@ -104,13 +105,7 @@ export class Staging {
 
   /** The last record was the group's base: its chain at this index. */
   baseStaged(group: GroupId, index: LogIndex): void {
-    this.#raise(group, index);
-  }
-
-  #raise(group: GroupId, index: LogIndex): void {
-    const { entries } = this.open;
-    const highest = entries.get(group);
-    if (highest === undefined || highest < index) entries.set(group, index);
+    raise(this.open.entries, group, index);
   }
 
   /** The last record says that the group's log goes on behind `index`, whatever stands before it. */
