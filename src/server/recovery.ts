@@ -6,12 +6,7 @@ import { rankedCampaigns } from "../consensus/election/campaign-policy.ts";
 import { type ReplicaId, replicaId } from "../consensus/replica.ts";
 import { defaultGroupSettings } from "../consensus/settings.ts";
 import { GroupState } from "../rooms/group-state.ts";
-import {
-  type ChunkListing,
-  type ChunkStore,
-  defaultChunkStoreSettings,
-  openChunkStore,
-} from "../storage/chunk/chunk-store.ts";
+import { type ChunkListing, type ChunkStore, openChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { Damage } from "../storage/damage.ts";
 import { lineOwedFile, newbornFile, olderCopyFile, startedFile } from "../storage/data-directory.ts";
 import { type FileName, quarantineFolder } from "../storage/disk.ts";
@@ -72,8 +67,7 @@ interface Listen {
 async function recoverFrom(ground: Ground, listen: Listen, given: readonly Damage[] | null): Promise<Recovered> {
   const { disk, clock, random, limits, owner, node, log } = ground;
   const group: GroupId = groupId(0);
-  const sealed = (): Promise<ChunkStore> =>
-    openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
+  const sealed = (): Promise<ChunkStore> => openChunkStore({ disk, cluster: owner.cluster, group });
   let chunks = await sealed();
   await refuseNewer(chunks, chunks.list().slice(-1));
   const found = await latestSnapshot(disk, owner, group);

@@ -8,7 +8,7 @@ import { type ReadableLog, readableLog } from "../../src/server/log-behind.ts";
 import { lossLines } from "../../src/server/loss.ts";
 import { operate } from "../../src/server/operator.ts";
 import { type Rebuilt, rebuild } from "../../src/server/rebuild.ts";
-import { defaultChunkStoreSettings, openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
+import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { openDataDirectory } from "../../src/storage/data-directory.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { latestSnapshot } from "../../src/storage/snapshot-file.ts";
@@ -355,7 +355,7 @@ test("what stands behind the damage a second time is taken once, also when its i
   const { identity: owner } = await openDataDirectory({ disk, lock, ...options });
   const ground = { disk, owner, random: seededRandom(2), limits: life.limits };
   const group = groupId(0);
-  const chunks = await openChunkStore({ disk, cluster: owner.cluster, group, settings: defaultChunkStoreSettings });
+  const chunks = await openChunkStore({ disk, cluster: owner.cluster, group });
   const { snapshot } = await latestSnapshot(disk, owner, group);
   const { entries } = await readableLog(ground, group, snapshot!.index);
   const last = entries.at(-1)!;

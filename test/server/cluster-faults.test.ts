@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type Cid, groupId, type NodeName, type RoomName } from "../../src/base/ids.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import type { RequestId } from "../../src/protocol/schema.ts";
-import { defaultChunkStoreSettings, openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
+import { openChunkStore } from "../../src/storage/chunk/chunk-store.ts";
 import { openDisk } from "../../src/storage/disk.ts";
 import { caller, cluster, type Resident, Town } from "./town.ts";
 
@@ -137,7 +137,6 @@ test("chunks that three servers build of one log have one root", async () => {
       disk: copy,
       cluster,
       group: groupId(0),
-      settings: defaultChunkStoreSettings,
     });
     const footers = await Promise.all(chunks.list().map(({ chunk }) => chunks.footer(chunk)));
     roots.push(footers.map(({ root }) => Buffer.from(root).toString("hex")).join(" "));

@@ -6,21 +6,13 @@ import type { Damage } from "../damage.ts";
 import { type Disk, DiskFault, fileName, type FileName } from "../disk.ts";
 import { fileHeaderBytes, idBytes } from "../file-header.ts";
 import { formatAbove, NewerFormat } from "../newer-format.ts";
-import type { PieceKind } from "../piece.ts";
 import { quarantine } from "../quarantine.ts";
 import type { ChunkImage } from "./build-chunk.ts";
-import { ByteCache } from "./byte-cache.ts";
 import { type ChunkCheck, checkChunk } from "./check-chunk.ts";
 import { ChunkDamage } from "./chunk-damage.ts";
 import { ChunkFile } from "./chunk-file.ts";
-import {
-  type ChunkFooter,
-  chunkFileFormat,
-  chunkMagic,
-  type ChunkNumber,
-  type PieceRef,
-  type RoomRow,
-} from "./chunk-layout.ts";
+import { type ChunkFooter, chunkFileFormat, chunkMagic, type ChunkNumber, type RoomRow } from "./chunk-layout.ts";
+import { ChunkPieces, type ChunkStoreSettings, defaultChunkStoreSettings } from "./chunk-pieces.ts";
 import { type ChunkName, dayText, historyFolder, parseChunkFileName } from "./chunk-name.ts";
 import {
   type ChunkPage,
@@ -28,31 +20,11 @@ import {
   findRoom,
   type MessageId,
   type PageRange,
-  type PieceSource,
   readPage,
   roomRows,
 } from "./chunk-reader.ts";
 import { type IdKey, idKey } from "./id-hash.ts";
-import { ReadGate } from "./read-gate.ts";
 import { type Keep, rewriteChunk } from "./rewrite-chunk.ts";
-
-export interface ChunkStoreSettings {
-  /** Reads of history at the same time: at most the thread pool less two. @defaultValue 8 */
-  readonly readsInFlightMax: number;
-  /** Reads that may wait for a place; beyond, readers are refused with `overloaded`. @defaultValue 4096 */
-  readonly readsWaitingMax: number;
-  /** Bytes of footers kept. @defaultValue 8 MiB */
-  readonly footerCacheBytes: number;
-  /** Bytes of blocks and index pieces kept. @defaultValue 32 MiB */
-  readonly blockCacheBytes: number;
-}
-
-export const defaultChunkStoreSettings: ChunkStoreSettings = {
-  readsInFlightMax: 8,
-  readsWaitingMax: 4_096,
-  footerCacheBytes: 8 * 1024 * 1024,
-  blockCacheBytes: 32 * 1024 * 1024,
-};
 
 /** A chunk as its name tells. */
 export interface ChunkListing {
@@ -77,25 +49,18 @@ export class ChunkStore {
   readonly #disk: Disk;
   readonly #cluster: ClusterId;
   readonly #group: GroupId;
-  readonly #gate: ReadGate;
   readonly #key: IdKey;
-  readonly #footers: ByteCache<ChunkFooter>;
-  readonly #pieces: ByteCache<Uint8Array>;
-  /** What is being read now, so that two readers of one block share one read. */
-  readonly #loading = new Map<string, Promise<unknown>>();
+  readonly #pieces: ChunkPieces;
   readonly #chunks = new Map<ChunkNumber, ChunkFile>();
   readonly #superseded = new Map<ChunkNumber, FileName[]>();
   readonly #unknown: FileName[] = [];
 
   constructor(options: { disk: Disk; cluster: ClusterId; group: GroupId; settings: ChunkStoreSettings }) {
-    const { settings } = options;
     this.#disk = options.disk;
     this.#cluster = options.cluster;
     this.#group = options.group;
     this.#key = idKey(idBytes(options.cluster));
-    this.#gate = new ReadGate({ inFlightMax: settings.readsInFlightMax, waitingMax: settings.readsWaitingMax });
-    this.#footers = new ByteCache(settings.footerCacheBytes);
-    this.#pieces = new ByteCache(settings.blockCacheBytes);
+    this.#pieces = new ChunkPieces(options.settings);
   }
 
   /** Takes note of a file found under history/. */
@@ -176,7 +141,7 @@ export class ChunkStore {
     const known = this.#chunks.get(meta.chunk);
     if (known !== undefined && known.name.generation > meta.generation) return;
     await this.#disk.publish(image.file, image.parts);
-    this.#forget(image.file);
+    this.#pieces.forget(image.file);
     if (known !== undefined && known.name.generation === meta.generation && known.file !== image.file) {
       // The same chunk stands under another day: not where the seal says, so not this one.
       this.#chunks.delete(meta.chunk);
@@ -209,7 +174,7 @@ export class ChunkStore {
     const file = this.#chunks.get(chunk);
     if (file?.name.generation !== generation) return null;
     const total = await file.size();
-    const bytes = await this.#gate.run(() =>
+    const bytes = await this.#pieces.read(() =>
       this.#disk.read(file.file, offset, Math.max(0, Math.min(length, total - offset))),
     );
     return { bytes, total };
@@ -222,19 +187,19 @@ export class ChunkStore {
 
   /** What the chunk says about itself: seal, totals, root. Reads header and footer, once. */
   footer(chunk: ChunkNumber): Promise<ChunkFooter> {
-    return this.#using(chunk, (file) => this.#footer(file));
+    return this.#using(chunk, (file) => this.#pieces.footer(file));
   }
 
   /** What the chunk knows of a room, or null if it holds no message of it. Reads one small piece. */
   room(chunk: ChunkNumber, room: Uint8Array): Promise<RoomRow | null> {
-    return this.#using(chunk, async (file) => findRoom(await this.#source(file), room));
+    return this.#using(chunk, async (file) => findRoom(await this.#pieces.source(file), room));
   }
 
   /** All rooms of a chunk, in its order. One small piece is read at a time; names are views into it: copy what is kept. */
   async *rooms(chunk: ChunkNumber): AsyncGenerator<RoomRow, void> {
     const footer = await this.footer(chunk);
     for (let number = 0; number < footer.roomPieces.length; number++) {
-      yield* await this.#using(chunk, async (file) => roomRows(await this.#source(file), number));
+      yield* await this.#using(chunk, async (file) => roomRows(await this.#pieces.source(file), number));
     }
   }
 
@@ -244,7 +209,7 @@ export class ChunkStore {
    */
   read(chunk: ChunkNumber, room: Uint8Array, range: PageRange): Promise<ChunkPage> {
     return this.#using(chunk, async (file) => {
-      const source = await this.#source(file);
+      const source = await this.#pieces.source(file);
       const row = await findRoom(source, room);
       return row === null ? { records: [], more: false } : readPage(source, row, range);
     });
@@ -252,7 +217,7 @@ export class ChunkStore {
 
   /** The message with this id, or null if this chunk holds none. A damaged index is `ChunkDamage`, never null. */
   find(chunk: ChunkNumber, id: MessageId): Promise<Uint8Array | null> {
-    return this.#using(chunk, async (file) => findRecord(await this.#source(file), this.#key, id));
+    return this.#using(chunk, async (file) => findRecord(await this.#pieces.source(file), this.#key, id));
   }
 
   /**
@@ -272,7 +237,7 @@ export class ChunkStore {
       this.#chunks.set(chunk, known);
       throw fault;
     }
-    this.#forget(known.file);
+    this.#pieces.forget(known.file);
     await this.#disk.removeEmptyFolder(folderOfDay(known.name));
   }
 
@@ -302,7 +267,7 @@ export class ChunkStore {
     for (const file of [...(this.#superseded.get(chunk) ?? []), known.file]) {
       // One that a former attempt has moved is not there any more.
       if ((await this.#disk.sizeOf(file)) !== null) moved.push({ file, movedTo: await quarantine(this.#disk, file) });
-      this.#forget(file);
+      this.#pieces.forget(file);
     }
     this.#superseded.delete(chunk);
     this.#chunks.delete(chunk);
@@ -329,7 +294,7 @@ export class ChunkStore {
     await this.confirm(chunk);
     for (const file of files) {
       await this.#disk.remove(file);
-      this.#forget(file);
+      this.#pieces.forget(file);
     }
     this.#superseded.delete(chunk);
   }
@@ -351,7 +316,7 @@ export class ChunkStore {
 
   /** Makes the next generation of a chunk, without what `keep` drops; one block a step. Nothing is written. */
   async *rewrite(chunk: ChunkNumber, keep: Keep): AsyncGenerator<void, ChunkImage> {
-    return yield* rewriteChunk(await this.#source(this.#file(chunk)), keep);
+    return yield* rewriteChunk(await this.#pieces.source(this.#file(chunk)), keep);
   }
 
   #file(chunk: ChunkNumber): ChunkFile {
@@ -371,52 +336,6 @@ export class ChunkStore {
         if (!(fault instanceof ChunkDamage) || this.#chunks.get(chunk) === file) throw fault;
       }
     }
-  }
-
-  async #source(file: ChunkFile): Promise<PieceSource> {
-    const footer = await this.#footer(file);
-    return {
-      footer,
-      piece: (kind, number, ref) => this.#piece(file, kind, number, ref),
-      damage: (offset, length, what) => file.damage(offset, length, what),
-    };
-  }
-
-  #footer(file: ChunkFile): Promise<ChunkFooter> {
-    const kept = this.#footers.get(file.file);
-    if (kept !== undefined) return Promise.resolve(kept);
-    return this.#load(file.file, async () => {
-      await this.#gate.run(() => file.checkHeader());
-      const { footer, tail } = await this.#gate.run(() => file.readFooter());
-      // Parsed tables take about four times their bytes.
-      this.#footers.put(file.file, footer, tail.length * 4);
-      return footer;
-    });
-  }
-
-  #piece(file: ChunkFile, kind: PieceKind, number: number, ref: PieceRef): Promise<Uint8Array> {
-    const key = `${file.file}:${ref.offset}`;
-    const kept = this.#pieces.get(key);
-    if (kept !== undefined) return Promise.resolve(kept);
-    return this.#load(key, async () => {
-      const payload = await this.#gate.run(() => file.readPiece(kind, number, ref));
-      this.#pieces.put(key, payload, ref.length);
-      return payload;
-    });
-  }
-
-  #load<T>(key: string, read: () => Promise<T>): Promise<T> {
-    const running = this.#loading.get(key);
-    // One key is always read by the same function, so what is running answers this type.
-    if (running !== undefined) return running as Promise<T>;
-    const loading = read().finally(() => this.#loading.delete(key));
-    this.#loading.set(key, loading);
-    return loading;
-  }
-
-  #forget(file: FileName): void {
-    this.#footers.delete(file);
-    this.#pieces.deleteAll(`${file}:`);
   }
 }
 
