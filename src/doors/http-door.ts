@@ -1,29 +1,38 @@
 import type { IncomingMessage, RequestListener } from "node:http";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { AssertionFailure } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
-import { seq, type UserName } from "../base/ids.ts";
+import { seq } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import { type Random, randomHex } from "../base/random.ts";
 import { frameOf, isObject, type JsonObject } from "../protocol/check-frame.ts";
 import { parseJson } from "../protocol/json-codec.ts";
-import { isRoomName, isUserName } from "../protocol/names.ts";
+import { isRoomName } from "../protocol/names.ts";
 import { type ClientFrameName, type ClientFrameOf, protocolVersion, type ServerFrame } from "../protocol/schema.ts";
 import { textOf, utf8 } from "../protocol/utf8.ts";
 import { answerBytes, mayBeLarge } from "../server/answer-size.ts";
 import type { Caller } from "../server/caller.ts";
 import type { Log } from "../server/log.ts";
 import type { EventStreams } from "./event-stream.ts";
+import {
+  afterOf,
+  charsets,
+  claimOf,
+  type HttpContext,
+  idempotencyKeyOf,
+  mediaTypeOf,
+  numberOf,
+  numbersOf,
+} from "./http-request.ts";
 import { answerHeaders, json, problemResponse } from "./json-response.ts";
 import { methodRefusal, type Route, routesOf } from "./method-refusal.ts";
 import { type Page, pageResponse } from "./page.ts";
 import { problemHeaders, problemOf, unexpected } from "./problem.ts";
 import { RequestBodies } from "./request-body.ts";
 import type { AskFrame, RequestPort } from "./server-port.ts";
-import { addressOf } from "./socket-stream.ts";
 import { distrustOf, isForeignFriend, type Trust } from "./trust.ts";
 import { websocketPath } from "./websocket-door.ts";
 
@@ -55,8 +64,6 @@ export interface HttpRequests {
   /** `:name` stands for one part of a path. */
   readonly routes: readonly Route[];
 }
-
-type HttpContext = Context<{ Bindings: HttpBindings }>;
 
 /**
  * Clients over plain HTTP: each request stands alone and says who asks. Everything they may ask is a frame of the
@@ -364,78 +371,6 @@ function done(answer: ServerFrame): Response {
   const headers = { ...answerHeaders, ...(position === null ? {} : { "synod-position": position }) };
   return new Response(null, { status: 204, headers });
 }
-
-function claimOf(context: HttpContext): { user: UserName | null; token: string | null; address: string } {
-  const { headers, socket } = context.env.incoming;
-  const named = headers["synod-user"];
-  const authorization = headers.authorization;
-  const token = authorization === undefined ? null : bearerOf(authorization);
-  return { user: named === undefined ? null : userOf(named), token, address: addressOf(socket) };
-}
-
-function bearerOf(authorization: string): string {
-  const [scheme = "", token = "", ...more] = authorization.split(" ");
-  if (scheme.toLowerCase() !== "bearer" || token === "" || more.length > 0) {
-    throw new Fault("unauthorized", "authorization is a bearer token here");
-  }
-  return token;
-}
-
-// A header holds bytes, which Node shows as Latin-1. A name beyond ASCII may come as UTF-8 or percent-encoded; `%` is
-// no character of a name, so it cannot be meant as one.
-function userOf(header: string | string[]): UserName {
-  const text = Array.isArray(header) ? header.join(",") : header;
-  const bytes = Buffer.from(text, "latin1");
-  const name = decoded(textOf(bytes, 0, bytes.length));
-  if (name === null || !isUserName(name)) throw new Fault("unauthorized", "Synod-User is not the name of a user");
-  return name;
-}
-
-function decoded(text: string): string | null {
-  try {
-    return decodeURIComponent(text);
-  } catch (cause) {
-    if (cause instanceof URIError) return null;
-    throw cause;
-  }
-}
-
-/** The id that makes a repeat harmless; as it is, or quoted as the draft of the header has it. */
-function idempotencyKeyOf(context: HttpContext): string | null {
-  const key = context.req.header("idempotency-key");
-  if (key === undefined) return null;
-  return key.length >= 2 && key.startsWith('"') && key.endsWith('"') ? key.slice(1, -1) : key;
-}
-
-/** UTF-8 by its names, and what is the same bytes in it. */
-const charsets = ["utf-8", "utf8", "us-ascii"];
-
-function mediaTypeOf(incoming: IncomingMessage): { type: string; charset: string } {
-  const [type, ...parameters] = (incoming.headers["content-type"] ?? "").toLowerCase().split(";");
-  let charset = "utf-8";
-  for (const parameter of parameters) {
-    const [name, value = ""] = parameter.split("=", 2);
-    if (name!.trim() === "charset") charset = value.trim().replaceAll('"', "");
-  }
-  return { type: type!.trim(), charset };
-}
-
-function numbersOf<N extends string>(query: Record<string, string>, names: readonly N[]): Partial<Record<N, number>> {
-  const numbers: Partial<Record<N, number>> = {};
-  for (const name of names) {
-    const text = query[name];
-    if (text !== undefined) numbers[name] = numberOf(text, name);
-  }
-  return numbers;
-}
-
-function numberOf(text: string, name: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new Fault("bad_request", `"${name}" must be a whole number`);
-  return Number(text);
-}
-
-const afterOf = (text: string | undefined): number | "latest" =>
-  text === undefined || text === "latest" ? "latest" : numberOf(text, "after");
 
 const exposedHeaders = "retry-after, synod-line, synod-head, synod-node, synod-position";
 
