@@ -10,6 +10,9 @@ import { type Command, encodeCommand } from "../rooms/commands.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import {
   bodyStart,
+  cidText,
+  fromText,
+  kindText,
   recordBodyLength,
   recordEpoch,
   recordRef,
@@ -24,6 +27,7 @@ import type { Caller } from "./caller.ts";
 import { type Decided, Decision, RefusedInLog } from "./decision.ts";
 import type { GroupDriver } from "./group-driver.ts";
 import type { History, PageWanted, RecordRef } from "./history.ts";
+import { HistoryDamaged } from "./history-damaged.ts";
 import { Memberships } from "./memberships.ts";
 import type { Orderer } from "./orderer.ts";
 import type { ReadMarks } from "./read-marks.ts";
@@ -270,8 +274,16 @@ export class Requests {
     }
     if (wanted.around !== undefined) {
       const half = Math.floor(itemsMax / 2);
-      const below = await this.#history.page(room, down(wanted.around - 1, half));
+      const [below, damaged] = await this.#history.page(room, down(wanted.around - 1, half)).then(
+        (records) => [records, null] as const,
+        (cause: unknown) => {
+          if (cause instanceof HistoryDamaged) return [[] as RecordRef[], cause] as const;
+          throw cause;
+        },
+      );
       const above = await this.#history.page(room, up(wanted.around, itemsMax - below.length));
+      // It ends the page on its side, as it ends any; a page of nothing would say that nothing is there.
+      if (damaged !== null && above.length === 0) throw damaged;
       // The room may change while the halves are read: retention takes what lies below, or messages come between a head
       // that was below the place and the place. Halves that do not join any more are no page; the upper one alone is.
       const [newestBelow, oldestAbove] = [below[0]?.seq, above[0]?.seq];
@@ -334,11 +346,11 @@ export function messageOf({ bytes, offset }: RecordRef): Message {
   };
   const ref = recordRef(bytes, offset);
   const start = bodyStart(bytes, offset);
-  const kind = text(3);
+  const kind = text(kindText);
   return {
     seq: recordSeq(bytes, offset) as Seq,
-    from: text(1) as UserName,
-    cid: text(2) as Cid,
+    from: text(fromText) as UserName,
+    cid: text(cidText) as Cid,
     ts: recordTs(bytes, offset) as Message["ts"],
     epoch: recordEpoch(bytes, offset) as Message["epoch"],
     kind: kind === "" ? "text" : kind,
