@@ -1,7 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { getU32, getU48, putU32, putU48 } from "../base/byte-order.ts";
 import { type DigestStep, isDigestStep } from "./kept-digests.ts";
-import { isRecord, postType, recordHeaderBytes, textLength } from "./message-record.ts";
+import { cidText, fromText, isRecord, postType, recordHeaderBytes, roomText, textLength } from "./message-record.ts";
 
 /**
  * The commands of an entry of type 1, back to back. Each begins with its length and its type, and touches one
@@ -225,7 +225,7 @@ export function isCommand(b: Uint8Array, o: number, end: number): boolean {
   if (b[o + 4] === postType) {
     // A room, a sender and an id: without them a post has no place and no key.
     if (end - o < recordHeaderBytes || !isRecord(b, o, end)) return false;
-    return textLength(b, o, 0) > 0 && textLength(b, o, 1) > 0 && textLength(b, o, 2) > 0;
+    return textLength(b, o, roomText) > 0 && textLength(b, o, fromText) > 0 && textLength(b, o, cidText) > 0;
   }
   const shape = shapes[b[o + 4]!];
   if (shape === undefined) return false;

@@ -1,5 +1,8 @@
 import {
   bodyStart,
+  cidText,
+  fromText,
+  kindText,
   recordBodyLength,
   recordRef,
   recordSeq,
@@ -9,9 +12,6 @@ import {
 } from "./message-record.ts";
 import { Sha256 } from "../base/sha256.ts";
 
-const from = 1;
-const cid = 2;
-const kind = 3;
 const text = new TextEncoder().encode("text");
 
 /** Messages of one link of the chain. */
@@ -50,11 +50,11 @@ export class DigestLink {
   add(bytes: Uint8Array, offset: number): void {
     this.#whole(recordSeq(bytes, offset));
     this.#whole(recordTs(bytes, offset));
-    this.#text(bytes, textStart(bytes, offset, from), textLength(bytes, offset, from));
-    this.#text(bytes, textStart(bytes, offset, cid), textLength(bytes, offset, cid));
-    const kindLength = textLength(bytes, offset, kind);
+    this.#text(bytes, textStart(bytes, offset, fromText), textLength(bytes, offset, fromText));
+    this.#text(bytes, textStart(bytes, offset, cidText), textLength(bytes, offset, cidText));
+    const kindLength = textLength(bytes, offset, kindText);
     if (kindLength === 0) this.#text(text, 0, text.length);
-    else this.#text(bytes, textStart(bytes, offset, kind), kindLength);
+    else this.#text(bytes, textStart(bytes, offset, kindText), kindLength);
     this.#whole(recordRef(bytes, offset));
     this.#text(bytes, bodyStart(bytes, offset), recordBodyLength(bytes, offset));
   }

@@ -68,13 +68,18 @@ export function textStart(b: Uint8Array, o: number, which: number): number {
   return start;
 }
 
-/** A copy of one of the texts. */
-export const copyOfText = (b: Uint8Array, o: number, which: number): Uint8Array =>
-  b.slice(textStart(b, o, which), textStart(b, o, which) + textLength(b, o, which));
+/** One of the texts, where it stands. */
+export function textIn(b: Uint8Array, o: number, which: number): Uint8Array {
+  const start = textStart(b, o, which);
+  return b.subarray(start, start + textLength(b, o, which));
+}
+
+/** A copy of it. */
+export const copyOfText = (b: Uint8Array, o: number, which: number): Uint8Array => textIn(b, o, which).slice();
 
 /** What only this message has in its group, with the text at this place as its id: `cidText`, or `prevText`. */
 export const idOf = (b: Uint8Array, o: number, which: number): string =>
-  [roomText, fromText, which].map((text) => String.fromCharCode(...copyOfText(b, o, text))).join("\n");
+  [roomText, fromText, which].map((text) => String.fromCharCode(...textIn(b, o, text))).join("\n");
 
 /** Where the body begins, as an offset in `b`. */
 export const bodyStart = (b: Uint8Array, o: number): number => textStart(b, o, recordTexts.length);
@@ -130,20 +135,20 @@ export function putRecord(b: Uint8Array, o: number, parts: RecordParts): number 
 
 /** Bytes that the record at `o` takes once `normalise` has dropped what speaks of the attempt only. */
 export const normalisedLength = (b: Uint8Array, o: number): number =>
-  getU32(b, o) - textLength(b, o, 4) - textLength(b, o, 5) - textLength(b, o, 6);
+  getU32(b, o) - textLength(b, o, prevText) - textLength(b, o, refFromText) - textLength(b, o, refKindText);
 
 /** Copies the record at `o` of `b` to `to` of `into`, without what speaks of the attempt only. Answers the offset behind it. */
 export function normalise(b: Uint8Array, o: number, into: Uint8Array, to: number): number {
-  const dropped = textLength(b, o, 4) + textLength(b, o, 5) + textLength(b, o, 6);
+  const dropped = textLength(b, o, prevText) + textLength(b, o, refFromText) + textLength(b, o, refKindText);
   const length = getU32(b, o);
-  const keptEnd = textStart(b, o, 4);
+  const keptEnd = textStart(b, o, prevText);
   into.set(b.subarray(o, keptEnd), to);
   into.set(b.subarray(keptEnd + dropped, o + length), to + (keptEnd - o));
   putU48(into, to + at.checked, 0);
   putU48(into, to + at.prevSeq, 0);
-  into[to + at.lengths + 4] = 0;
-  into[to + at.lengths + 5] = 0;
-  into[to + at.lengths + 6] = 0;
+  into[to + at.lengths + prevText] = 0;
+  into[to + at.lengths + refFromText] = 0;
+  into[to + at.lengths + refKindText] = 0;
   putU32(into, to, length - dropped);
   return to + length - dropped;
 }

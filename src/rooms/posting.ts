@@ -8,6 +8,7 @@ import { IdWindow } from "./id-window.ts";
 import type { Membership } from "./membership.ts";
 import {
   cidText,
+  fromText,
   kindText,
   normalisedLength,
   prevText,
@@ -19,6 +20,7 @@ import {
   recordRef,
   refFromText,
   refKindText,
+  roomText,
   setRecordPlace,
   textLength,
   textStart,
@@ -95,9 +97,9 @@ export class Posting {
     const hash = this.#all.hash;
     const window = this.window;
     const start = o + recordHeaderBytes;
-    const roomLength = textLength(b, o, 0);
-    const fromLength = textLength(b, o, 1);
-    const cidLength = textLength(b, o, 2);
+    const roomLength = textLength(b, o, roomText);
+    const fromLength = textLength(b, o, fromText);
+    const cidLength = textLength(b, o, cidText);
     const cidStart = start + roomLength + fromLength;
     // Room and sender are the same in the keys of the id and of `prev`: hashed once, and for a run of messages once.
     if (!this.#isOfRun(b, start, roomLength, fromLength)) this.#beginRun(b, start, roomLength, fromLength);
@@ -189,13 +191,13 @@ export class Posting {
   /** What the orderer must look up before it proposes the record at `o`; null: nothing, the usual case. */
   lookupNeeded(b: Uint8Array, o: number): LookupNeeded | null {
     const start = o + recordHeaderBytes;
-    const room = this.#all.findRoom(b, start, textLength(b, o, 0));
+    const room = this.#all.findRoom(b, start, textLength(b, o, roomText));
     if (room === undefined || room.floor < room.first) return null;
     const checked = recordChecked(b, o);
     const isIdKnown = checked >= room.floor;
     const hasPrev = textLength(b, o, prevText) > 0 && recordPrevSeq(b, o) === 0;
     if (isIdKnown && !hasPrev) return null;
-    const sharedLow = this.#all.hash.of(b, start, textLength(b, o, 0) + textLength(b, o, 1));
+    const sharedLow = this.#all.hash.of(b, start, textLength(b, o, roomText) + textLength(b, o, fromText));
     const sharedHigh = this.#all.hash.high;
     const isPrevKnown = !hasPrev || this.#inWindow(b, o, prevText, sharedLow, sharedHigh);
     if (isIdKnown && isPrevKnown) return null;
@@ -220,8 +222,8 @@ export class Posting {
   standing(b: Uint8Array, o: number): Standing | null {
     const { hash } = this.#all;
     const start = o + recordHeaderBytes;
-    const roomLength = textLength(b, o, 0);
-    const fromLength = textLength(b, o, 1);
+    const roomLength = textLength(b, o, roomText);
+    const fromLength = textLength(b, o, fromText);
     const cidStart = start + roomLength + fromLength;
     const cidLength = textLength(b, o, cidText);
     const sharedLow = hash.of(b, start, roomLength + fromLength);
@@ -269,8 +271,8 @@ export class Posting {
   /** Whether a post to a room that is not there makes a direct room. */
   #mayOpen(room: Room | undefined, b: Uint8Array, o: number): OutcomeCode {
     const start = o + recordHeaderBytes;
-    const length = textLength(b, o, 0);
-    const fromLength = textLength(b, o, 1);
+    const length = textLength(b, o, roomText);
+    const fromLength = textLength(b, o, fromText);
     if (!isDirectName(b, start, length)) return outcomes.notFound;
     if (!isOneOfTwo(b, start, length, b, start + length, fromLength)) return outcomes.notFound;
     if (!isOrderedDirectName(b.subarray(start, start + length))) return outcomes.badRequest;
@@ -292,8 +294,8 @@ export class Posting {
     // What the window no longer holds lies at or below the floor; what is below `first` is not kept and guards nothing.
     const isWindowWhole = room.floor < room.first;
     if (!isWindowWhole && recordChecked(b, o) < room.floor) return outcomes.recheck;
-    const fromStart = o + recordHeaderBytes + textLength(b, o, 0);
-    const fromLength = textLength(b, o, 1);
+    const fromStart = o + recordHeaderBytes + textLength(b, o, roomText);
+    const fromLength = textLength(b, o, fromText);
     if (room.exists && room.isPrivate && !room.mayReadBytes(b, fromStart, fromLength)) return outcomes.notFound;
     const kindLength = textLength(b, o, kindText);
     if (kindLength > 0 || recordRef(b, o) !== 0) {
@@ -352,7 +354,9 @@ export class Posting {
     const low = this.#all.hash.more(sharedLow, sharedHigh, b, start, length);
     const high = this.#all.hash.high;
     const at = o + recordHeaderBytes;
-    return this.window.find(b, at, textLength(b, o, 0), textLength(b, o, 1), start, length, low, high) >= 0;
+    return (
+      this.window.find(b, at, textLength(b, o, roomText), textLength(b, o, fromText), start, length, low, high) >= 0
+    );
   }
 
   /** 64 bits of what a repeat must have in common with its first: kind, ref and body. The second lane is in `#digest.high`. */

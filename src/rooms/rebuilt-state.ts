@@ -8,6 +8,7 @@ import { commandLength, commandRoom, commandType, commandTypes, isCommand, notic
 import { GroupState } from "./group-state.ts";
 import { type LostEntries, LostNumbers, type LostSeqs } from "./lost-numbers.ts";
 import {
+  copyOfText,
   fromText,
   prevText,
   recordHeaderBytes,
@@ -15,7 +16,6 @@ import {
   roomText,
   setRecordPrevSeq,
   textLength,
-  copyOfText,
 } from "./message-record.ts";
 import { tell } from "./notices.ts";
 import type { LookupNeeded } from "./posting.ts";
@@ -216,7 +216,7 @@ export class RebuiltState {
 
   /** The chunks with messages of the record's room, newest first. */
   chunksOf(b: Uint8Array, o: number): number[] {
-    const room = this.#parts.all.findRoom(b, o + recordHeaderBytes, textLength(b, o, 0));
+    const room = this.#parts.all.findRoom(b, o + recordHeaderBytes, textLength(b, o, roomText));
     return room === undefined
       ? []
       : Array.from({ length: room.runs.length }, (_, i) => room.runs.chunk(i)).toReversed();

@@ -19,14 +19,18 @@ import {
 import type { ServerFrame } from "../protocol/schema.ts";
 import { utf8 } from "../protocol/utf8.ts";
 import {
+  bodyStart,
+  cidText,
+  fromText,
+  kindText,
   recordBodyLength,
   recordEpoch,
   recordHeaderBytes,
   recordRef,
   recordSeq,
   recordTs,
+  roomText,
   textLength,
-  bodyStart,
 } from "../rooms/message-record.ts";
 import type { WireFormat } from "./client-link.ts";
 
@@ -266,10 +270,10 @@ function resumeBehind(gap: Extract<ServerFrame, { t: "gap" }>): number | null {
 export function rangesOf(ranges: MessageRanges, bytes: Uint8Array, offset: number): void {
   ranges.source = bytes;
   ranges.namesStart = offset + recordHeaderBytes;
-  ranges.roomLength = textLength(bytes, offset, 0);
-  ranges.fromLength = textLength(bytes, offset, 1);
-  ranges.cidLength = textLength(bytes, offset, 2);
-  ranges.kindLength = textLength(bytes, offset, 3);
+  ranges.roomLength = textLength(bytes, offset, roomText);
+  ranges.fromLength = textLength(bytes, offset, fromText);
+  ranges.cidLength = textLength(bytes, offset, cidText);
+  ranges.kindLength = textLength(bytes, offset, kindText);
   ranges.bodyStart = bodyStart(bytes, offset);
   ranges.bodyLength = recordBodyLength(bytes, offset);
   ranges.seq = recordSeq(bytes, offset);

@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/error-codes.ts";
-import { recordLength, recordSeq, textLength, textStart } from "../rooms/message-record.ts";
+import { cidText, fromText, recordLength, recordSeq, textLength, textStart } from "../rooms/message-record.ts";
 import type { Room } from "../rooms/room.ts";
 import type { ChunkStore } from "../storage/chunk/chunk-store.ts";
 import type { Damage } from "../storage/damage.ts";
@@ -265,9 +265,9 @@ export class MemoryIds {
     for (let seq = this.#through + 1; seq <= live.ring.savePoint; seq++) {
       assert(live.find(seq, place), "a hole in what memory holds of a room");
       const { bytes, offset } = place;
-      const fromStart = textStart(bytes, offset, 1);
-      const end = fromStart + textLength(bytes, offset, 1) + textLength(bytes, offset, 2);
-      const key = `${textLength(bytes, offset, 1)} ${latin1(bytes.subarray(fromStart, end))}`;
+      const fromStart = textStart(bytes, offset, fromText);
+      const end = fromStart + textLength(bytes, offset, fromText) + textLength(bytes, offset, cidText);
+      const key = `${textLength(bytes, offset, fromText)} ${latin1(bytes.subarray(fromStart, end))}`;
       this.#seqs.set(key, seq);
       this.#through = seq;
     }

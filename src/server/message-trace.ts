@@ -3,7 +3,7 @@ import type { NodeName, RoomName } from "../base/ids.ts";
 import { type Millis, millis } from "../base/units.ts";
 import { textOf, utf8 } from "../protocol/utf8.ts";
 import { commandLength } from "../rooms/commands.ts";
-import { postType, recordEpoch, recordSeq, recordTs, textLength, textStart } from "../rooms/message-record.ts";
+import { cidText, postType, recordEpoch, recordSeq, recordTs, textLength, textStart } from "../rooms/message-record.ts";
 import type { Applier } from "./applier.ts";
 import type { EntryTimes, RecentEntries } from "./entry-times.ts";
 import type { History } from "./history.ts";
@@ -177,8 +177,8 @@ class Search {
 
   #isWanted(bytes: Uint8Array, offset: number): boolean {
     const cid = this.#cid;
-    if (textLength(bytes, offset, 2) !== cid.length) return false;
-    const start = textStart(bytes, offset, 2);
+    if (textLength(bytes, offset, cidText) !== cid.length) return false;
+    const start = textStart(bytes, offset, cidText);
     for (let at = 0; at < cid.length; at++) if (bytes[start + at] !== cid[at]) return false;
     return true;
   }

@@ -19,8 +19,11 @@ import {
   recordRef,
   recordTexts,
   recordTs,
-  textLength,
-  textStart,
+  copyOfText,
+  fromText,
+  kindText,
+  roomText,
+  textIn,
 } from "../rooms/message-record.ts";
 import { outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
@@ -78,7 +81,7 @@ export class Orderer {
     this.#history = options.history;
     this.#limits = options.limits;
     this.#chains = new RecheckChains((post, checkedMax) => {
-      const room = this.#state.room(textOf(post.record, 0));
+      const room = this.#state.room(textIn(post.record, 0, roomText));
       if (room === undefined) throw new Fault("not_found", "the room is gone");
       return this.#lookUpAndPropose(post, 0, room, post.record, post.follows, checkedMax);
     });
@@ -220,14 +223,14 @@ export class Orderer {
 
   /** A post came back undecided: something must be looked up that was not needed when it was proposed. */
   again(origin: Origin, request: RequestId, record: Uint8Array): void {
-    const room = this.#state.room(textOf(record, 0));
+    const room = this.#state.room(textIn(record, 0, roomText));
     if (room === undefined) origin.undecided(request, "unavailable");
     else this.#chains.add(origin, request, room, record);
   }
 
   /** Whether the `prev` of a post that was answered `order` is itself to be proposed again: then so is the post. */
   holdsPrev(origin: Origin, record: Uint8Array, offset: number): boolean {
-    const room = this.#state.room(textOf(record, 0, offset));
+    const room = this.#state.room(textIn(record, offset, roomText));
     return room !== undefined && this.#chains.holdsPrev(origin, room, record, offset);
   }
 
@@ -246,8 +249,8 @@ export class Orderer {
     if (recordRef(record, 0) !== 0) {
       const referred = await this.#history.message(room, recordRef(record, 0));
       if (referred !== null) {
-        parts.refFrom = textOf(referred.bytes, 1, referred.offset).slice();
-        const kind = textOf(referred.bytes, 3, referred.offset);
+        parts.refFrom = copyOfText(referred.bytes, referred.offset, fromText);
+        const kind = textIn(referred.bytes, referred.offset, kindText);
         parts.refKind = kind.length === 0 ? new TextEncoder().encode("text") : kind.slice();
       }
     }
@@ -309,7 +312,7 @@ function decideAsStored(origin: Origin, request: RequestId, found: RecordRef, fr
 /** Whether a stored message and a new one with the same id say the same: kind, ref and body. */
 function sameMessage(stored: Uint8Array, offset: number, fresh: Uint8Array): boolean {
   if (recordRef(stored, offset) !== recordRef(fresh, 0)) return false;
-  const kinds = [textOf(stored, 3, offset), textOf(fresh, 3)] as const;
+  const kinds = [textIn(stored, offset, kindText), textIn(fresh, 0, kindText)] as const;
   const bodies = [bodyOf(stored, offset), bodyOf(fresh, 0)] as const;
   return equalBytes(...kinds) && equalBytes(...bodies);
 }
@@ -337,13 +340,8 @@ function refused(code: ErrorCode, message: string, soon = false): Extract<Taken,
   return { type: "refused", code, message, retryAfterMs: soon ? retryMs : retryMs * 5 };
 }
 
-function textOf(record: Uint8Array, which: number, offset = 0): Uint8Array {
-  const start = textStart(record, offset, which);
-  return record.subarray(start, start + textLength(record, offset, which));
-}
-
 function partsOf(record: Uint8Array): RecordParts {
-  const texts = Object.fromEntries(recordTexts.map((name, i) => [name, textOf(record, i)]));
+  const texts = Object.fromEntries(recordTexts.map((name, i) => [name, textIn(record, 0, i)]));
   return {
     ...(texts as Pick<RecordParts, (typeof recordTexts)[number]>),
     body: bodyOf(record, 0),

@@ -1,7 +1,7 @@
 import { AssertionFailure } from "../base/assert.ts";
 import { equalBytes } from "../base/compare-bytes.ts";
 import type { RequestId } from "../protocol/schema.ts";
-import { cidText, prevText, textLength, textStart } from "../rooms/message-record.ts";
+import { cidText, prevText, textIn, textLength } from "../rooms/message-record.ts";
 import type { OutcomeCode } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import type { Origin, UndecidedCode } from "./batch.ts";
@@ -66,7 +66,7 @@ export class RecheckChains {
   holdsPrev(origin: Origin, room: Room, b: Uint8Array, o: number): boolean {
     if (this.#chains.size === 0) return false;
     const chain = origin instanceof ChainedPost ? origin.chain : this.#chains.get(origin)?.get(room);
-    return chain !== undefined && chain.find(textAt(b, o, prevText)) !== undefined;
+    return chain !== undefined && chain.find(textIn(b, o, prevText)) !== undefined;
   }
 
   #forget(origin: Origin, room: Room): void {
@@ -145,7 +145,7 @@ class Chain {
   }
 
   find(cid: Uint8Array): ChainedPost | undefined {
-    return cid.length === 0 ? undefined : this.posts.find((post) => equalBytes(textAt(post.record, 0, cidText), cid));
+    return cid.length === 0 ? undefined : this.posts.find((post) => equalBytes(textIn(post.record, 0, cidText), cid));
   }
 
   remove(post: ChainedPost): void {
@@ -176,7 +176,7 @@ class ChainedPost implements Rechecked {
   }
 
   get follows(): boolean {
-    const prev = this.chain.find(textAt(this.record, 0, prevText));
+    const prev = this.chain.find(textIn(this.record, 0, prevText));
     return prev !== undefined && prev.checked !== null;
   }
 
@@ -197,9 +197,4 @@ class ChainedPost implements Rechecked {
     this.chain.remove(this);
     this.#origin.undecided(this.#request, code);
   }
-}
-
-function textAt(record: Uint8Array, offset: number, which: number): Uint8Array {
-  const start = textStart(record, offset, which);
-  return record.subarray(start, start + textLength(record, offset, which));
 }

@@ -19,7 +19,7 @@ import {
   sendToStart,
 } from "../protocol/send-bytes.ts";
 import { textOf, utf8 } from "../protocol/utf8.ts";
-import { recordHeaderBytes, textLength } from "../rooms/message-record.ts";
+import { cidText, fromText, recordHeaderBytes, roomText, textLength } from "../rooms/message-record.ts";
 import { type OutcomeCode, outcomeFault, outcomes } from "../rooms/outcome.ts";
 import type { Room } from "../rooms/room.ts";
 import { fillSource, type Origin, type UndecidedCode, undecidedMessages } from "./batch.ts";
@@ -301,9 +301,9 @@ export class SessionSends implements Origin {
       ok.id = request;
       ok.source = memory;
       ok.roomStart = offset + recordHeaderBytes;
-      ok.roomLength = textLength(memory, offset, 0);
-      ok.cidStart = ok.roomStart + ok.roomLength + textLength(memory, offset, 1);
-      ok.cidLength = textLength(memory, offset, 2);
+      ok.roomLength = textLength(memory, offset, roomText);
+      ok.cidStart = ok.roomStart + ok.roomLength + textLength(memory, offset, fromText);
+      ok.cidLength = textLength(memory, offset, cidText);
       ok.seq = seq;
       ok.ts = ts;
       ok.epoch = epoch;

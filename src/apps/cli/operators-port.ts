@@ -63,7 +63,8 @@ export async function* operatorEvents(
   let text = "";
   const decoder = new TextDecoder();
   const reader = response.body.getReader();
-  // `fetch` hears a signal only until its request was collected as garbage, and a stream outlives that. One that broke says so to who reads.
+  // `fetch` hears a signal only until its request was collected as garbage, and a stream outlives that. One that broke says so
+  // to who reads it.
   const stop = (): void => void reader.cancel().catch(() => undefined);
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted === true) stop();

@@ -1,6 +1,6 @@
 import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import { assert } from "../../base/assert.ts";
-import { recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
+import { recordHeaderBytes, recordLength, recordSeq, roomText, textLength } from "../../rooms/message-record.ts";
 import type { FileName } from "../disk.ts";
 import { idBytes } from "../file-header.ts";
 import { type ChunkMeta, type ChunkTotals, chunkFileFormat, encodeChunkHeader } from "./chunk-layout.ts";
@@ -152,7 +152,7 @@ function group(
   for (let i = start; i < end; i++) {
     const b = input.bytes(i);
     const o = input.offset(i);
-    const room = names.numberOf(b, o + recordHeaderBytes, textLength(b, o, 0));
+    const room = names.numberOf(b, o + recordHeaderBytes, textLength(b, o, roomText));
     roomOf[i] = room;
     if (room === counts.length) counts.push(1);
     else counts[room]!++;

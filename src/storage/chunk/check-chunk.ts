@@ -1,10 +1,14 @@
 import {
   isRecord,
+  prevText,
   recordChecked,
   recordHeaderBytes,
   recordLength,
   recordPrevSeq,
   recordSeq,
+  refFromText,
+  refKindText,
+  roomText,
   textLength,
 } from "../../rooms/message-record.ts";
 import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
@@ -152,7 +156,7 @@ class Rewriter {
     if (this.#left === 0) return "there are more messages than the footer counts";
     this.#left--;
     const seq = recordSeq(b, o);
-    const length = textLength(b, o, 0);
+    const length = textLength(b, o, roomText);
     if (this.#slot < 0 || length !== this.#room.length || !sameBytes(b, o + recordHeaderBytes, this.#room, 0, length)) {
       const room = b.slice(o + recordHeaderBytes, o + recordHeaderBytes + length);
       const slot = slotOf(room);
@@ -183,7 +187,8 @@ class Rewriter {
 
 /** A record as `normalise` leaves it. */
 function isNormal(b: Uint8Array, o: number): boolean {
-  const dropped = textLength(b, o, 4) + textLength(b, o, 5) + textLength(b, o, 6) + b[o + 49]!;
+  const dropped =
+    textLength(b, o, prevText) + textLength(b, o, refFromText) + textLength(b, o, refKindText) + b[o + 49]!;
   return dropped === 0 && recordChecked(b, o) === 0 && recordPrevSeq(b, o) === 0;
 }
 

@@ -1,6 +1,13 @@
 import { compareBytes, sameBytes } from "../../base/compare-bytes.ts";
 import { getU32 } from "../../base/byte-order.ts";
-import { isRecord, recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
+import {
+  isRecord,
+  recordHeaderBytes,
+  recordLength,
+  recordSeq,
+  roomText,
+  textLength,
+} from "../../rooms/message-record.ts";
 import { type PieceKind, pieceHeaderBytes, pieceKinds } from "../piece.ts";
 import { withSeqs } from "./block-seqs.ts";
 import { ChunkDamage } from "./chunk-damage.ts";
@@ -162,7 +169,9 @@ async function recordsOf(
 }
 
 function sameRoom(payload: Uint8Array, o: number, room: Uint8Array): boolean {
-  return textLength(payload, o, 0) === room.length && sameBytes(payload, o + recordHeaderBytes, room, 0, room.length);
+  return (
+    textLength(payload, o, roomText) === room.length && sameBytes(payload, o + recordHeaderBytes, room, 0, room.length)
+  );
 }
 
 /** A message id: who sent it, where, under which id. */

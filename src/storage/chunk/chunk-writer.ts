@@ -8,6 +8,7 @@ import {
   recordLength,
   recordSeq,
   recordTs,
+  roomText,
   setRecordChecked,
   setRecordPrevSeq,
   textLength,
@@ -128,7 +129,7 @@ export class ChunkWriter {
   add(b: Uint8Array, o: number): void {
     const room = this.#room;
     assert(
-      textLength(b, o, 0) === room.length && sameBytes(b, o + recordHeaderBytes, room, 0, room.length),
+      textLength(b, o, roomText) === room.length && sameBytes(b, o + recordHeaderBytes, room, 0, room.length),
       "a record is added to its own room",
     );
     const seq = recordSeq(b, o);

@@ -1,5 +1,5 @@
 import { getU32 } from "../../base/byte-order.ts";
-import { recordHeaderBytes, textLength } from "../../rooms/message-record.ts";
+import { cidText, fromText, recordHeaderBytes, roomText, textLength } from "../../rooms/message-record.ts";
 
 /**
  * The 64-bit hash a message id is indexed by: HalfSipHash-1-3 (Aumasson, Bernstein) with 64 bits of output, over
@@ -28,9 +28,9 @@ export interface IdHash {
 
 /** Hashes the id of the record at `o`: room, from and cid stand there one behind the other. */
 export function hashRecordId(key: IdKey, b: Uint8Array, o: number, into: IdHash): void {
-  const room = textLength(b, o, 0);
-  const from = textLength(b, o, 1);
-  const cid = textLength(b, o, 2);
+  const room = textLength(b, o, roomText);
+  const from = textLength(b, o, fromText);
+  const cid = textLength(b, o, cidText);
   halfSip(key, room | (from << 8) | (cid << 16), b, o + recordHeaderBytes, room + from + cid, into);
 }
 

@@ -1,4 +1,4 @@
-import { recordHeaderBytes, recordLength, recordSeq, textLength } from "../../rooms/message-record.ts";
+import { recordHeaderBytes, recordLength, recordSeq, roomText, textLength } from "../../rooms/message-record.ts";
 import { pieceKinds } from "../piece.ts";
 import { type ChunkImage, imageOf } from "./build-chunk.ts";
 import type { ChunkMeta } from "./chunk-layout.ts";
@@ -25,7 +25,7 @@ export async function* rewriteChunk(source: PieceSource, keep: Keep): AsyncGener
   for (const [number, ref] of footer.blocks.entries()) {
     const b = await source.piece(pieceKinds.records, number, ref);
     for (let o = 0; o < b.length; o += recordLength(b, o)) {
-      const length = textLength(b, o, 0);
+      const length = textLength(b, o, roomText);
       if (room === null || length !== room.length || !sameBytes(b, o + recordHeaderBytes, room, 0, length)) {
         room = b.slice(o + recordHeaderBytes, o + recordHeaderBytes + length);
         begun = false;
