@@ -1,7 +1,7 @@
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ChatServer } from "./chat-server.ts";
-import { hasChromium, launchChromium, Person } from "./chromium.ts";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { hasChromium } from "./chromium.ts";
+import { onePerson } from "./one-person.ts";
 
 type HoldingWindow = Window & { holdsDisk?: boolean };
 
@@ -34,63 +34,51 @@ const letGo = (page: Page): Promise<void> =>
   });
 
 describe.skipIf(!hasChromium)("what waits is on the device before the page says so [needs chromium]", () => {
-  let server: ChatServer;
-  let browser: Browser;
-  let alice: Person;
-
-  beforeAll(async () => {
-    [server, browser] = await Promise.all([ChatServer.start(), launchChromium()]);
-    alice = await Person.enter(browser, { url: server.url, name: "alice" });
-  });
-
-  afterAll(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
+  const stage = onePerson("alice");
 
   const state = (body: string, name: string): Promise<void> =>
-    alice.page.locator(".row.pending", { hasText: body }).locator(`[data-state=${name}]`).waitFor();
+    stage.person.page.locator(".row.pending", { hasText: body }).locator(`[data-state=${name}]`).waitFor();
 
   test("while the device has not written it, a message is neither waiting nor sent; afterwards it is [needs chromium]", async () => {
-    await hold(alice.page);
-    await alice.say("held up");
+    await hold(stage.person.page);
+    await stage.person.say("held up");
     await state("held up", "saving");
     // Something comes from the server meanwhile, and nothing of this went there.
-    await server.request("bob", "PUT", "rooms/lobby");
-    await server.request("bob", "POST", "rooms/lobby/messages", { body: "before it" });
-    await alice.sees("before it");
+    await stage.server.request("bob", "PUT", "rooms/lobby");
+    await stage.server.request("bob", "POST", "rooms/lobby/messages", { body: "before it" });
+    await stage.person.sees("before it");
     await state("held up", "saving");
-    await letGo(alice.page);
-    expect(await alice.sees("held up")).toBe(2);
+    await letGo(stage.person.page);
+    expect(await stage.person.sees("held up")).toBe(2);
   });
 
   test("what is shown as waiting is there after a reload [needs chromium]", async () => {
-    await server.kill();
-    await alice.page.waitForSelector("[data-lamp=offline], [data-lamp=connecting]");
-    await hold(alice.page);
-    await alice.say("in time");
+    await stage.server.kill();
+    await stage.person.page.waitForSelector("[data-lamp=offline], [data-lamp=connecting]");
+    await hold(stage.person.page);
+    await stage.person.say("in time");
     await state("in time", "saving");
-    await letGo(alice.page);
+    await letGo(stage.person.page);
     await state("in time", "queued");
-    await server.start();
-    await alice.page.reload();
-    await alice.online();
-    expect(await alice.sees("in time")).toBe(3);
+    await stage.server.start();
+    await stage.person.page.reload();
+    await stage.person.online();
+    expect(await stage.person.sees("in time")).toBe(3);
   });
 
   test("what is given up before it was written is not sent, now or by the next page [needs chromium]", async () => {
-    await hold(alice.page);
-    await alice.say("no, not this");
+    await hold(stage.person.page);
+    await stage.person.say("no, not this");
     await state("no, not this", "saving");
-    await alice.page.locator("[data-state=saving] button").click();
+    await stage.person.page.locator("[data-state=saving] button").click();
     await state("no, not this", "refused");
-    await letGo(alice.page);
-    await alice.say("but this");
-    expect(await alice.sees("but this")).toBe(4);
-    await alice.page.reload();
-    await alice.online();
+    await letGo(stage.person.page);
+    await stage.person.say("but this");
+    expect(await stage.person.sees("but this")).toBe(4);
+    await stage.person.page.reload();
+    await stage.person.online();
     await state("no, not this", "refused");
-    expect((await alice.rows()).filter(({ seq }) => seq !== null).map(({ body }) => body)).toEqual([
+    expect((await stage.person.rows()).filter(({ seq }) => seq !== null).map(({ body }) => body)).toEqual([
       "before it",
       "held up",
       "in time",
