@@ -13,7 +13,7 @@ import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import { nowhere } from "./tail.ts";
 
-/** A message's record: it stands at `offset` of `bytes`, which nobody changes. */
+/** A message's record: it stands at `offset` of `bytes`, which nobody else has and nobody changes. */
 export interface RecordRef {
   readonly seq: number;
   readonly bytes: Uint8Array;
@@ -75,6 +75,8 @@ export class History {
     const to = Math.min(wanted.to, room.head);
     const found: RecordRef[] = [];
     let bytes = 0;
+    /** How many of them are ours; the others stand in memory that the next turn may use for something else. */
+    let owned = 0;
     const place = nowhere();
     const add = (seq: number, source: Uint8Array, offset: number): boolean => {
       const length = recordLength(source, offset);
@@ -82,6 +84,11 @@ export class History {
       bytes += length;
       found.push({ seq, bytes: source, offset });
       return true;
+    };
+    const own = (): RecordRef[] => {
+      copyRecords(found, owned);
+      owned = found.length;
+      return found;
     };
     let next = wanted.direction === "up" ? from : to;
     const step = wanted.direction === "up" ? 1 : -1;
@@ -97,6 +104,7 @@ export class History {
       // Removed while we read: retention raised `first` over it.
       if (chunk === 0) break;
       this.counts.chunkPages++;
+      own();
       const range = wanted.direction === "up" ? { from: next, to } : { from, to: next };
       const left = { itemsMax: wanted.itemsMax - found.length, bytesMax: wanted.bytesMax - bytes };
       let records: Uint8Array[];
@@ -121,9 +129,10 @@ export class History {
         if (!add(next, record, 0)) break;
         next += step;
       }
+      owned = found.length;
       if (next === before || found.length >= wanted.itemsMax || next !== recordSeq(records.at(-1)!, 0) + step) break;
     }
-    return found;
+    return own();
   }
 
   async #readChunk(chunk: ChunkNumber, room: Room, range: PageWanted): Promise<Uint8Array[]> {
@@ -202,8 +211,25 @@ export class History {
   #findInMemory(live: LiveRoom, from: Uint8Array, cid: Uint8Array): RecordRef | null {
     const seq = live.ids.find(live, from, cid);
     const place = nowhere();
-    return seq !== null && live.find(seq, place) ? { seq, ...place } : null;
+    return seq !== null && live.find(seq, place) ? copyRecords([{ seq, ...place }], 0)[0]! : null;
   }
+}
+
+/** Copies the records from the one at `begin` on, in place: together, for a page is let go of as a whole. */
+function copyRecords(records: RecordRef[], begin: number): RecordRef[] {
+  let length = 0;
+  for (let i = begin; i < records.length; i++) length += recordLength(records[i]!.bytes, records[i]!.offset);
+  if (length === 0) return records;
+  const copy = new Uint8Array(length);
+  let at = 0;
+  for (let i = begin; i < records.length; i++) {
+    const { seq, bytes, offset } = records[i]!;
+    const end = offset + recordLength(bytes, offset);
+    copy.set(bytes.subarray(offset, end), at);
+    records[i] = { seq, bytes: copy, offset: at };
+    at += end - offset;
+  }
+  return records;
 }
 
 /** From the place where it was met to the end of what is damaged. The place is part of it, whatever the chunk says. */

@@ -3,6 +3,7 @@ import { type Entry, entryTypes } from "../base/entry.ts";
 import type { LogIndex } from "../base/ids.ts";
 import type { Limits } from "../base/limits.ts";
 import type { Room } from "../rooms/room.ts";
+import { Arenas } from "./arenas.ts";
 import { LiveRoom } from "./live-room.ts";
 import { type Place, TailPart } from "./tail.ts";
 
@@ -60,7 +61,7 @@ interface RingStanding {
  */
 export class MemoryLog {
   readonly #limits: Limits;
-  readonly #isShared: boolean;
+  readonly #arenas: Arenas;
   readonly #spans: Span[] = [];
   /** By the room's place. A list is looked into without asking the room for its hash: every message does it twice. */
   readonly #live: (LiveRoom | undefined)[] = [];
@@ -73,7 +74,7 @@ export class MemoryLog {
   constructor(options: { limits: Limits; from: LogIndex; isShared: boolean }) {
     const { limits, from, isShared } = options;
     this.#limits = limits;
-    this.#isShared = isShared;
+    this.#arenas = new Arenas({ isShared, chunkBytes: limits.chunkBytes });
     this.begin(from);
   }
 
@@ -81,7 +82,7 @@ export class MemoryLog {
   begin(from: LogIndex): void {
     const last = this.#spans.at(-1);
     if (last !== undefined) last.to = from;
-    this.#spans.push({ part: new TailPart(from, this.#isShared), to: null, sealBytes: 0, rooms: [] });
+    this.#spans.push({ part: new TailPart(from, this.#arenas), to: null, sealBytes: 0, rooms: [] });
   }
 
   /**
@@ -163,6 +164,7 @@ export class MemoryLog {
         if (i % roomsInStep === roomsInStep - 1) yield;
       }
       this.#spans.shift();
+      part.letGo();
       this.#turn++;
     }
     this.#evict();
@@ -194,6 +196,11 @@ export class MemoryLog {
     live.ring.keepBefore(lastSeq, records);
     this.#ringBytes += live.ring.ownBytes;
     this.#evict();
+  }
+
+  /** Called now and then: memory that nothing was written to since the last time goes back to the system. */
+  trim(): void {
+    this.#arenas.trim();
   }
 
   /** Bytes of rings beyond the tail. */

@@ -130,7 +130,12 @@ class Search {
   async memory(): Promise<void> {
     let left = messagesAtOnce;
     for (const part of this.#sources.memory.partsNewestFirst()) {
-      for (let number = part.count - 1; number >= 0 && this.messages.length < foundMax; number--) {
+      // One that was let go while others had their turn has no messages any more; what it had is looked for in chunks.
+      for (
+        let number = part.count - 1;
+        number >= 0 && number < part.count && this.messages.length < foundMax;
+        number--
+      ) {
         this.#look(part, number);
         if (--left > 0) continue;
         left = messagesAtOnce;

@@ -282,7 +282,8 @@ export class Server implements SessionHost, ClusterHost {
       onJournalDamaged: () => this.fencing.journalDamaged(),
     });
     const sessions = (): Iterable<Session> => this.connections.all;
-    this.upkeep = new Upkeep({ clock, proposals, sessions, turns: this.turns, log, space, retention, scrubbing });
+    const { turns } = this;
+    this.upkeep = new Upkeep({ clock, proposals, sessions, turns, log, memory, space, retention, scrubbing });
   }
 
   /** Whether sends can succeed here now, and if not, why. */

@@ -1,20 +1,21 @@
 import { assert } from "../base/assert.ts";
 import type { LogIndex } from "../base/ids.ts";
 import { arenaBits, arenaBytes, type RecordPart } from "../storage/chunk/record-parts.ts";
+import type { Arenas } from "./arenas.ts";
 
 /**
  * The part of the log that one day chunk will hold, in memory: the payloads of its entries, and where in them the
  * accepted messages stand, in log order. The chunk is built from it; until the chunk is durable, history is read from
- * it. Bytes never move and are never changed once an entry is applied.
+ * it. Until then bytes never move and are never changed once an entry is applied. Then the part is let go, and its memory
+ * holds other messages: whoever wants to keep one for longer than a turn copies it.
  *
- * Arenas are 4 MiB large, or as large as the one entry that needs more. An address is a whole number below 2^32: the
- * arena's number times 4 MiB, plus the offset in it.
+ * An address is a whole number below 2^32: the arena's number times 4 MiB, plus the offset in it.
  */
 export class TailPart {
   /** The part holds entries behind this index. */
   readonly from: LogIndex;
-  readonly #isShared: boolean;
-  readonly #arenas: Uint8Array[] = [];
+  readonly #memory: Arenas;
+  #arenas: Uint8Array[] = [];
   #used = 0;
   #bytes = 0;
   #addresses = new Uint32Array(64);
@@ -22,10 +23,9 @@ export class TailPart {
   #previous = new Int32Array(64);
   #count = 0;
 
-  /** `isShared`: another thread will read it, so it lies in memory that threads can share. */
-  constructor(from: LogIndex, isShared: boolean) {
+  constructor(from: LogIndex, memory: Arenas) {
     this.from = from;
-    this.#isShared = isShared;
+    this.#memory = memory;
   }
 
   /** Bytes of all payloads taken in. */
@@ -33,7 +33,7 @@ export class TailPart {
     return this.#bytes;
   }
 
-  /** Accepted messages. */
+  /** Accepted messages; none once it is let go. */
   get count(): number {
     return this.#count;
   }
@@ -43,10 +43,7 @@ export class TailPart {
     assert(payload.length <= arenaBytes, "an entry does not fit an arena");
     let arena = this.#arenas.at(-1);
     if (arena === undefined || this.#used + payload.length > arena.length) {
-      // A quiet server should not hold 4 MiB for a few messages: the first arenas are small.
-      const wanted = Math.min(arenaBytes, 65_536 << Math.min(this.#arenas.length, 6));
-      const size = Math.max(wanted, payload.length);
-      arena = this.#isShared ? new Uint8Array(new SharedArrayBuffer(size)) : new Uint8Array(size);
+      arena = this.#memory.take(this.#arenas.length, payload.length);
       this.#arenas.push(arena);
       assert(this.#arenas.length <= 1024, "a chunk's part of the log outgrew its addresses");
       this.#used = 0;
@@ -100,6 +97,13 @@ export class TailPart {
   /** Where the accepted messages stand, in log order. The arenas are shared, the addresses copied. */
   records(): RecordPart {
     return { arenas: this.#arenas, addresses: this.#addresses.slice(0, this.#count) };
+  }
+
+  /** Its memory goes to other parts: nothing is read here any more, on no thread. */
+  letGo(): void {
+    this.#memory.giveBack(this.#arenas);
+    this.#arenas = [];
+    this.#count = 0;
   }
 }
 

@@ -3,6 +3,7 @@ import { millis } from "../base/units.ts";
 import type { AnswerTurns } from "./answer-turns.ts";
 import type { DiskSpace } from "./disk-space.ts";
 import type { Log } from "./log.ts";
+import type { MemoryLog } from "./memory-log.ts";
 import type { Proposals } from "./proposals.ts";
 import type { RetentionRound } from "./retention-round.ts";
 import type { Scrubbing } from "./scrubbing.ts";
@@ -11,6 +12,8 @@ import type { Session } from "./session.ts";
 const tickMs = 1_000;
 /** Every how many ticks a round of retention begins. */
 const retentionEvery = 30;
+/** Every how many ticks memory that is not used goes back to the system. */
+const trimEvery = 30;
 /** Clients that are let go in one turn: about a millisecond of one core. */
 const letGoPerTurn = 16;
 
@@ -24,6 +27,7 @@ export class Upkeep {
   readonly #sessions: () => Iterable<Session>;
   readonly #turns: AnswerTurns;
   readonly #log: Log;
+  readonly #memory: MemoryLog;
   readonly #space: DiskSpace;
   readonly #retention: RetentionRound;
   readonly #scrubbing: Scrubbing;
@@ -38,6 +42,7 @@ export class Upkeep {
     sessions: () => Iterable<Session>;
     turns: AnswerTurns;
     log: Log;
+    memory: MemoryLog;
     space: DiskSpace;
     retention: RetentionRound;
     scrubbing: Scrubbing;
@@ -47,6 +52,7 @@ export class Upkeep {
     this.#sessions = options.sessions;
     this.#turns = options.turns;
     this.#log = options.log;
+    this.#memory = options.memory;
     this.#space = options.space;
     this.#retention = options.retention;
     this.#scrubbing = options.scrubbing;
@@ -98,6 +104,7 @@ export class Upkeep {
     const dropped = this.#turns.look();
     if (dropped > 0) this.#log.warn("clients.slow.dropped", { connections: dropped });
     if (this.#ticks % retentionEvery === 0 || this.#retention.isUnderWay) this.#retention.goOn();
+    if (this.#ticks % trimEvery === 0) this.#memory.trim();
     void this.#space.look();
     this.#scrubbing.goOn();
     if (!this.#isStopped) this.#goOn();

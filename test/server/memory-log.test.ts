@@ -4,12 +4,21 @@ import { type Entry, entryTypes } from "../../src/base/entry.ts";
 import type { ClusterId, LogIndex } from "../../src/base/ids.ts";
 import { defaultLimits } from "../../src/base/limits.ts";
 import { Aggregates } from "../../src/rooms/aggregates.ts";
-import { putRecord, type RecordParts, recordBytes, recordSeq } from "../../src/rooms/message-record.ts";
+import {
+  bodyStart,
+  putRecord,
+  type RecordParts,
+  recordBodyLength,
+  recordBytes,
+  recordSeq,
+} from "../../src/rooms/message-record.ts";
 import type { Room } from "../../src/rooms/room.ts";
 import { boundsOf } from "../../src/rooms/setting.ts";
+import { Arenas } from "../../src/server/arenas.ts";
 import type { LiveRoom } from "../../src/server/live-room.ts";
 import { MemoryLog } from "../../src/server/memory-log.ts";
 import { nowhere, RoomTail, TailPart } from "../../src/server/tail.ts";
+import { arenaBytes } from "../../src/storage/chunk/record-parts.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 const none = new Uint8Array(0);
@@ -60,6 +69,13 @@ function inMemory(live: LiveRoom): number[] {
     seqs.push(recordSeq(place.bytes, place.offset));
   }
   return seqs;
+}
+
+function bodyOf(live: LiveRoom, seq: number): string {
+  const place = nowhere();
+  expect(live.find(seq, place)).toBe(true);
+  const start = bodyStart(place.bytes, place.offset);
+  return new TextDecoder().decode(place.bytes.slice(start, start + recordBodyLength(place.bytes, place.offset)));
 }
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -123,7 +139,7 @@ test("where a message stands is looked up once, and not before somebody asks", (
       return super.previousOf(number);
     }
   }
-  const part = new CountingPart(index(0), false);
+  const part = new CountingPart(index(0), new Arenas({ isShared: false, chunkBytes: 1 }));
   const tails = [new RoomTail(), new RoomTail()];
   const place = nowhere();
   for (let seq = 1; seq <= 1_000; seq++) {
@@ -143,4 +159,51 @@ test("where a message stands is looked up once, and not before somebody asks", (
   // What a ring takes over is the newest only, and no more is walked through.
   expect(tails[1]!.drop(part, 10)?.firstSeq).toBe(991);
   expect(part.asked).toBe(1_011);
+});
+
+test("memory that a part of the tail leaves is used by the next, and what is kept is not touched by that", () => {
+  const town = new Town(1, { chunkBytes: 4_096, ringSlots: 16 });
+  const [room] = town.rooms;
+  for (let i = 0; i < 40; i++) town.post(room!, `before ${i}`);
+  const place = nowhere();
+  const live = town.memory.live(room!);
+  expect(live.find(40, place)).toBe(true);
+  const first = place.bytes;
+  town.seal();
+  town.seal();
+  for (let i = 0; i < 40; i++) town.post(room!, `behind ${i}`);
+  expect(live.find(80, place)).toBe(true);
+  expect(place.bytes).toBe(first);
+  const bodies = inMemory(live).map((seq) => bodyOf(live, seq));
+  expect(bodies.slice(0, 16)).toEqual(Array.from({ length: 16 }, (_, i) => `before ${24 + i}`));
+  expect(bodies.slice(16)).toEqual(Array.from({ length: 40 }, (_, i) => `behind ${i}`));
+});
+
+test("of memory that no part uses, as much is held as a chunk takes, and none that was not needed for long", () => {
+  const chunkBytes = 3 * arenaBytes;
+  const arenas = new Arenas({ isShared: false, chunkBytes });
+  const taken = Array.from({ length: 12 }, (_, i) => arenas.take(i, 1_000));
+  expect(taken.map(({ length }) => length / 65_536)).toEqual([1, 2, 4, 8, 16, 32, 64, 64, 64, 64, 64, 64]);
+  arenas.giveBack(taken);
+  expect(arenas.freeBytes).toBeLessThanOrEqual(chunkBytes);
+  expect(arenas.freeBytes).toBeGreaterThan(chunkBytes - arenaBytes);
+  // The smallest that is large enough.
+  expect(arenas.take(1, 100_000)).toBe(taken[1]);
+  expect(arenas.take(0, 300_000).length).toBe(8 * 65_536);
+  const free = arenas.freeBytes;
+  arenas.trim();
+  expect(arenas.freeBytes).toBe(free);
+  const wanted = arenas.take(6, 1_000);
+  arenas.giveBack([wanted]);
+  arenas.trim();
+  expect(arenas.freeBytes).toBe(wanted.length);
+  arenas.trim();
+  expect(arenas.freeBytes).toBe(0);
+});
+
+test("an entry that is larger than an arena as it comes gets one of its size", () => {
+  const arenas = new Arenas({ isShared: true, chunkBytes: 1 });
+  const arena = arenas.take(0, 70_000);
+  expect(arena.length).toBe(70_000);
+  expect(arena.buffer).toBeInstanceOf(SharedArrayBuffer);
 });
