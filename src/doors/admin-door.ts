@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { RequestListener } from "node:http";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { assert, AssertionFailure } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
@@ -14,6 +14,7 @@ import type { Log } from "../server/log.ts";
 import type { Operation } from "../server/operator.ts";
 import { clusterRoutes } from "./cluster-routes.ts";
 import { defaultHttpTimes, HttpListener } from "./http-listener.ts";
+import { type HttpContext, queryOf } from "./http-request.ts";
 import { answerHeaders, json, problemResponse } from "./json-response.ts";
 import { methodRefusal, type Route, routesOf } from "./method-refusal.ts";
 import { type Page, pageResponse } from "./page.ts";
@@ -87,9 +88,7 @@ export class AdminDoor {
 const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 
-type AdminContext = Context<{ Bindings: HttpBindings }>;
-
-function pageFileOf({ req }: AdminContext, page: Page | null): Response | null {
+function pageFileOf({ req }: HttpContext, page: Page | null): Response | null {
   if (page === null || (req.method !== "GET" && req.method !== "HEAD")) return null;
   return pageResponse(page, req.path, {
     acceptEncoding: req.header("accept-encoding") ?? "",
@@ -135,7 +134,7 @@ function adminRequests(options: AdminDoorOptions): { listener: RequestListener; 
   app.get("/admin/v1/status", async () => json(await server.status()));
 
   app.get("/admin/v1/sessions", (context) => {
-    const text = context.req.query("limit");
+    const { limit: text } = queryOf(context, ["limit"]);
     if (text !== undefined && !/^\d{1,6}$/.test(text)) throw new Fault("bad_request", '"limit" must be a whole number');
     const sessions = server.sessionList(text === undefined ? sessionsDefault : Number(text));
     return json({ sessions });
@@ -151,7 +150,7 @@ function adminRequests(options: AdminDoorOptions): { listener: RequestListener; 
     return json({ done: operation });
   });
 
-  const fieldsOf = async (context: AdminContext): Promise<JsonObject> => {
+  const fieldsOf = async (context: HttpContext): Promise<JsonObject> => {
     const bytes = await bodies.read(context.env.incoming, bodyBytesMax);
     if (bytes.length === 0) return {};
     const value = parseJson(bytes, limits);

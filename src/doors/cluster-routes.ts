@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
-import type { Context, Hono } from "hono";
+import type { Hono } from "hono";
 import type { Clock, Timer } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
 import type { NodeName } from "../base/ids.ts";
@@ -10,11 +10,11 @@ import type { JsonObject } from "../protocol/check-frame.ts";
 import { isCid, isRoomName, isUserName } from "../protocol/names.ts";
 import type { Log } from "../server/log.ts";
 import { addressOf } from "../server/peer-list.ts";
+import { type HttpContext, queryOf } from "./http-request.ts";
 import { answerHeaders, json } from "./json-response.ts";
 import type { ClusterPort } from "./server-port.ts";
 
 type AdminApp = Hono<{ Bindings: HttpBindings }>;
-type AdminContext = Context<{ Bindings: HttpBindings }>;
 
 /** How often those who watch are told how the cluster stands. */
 const statusEveryMs = 1_000;
@@ -28,7 +28,7 @@ export function clusterRoutes(
     readonly cluster: ClusterPort;
     readonly clock: Clock;
     readonly log: Log;
-    readonly fieldsOf: (context: AdminContext) => Promise<JsonObject>;
+    readonly fieldsOf: (context: HttpContext) => Promise<JsonObject>;
   },
 ): void {
   const { cluster, clock, log, fieldsOf } = options;
@@ -73,7 +73,7 @@ export function clusterRoutes(
 
   app.get("/admin/v1/trace/:cid", async (context) => {
     const cid = context.req.param("cid");
-    const { room = null, from = null } = context.req.query() as Partial<Record<"room" | "from", string>>;
+    const { room = null, from = null } = queryOf(context, ["room", "from"]);
     if (!isCid(cid)) throw new Fault("bad_request", "this is not the id of a message");
     if (room !== null && !isRoomName(room)) throw new Fault("bad_request", "this is not the name of a room");
     if (from !== null && !isUserName(from)) throw new Fault("bad_request", '"from" must be the name of a user');
@@ -91,10 +91,10 @@ function serverNamed(text: string): NodeName {
  * From the query, or from what a reader that resumes says it has. Numbers begin anew with a process: what was read of
  * another one, as `began` says, is no place in this one's.
  */
-function afterOf(context: AdminContext, began: number): number {
-  const text = context.req.header("last-event-id") ?? context.req.query("after") ?? "0";
+function afterOf(context: HttpContext, began: number): number {
+  const { after = "0", began: of } = queryOf(context, ["after", "began"]);
+  const text = context.req.header("last-event-id") ?? after;
   if (!/^\d{1,15}$/.test(text)) throw new Fault("bad_request", '"after" must be the number of an event');
-  const of = context.req.query("began");
   return of === undefined || of === String(began) ? Number(text) : 0;
 }
 

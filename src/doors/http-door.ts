@@ -26,6 +26,7 @@ import {
   mediaTypeOf,
   numberOf,
   numbersOf,
+  queryOf,
 } from "./http-request.ts";
 import { answerHeaders, json, problemResponse } from "./json-response.ts";
 import { methodRefusal, type Route, routesOf } from "./method-refusal.ts";
@@ -169,11 +170,10 @@ export function httpDoor(options: HttpDoorOptions): HttpRequests {
   app.post("/v1/users/:user/messages", (context) => post(context, { to: context.req.param("user") }));
 
   app.get("/v1/rooms/:room/messages", async (context) => {
-    const query = context.req.query();
     const answer = await ask(context, "hist", {
       room: context.req.param("room"),
-      ...numbersOf(query, ["before", "after", "around", "limit", "atLeast"]),
-      ...(query["level"] === undefined ? {} : { level: query["level"] }),
+      ...numbersOf(context, ["before", "after", "around", "limit", "atLeast"]),
+      ...queryOf(context, ["level"]),
     });
     return json(withoutFrame(answer));
   });
@@ -193,7 +193,7 @@ export function httpDoor(options: HttpDoorOptions): HttpRequests {
   app.get("/v1/rooms/:room/digest", async (context) => {
     const room = context.req.param("room");
     if (!isRoomName(room)) throw new Fault("bad_request", "this is not the name of a room");
-    const upto = numbersOf(context.req.query(), ["upto"])["upto"];
+    const upto = numbersOf(context, ["upto"]).upto;
     const caller = await callerOf(context);
     return json(await server.digest(caller, room, upto === undefined ? null : seq(upto)));
   });
@@ -201,18 +201,18 @@ export function httpDoor(options: HttpDoorOptions): HttpRequests {
   app.get("/v1/rooms/:room/stream", async (context) => {
     // A stream without its body would stand, and nobody would read it.
     if (context.env.incoming.method === "HEAD") throw new Fault("unsupported", "a stream is read with GET");
-    const query = context.req.query();
     const claim = claimOf(context);
     const { user } = await server.identify(claim);
     const last = context.req.header("last-event-id");
-    const after = last === undefined || last === "" ? afterOf(query["after"]) : numberOf(last, "Last-Event-ID");
+    const after =
+      last === undefined || last === "" ? afterOf(queryOf(context, ["after"]).after) : numberOf(last, "Last-Event-ID");
     const sub = checked(
       "sub",
       {
         room: context.req.param("room"),
         after,
-        ...numbersOf(query, ["atLeast"]),
-        ...(query["line"] === undefined ? {} : { line: query["line"] }),
+        ...numbersOf(context, ["atLeast"]),
+        ...queryOf(context, ["line"]),
       },
       limits,
     );
@@ -227,7 +227,7 @@ export function httpDoor(options: HttpDoorOptions): HttpRequests {
   app.get(websocketPath, () => upgradeRefusal());
 
   app.get("/v1/rooms", async (context) =>
-    json(withoutFrame(await ask(context, "rooms", numbersOf(context.req.query(), ["atLeast"])))),
+    json(withoutFrame(await ask(context, "rooms", numbersOf(context, ["atLeast"])))),
   );
 
   app.put("/v1/rooms/:room", async (context) => {
@@ -242,11 +242,10 @@ export function httpDoor(options: HttpDoorOptions): HttpRequests {
   });
 
   app.get("/v1/rooms/:room/members", async (context) => {
-    const { after, ...query } = context.req.query();
     const answer = await ask(context, "members", {
       room: context.req.param("room"),
-      ...numbersOf(query, ["limit"]),
-      ...(after === undefined ? {} : { after }),
+      ...numbersOf(context, ["limit"]),
+      ...queryOf(context, ["after"]),
     });
     return json(withoutFrame(answer));
   });

@@ -68,12 +68,21 @@ export function mediaTypeOf(incoming: IncomingMessage): { type: string; charset:
   return { type: type!.trim(), charset };
 }
 
-/** Those of the fields of a query that are there. Throws `bad_request` for one that is no whole number. */
-export function numbersOf<N extends string>(
-  query: Record<string, string>,
-  names: readonly N[],
-): Partial<Record<N, number>> {
+/** The fields of the query with these names; all others are ignored, as in frames. Throws `bad_request` for one that is there twice. */
+export function queryOf<N extends string>({ req }: Context, names: readonly N[]): Partial<Record<N, string>> {
+  const query: Partial<Record<N, string>> = {};
+  for (const name of names) {
+    const [text, ...more] = req.queries(name) ?? [];
+    if (more.length > 0) throw new Fault("bad_request", `"${name}" is there more than once`);
+    if (text !== undefined) query[name] = text;
+  }
+  return query;
+}
+
+/** The same, of numbers. Throws `bad_request` for one that is no whole number. */
+export function numbersOf<N extends string>(context: Context, names: readonly N[]): Partial<Record<N, number>> {
   const numbers: Partial<Record<N, number>> = {};
+  const query = queryOf(context, names);
   for (const name of names) {
     const text = query[name];
     if (text !== undefined) numbers[name] = numberOf(text, name);

@@ -118,6 +118,7 @@ test.each([
   ["JSON that is none", "POST", "/admin/v1/rooms/den/kick", "{", 400],
   ["a body that is too long", "POST", "/admin/v1/rooms/den/kick", " ".repeat(5_000), 413],
   ["a limit that is none", "GET", "/admin/v1/sessions?limit=-1", undefined, 400],
+  ["two limits", "GET", "/admin/v1/sessions?limit=1&limit=2", undefined, 400],
   ["a look at an operation", "GET", "/admin/v1/rooms/den/delete", undefined, 405],
 ])("[ADMIN3] %s is a problem, and nothing is done", async (_name, method, path, body, status) => {
   const { server, ask } = await listening();
