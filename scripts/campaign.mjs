@@ -1,12 +1,14 @@
 /**
- * `npm run campaign -- NAME [--key=value ...]`: work too long for `npm test`, whose result is written down.
+ * `npm run campaign -- NAME [--key=value ...]`: work too long for `npm test`, whose result is written down. With `--help`
+ * it says what there is, and of a campaign what it takes.
  *
  * A campaign is a file scripts/campaigns/NAME.mjs that exports `run(args)`, `args` being an object of strings, and answers
- * `{ counts }`, numbers or short words by name. Each finished run adds one line to docs/ledger.md, good or bad; a run that
- * throws adds none. The code is 1 when `counts.failed` is above 0, 2 when the name is not known.
+ * `{ counts }`, numbers or short words by name; `flags` are the names that may stand in `args`, and the comment it begins
+ * with is its help. Each finished run adds one line to docs/ledger.md, good or bad; a run that throws adds none. The code
+ * is 1 when `counts.failed` is above 0, 2 when nothing was run because of what was asked.
  */
 import { spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -15,7 +17,8 @@ import { say, since } from "./progress.mjs";
 import { filesUnder, root } from "./repository.mjs";
 
 /** @typedef {Record<string, number | string>} Counts */
-/** @typedef {{ run(args: Record<string, string>): Promise<{ counts: Counts }> | { counts: Counts } }} Campaign */
+/** @typedef {Promise<{ counts: Counts }> | { counts: Counts }} Outcome */
+/** @typedef {{ readonly flags: readonly string[], run(args: Record<string, string>): Outcome }} Campaign */
 
 const ledger = join(root, "docs/ledger.md");
 const heading = `# Ledger
@@ -54,6 +57,18 @@ export function campaignArgs(words) {
 }
 
 /**
+ * What the file of a campaign begins with, as its author says it.
+ *
+ * @param {string} name
+ * @returns {string}
+ */
+export function campaignHelp(name) {
+  const text = readFileSync(join(root, "scripts/campaigns", `${name}.mjs`), "utf8");
+  const [, comment = ""] = /^\/\*\*\n([^]*?) \*\/\n/.exec(text) ?? [];
+  return comment.replaceAll(/^ \* ?/gm, "");
+}
+
+/**
  * One line of the ledger, without its end.
  *
  * @param {{ date: Date, commit: string, machine: string, name: string, counts: Counts }} run
@@ -88,6 +103,20 @@ function git(words) {
   return result.status === 0 ? result.stdout.trim() : null;
 }
 
+const isHelp = (/** @type {string | undefined} */ word) => word === "--help" || word === "-h";
+
+/**
+ * @param {string[]} words
+ * @returns {Record<string, string> | string} a string says what is wrong with them
+ */
+function argsOrRefusal(words) {
+  try {
+    return campaignArgs(words);
+  } catch (cause) {
+    return /** @type {Error} */ (cause).message;
+  }
+}
+
 /**
  * @param {string | undefined} name
  * @param {string[]} words
@@ -95,18 +124,36 @@ function git(words) {
  */
 async function main(name, words) {
   const names = campaignNames();
+  const list = names.length === 0 ? "there is none yet" : `there are: ${names.join(", ")}`;
+  if (isHelp(name)) {
+    process.stdout.write(`npm run campaign -- NAME [--key=value ...]\n\n${list}; NAME --help tells more\n`);
+    return 0;
+  }
   if (name === undefined || !names.includes(name)) {
-    const list = names.length === 0 ? "there is none yet" : `there are: ${names.join(", ")}`;
     process.stderr.write(`${name === undefined ? "which campaign?" : `no campaign is called ${name};`} ${list}\n`);
     return 2;
   }
-  const args = campaignArgs(words);
+  if (words.some(isHelp)) {
+    process.stdout.write(campaignHelp(name));
+    return 0;
+  }
+  const args = argsOrRefusal(words);
+  if (typeof args === "string") {
+    process.stderr.write(`${args}\n`);
+    return 2;
+  }
   bootstrapOrExit();
 
   const startedAt = performance.now();
   const startedCommit = commit();
   const file = pathToFileURL(join(root, "scripts/campaigns", `${name}.mjs`)).href;
   const campaign = /** @type {Campaign} */ (await import(file));
+  const unknown = Object.keys(args).filter((flag) => !campaign.flags.includes(flag));
+  if (unknown.length > 0) {
+    const known = campaign.flags.map((flag) => `--${flag}`).join(", ");
+    process.stderr.write(`${name} does not take ${unknown.map((flag) => `--${flag}`).join(", ")}; it takes ${known}\n`);
+    return 2;
+  }
   const { counts } = await campaign.run(args);
 
   if (!existsSync(ledger)) {

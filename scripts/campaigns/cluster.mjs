@@ -17,6 +17,20 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { root } from "../repository.mjs";
 
+export const flags = [
+  "part",
+  "messages",
+  "seed",
+  "round",
+  "minutes",
+  "limits",
+  "folder",
+  "kills",
+  "pauses",
+  "into",
+  "note",
+];
+
 /**
  * @param {Record<string, string>} args
  * @returns {{ counts: Record<string, number | string> }}

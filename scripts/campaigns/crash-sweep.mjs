@@ -18,6 +18,8 @@ import { root } from "../repository.mjs";
 /** Every how many milliseconds a line of progress is printed. */
 const tellEveryMs = 10_000;
 
+export const flags = ["part", "recovery-modes", "seed"];
+
 /**
  * @param {Record<string, string>} args
  * @returns {Promise<{ counts: Record<string, number | string> }>}

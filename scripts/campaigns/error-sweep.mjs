@@ -4,6 +4,8 @@
  */
 import { sweep } from "./crash-sweep.mjs";
 
+export const flags = ["part", "seed"];
+
 /**
  * @param {Record<string, string>} args
  * @returns {Promise<{ counts: Record<string, number | string> }>}

@@ -21,6 +21,8 @@ const attemptsMax = 3;
 /** How long it is measured what the neighbour feels when nobody attacks: so long that the collector comes by. */
 const calmMs = 10_000;
 
+export const flags = ["only", "scale"];
+
 /**
  * @param {Record<string, string>} args
  * @returns {Promise<{ counts: Record<string, number | string> }>}

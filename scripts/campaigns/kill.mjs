@@ -9,6 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../repository.mjs";
 
+export const flags = ["kills", "seed"];
+
 /**
  * @param {Record<string, string>} args
  * @returns {{ counts: Record<string, number> }}

@@ -24,6 +24,8 @@ const workerWord = "sim-campaign-worker";
 /** Every how many seeds a line of progress is printed. */
 const tellEvery = 100;
 
+export const flags = ["seeds", "minutes-of-cpu", "first", "servers", "long", "workers"];
+
 /**
  * @param {Record<string, string>} args
  * @returns {Promise<{ counts: Record<string, number | string> }>}
