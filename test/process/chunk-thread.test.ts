@@ -67,4 +67,9 @@ describe("chunks built on another thread", () => {
     const builder = nodeChunkBuilder(new URL("data:text/javascript,process.exit(3)"));
     await expect(builder.build(metaOf(), [])).rejects.toThrow("ended with 3");
   });
+
+  test("a thread that can't be had is told each time anew, and nobody waits for it", async () => {
+    const builder = nodeChunkBuilder(new URL("http://127.0.0.1/no-thread"));
+    for (let order = 0; order < 2; order++) await expect(builder.build(metaOf(), [])).rejects.toThrow("URL");
+  });
 });
