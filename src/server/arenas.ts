@@ -54,7 +54,7 @@ export class Arenas {
     }
   }
 
-  /** Called now and then: lets go of what nobody has needed since the last time. */
+  /** Called now and then: lets go of as many as nobody has needed since the last time, longest unused first. */
   trim(): void {
     for (const arena of this.#free.splice(0, this.#unused)) this.#freeBytes -= arena.length;
     this.#unused = this.#free.length;

@@ -51,7 +51,7 @@ export interface MessageTrace {
   readonly node: NodeName;
   /** Newest first. */
   readonly messages: readonly TracedMessage[];
-  /** Messages in memory that were looked at: what was stored before them is found only in a room that is named. */
+  /** Messages in memory that were looked at. What was stored before, or sealed meanwhile, is found only in a room that is named. */
   readonly searched: number;
 }
 
@@ -130,7 +130,8 @@ class Search {
   async memory(): Promise<void> {
     let left = messagesAtOnce;
     for (const part of this.#sources.memory.partsNewestFirst()) {
-      // One that was let go while others had their turn has no messages any more; what it had is looked for in chunks.
+      // One that was let go while others had their turn has no messages any more: what it had is in a chunk now, and
+      // found there when room and sender are named.
       for (
         let number = part.count - 1;
         number >= 0 && number < part.count && this.messages.length < foundMax;

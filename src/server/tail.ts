@@ -42,7 +42,8 @@ export class TailPart {
   take(payload: Uint8Array): number {
     assert(payload.length <= arenaBytes, "an entry does not fit an arena");
     let arena = this.#arenas.at(-1);
-    if (arena === undefined || this.#used + payload.length > arena.length) {
+    // Nothing begins at an arena's end, an empty payload neither: its address would be in the next one.
+    if (arena === undefined || this.#used >= arena.length || this.#used + payload.length > arena.length) {
       arena = this.#memory.take(this.#arenas.length, payload.length);
       this.#arenas.push(arena);
       assert(this.#arenas.length <= 1024, "a chunk's part of the log outgrew its addresses");

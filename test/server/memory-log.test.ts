@@ -201,6 +201,16 @@ test("of memory that no part uses, as much is held as a chunk takes, and none th
   expect(arenas.freeBytes).toBe(0);
 });
 
+test("an entry without bytes behind a full arena has a place like any other", () => {
+  const part = new TailPart(index(0), new Arenas({ isShared: false, chunkBytes: 1 }));
+  const full = part.take(new Uint8Array(65_536));
+  const empty = part.take(none);
+  const next = part.take(Uint8Array.of(7));
+  expect(part.bytesAt(full).length).toBe(65_536);
+  expect(part.offsetOf(empty)).toBeLessThan(part.bytesAt(empty).length);
+  expect(part.bytesAt(next)[part.offsetOf(next)]).toBe(7);
+});
+
 test("an entry that is larger than an arena as it comes gets one of its size", () => {
   const arenas = new Arenas({ isShared: true, chunkBytes: 1 });
   const arena = arenas.take(0, 70_000);
