@@ -352,8 +352,10 @@ export class CatchUp implements OtherCopies {
       if (typeof step.value === "string") return step.value;
       if (this.#isStopped) return null;
       await chunks.publish(step.value);
-      // Emptied while it was written, or written anew as the log says: nobody needs this one.
-      if (state.chunk(number)?.generation !== generation) await chunks.remove(number as ChunkNumber);
+      // Emptied while it was written, or written anew as the log says: nobody needs this one. What was written anew here
+      // stays.
+      const isOld = state.chunk(number)?.generation !== generation;
+      if (isOld && chunks.generationOf(name.chunk) === generation) await chunks.remove(name.chunk);
       this.#damaged.delete(number);
       this.chunksTaken++;
       return null;

@@ -234,7 +234,7 @@ export class ChunkStore {
     try {
       await this.#disk.remove(known.file);
     } catch (fault) {
-      this.#chunks.set(chunk, known);
+      this.#enter(known.name, known.file);
       throw fault;
     }
     this.#pieces.forget(known.file);

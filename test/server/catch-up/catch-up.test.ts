@@ -14,7 +14,7 @@ import {
   publishSnapshot,
   type SnapshotOwner,
 } from "../../../src/storage/snapshot-file.ts";
-import { GroupLog } from "../../rooms/group-log.ts";
+import { GroupLog, Listener } from "../../rooms/group-log.ts";
 import { finished, imageOf, type Message, metaOf } from "../../storage/chunk-messages.ts";
 import { quiet, StillClock } from "../../storage/journal-world.ts";
 
@@ -293,6 +293,30 @@ test("[CATCH12] nobody waits for ever: not for what nobody has, not without link
   await quiet();
   expect(heard.at(-1)).toBe("stopped false");
   expect(await poor.catchUp.fetch(1)).toBe(false);
+});
+
+test("[CATCH13] a chunk that is written anew here while an older one of it comes stays as it was written", async () => {
+  const { log, sealed } = written(1);
+  const world = new World();
+  await world.add("n1", log, { chunks: sealed });
+  const poor = await world.add("n2", log, { chunks: sealed });
+  world.link();
+  const publish = poor.chunks.publish.bind(poor.chunks);
+  poor.chunks.publish = async (image) => {
+    await publish(image);
+    // Meanwhile the log says that the chunk is written anew, and so it is.
+    const entry = log.rewrite(1, 1) && log.entries.at(-1)!;
+    poor.state.apply(entry, entry.payload.slice(), new Listener());
+    const steps = poor.chunks.rewrite(chunkNumber(1), () => true);
+    let step = await steps.next();
+    while (step.done !== true) step = await steps.next();
+    await publish(step.value);
+  };
+  poor.catchUp.damaged(1);
+  await world.settle();
+  expect(poor.told.map(({ event }) => event)).toContain("catch-up.taken");
+  expect(poor.chunks.list()).toMatchObject([{ chunk: 1, generation: 1 }]);
+  expect(await poor.chunks.verify(chunkNumber(1))).toEqual([]);
 });
 
 test("[CATCH13] what rots on the way or at its source is not taken, and had from somebody else", async () => {
