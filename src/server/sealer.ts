@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { Fault } from "../base/error-codes.ts";
 import type { GroupId, LogIndex, Mark, Term } from "../base/ids.ts";
 import { millis } from "../base/units.ts";
+import { textOf } from "../protocol/utf8.ts";
 import type { Sealed } from "../rooms/apply-sink.ts";
 import type { GroupState } from "../rooms/group-state.ts";
 import { recordTs } from "../rooms/message-record.ts";
@@ -72,7 +73,7 @@ type Job =
  *
  * 1. memory lets go of messages only when their chunk is durable
  * 2. the journal lets go of entries only when their chunk and two snapshots behind them are durable
- * 3. a chunk that is there already counts as written only when it is the one that was sealed
+ * 3. a chunk that is there already counts as written only when it is the one that was sealed, and sound
  * 4. a chunk is removed only after the entry that emptied it is committed, and after it was written
  */
 export class Sealer {
@@ -313,16 +314,29 @@ export class Sealer {
       const footer = await this.#chunks.footer(chunk);
       const { totals, meta } = footer;
       const difference = sealDifference(sealed, footer);
-      if (difference !== null || meta.generation > 0) return difference;
+      if (difference !== null) return difference;
       const last = input.count - 1;
       const firstTs = recordTs(input.bytes(0), input.offset(0));
       const lastTs = recordTs(input.bytes(last), input.offset(last));
-      const isOfThen = totals.firstTs === firstTs && totals.lastTs === lastTs;
-      return isOfThen ? null : `it is from ${totals.firstTs} to ${totals.lastTs}, the log from ${firstTs} to ${lastTs}`;
+      const isOfThen = meta.generation > 0 || (totals.firstTs === firstTs && totals.lastTs === lastTs);
+      if (!isOfThen) return `it is from ${totals.firstTs} to ${totals.lastTs}, the log from ${firstTs} to ${lastTs}`;
+      return await this.#flaw(chunk);
     } catch (cause) {
       // What it is made from is here, so nothing is lost with it.
       if (cause instanceof ChunkDamage) return cause.message;
       throw cause;
+    }
+  }
+
+  /** What is damaged in a chunk, all of which is read; null if nothing is. */
+  async #flaw(chunk: ChunkNumber): Promise<string | null> {
+    const check = this.#chunks.check(chunk);
+    for (let since = this.#clock.now(); ; ) {
+      const step = await check.next();
+      if (step.done === true) return step.value.damage[0]?.what ?? null;
+      if (this.#clock.now() - since < sliceMs) continue;
+      await this.#pause();
+      since = this.#clock.now();
     }
   }
 
@@ -335,8 +349,8 @@ export class Sealer {
       await this.#chunks.removeSuperseded(number);
       return;
     }
-    const text = new TextDecoder();
-    const keep = (room: Uint8Array, seq: number): boolean => seq >= (firsts.get(text.decode(room)) ?? Infinity);
+    const keep = (room: Uint8Array, seq: number): boolean =>
+      seq >= (firsts.get(textOf(room, 0, room.length)) ?? Infinity);
     const work = this.#chunks.rewrite(number, keep);
     let step = await work.next();
     while (step.done !== true) {

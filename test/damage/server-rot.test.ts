@@ -478,6 +478,22 @@ test("an older log beside newer chunks: a number that is given out again never s
   await mixed.stop();
 });
 
+test("a chunk that a start meets again while the journal still holds it is read, and made anew when it is damaged", async () => {
+  const life = stopped.fork(1);
+  const newest = (files: string[]): string => files.toSorted().at(-1)!;
+  // Without the newest snapshot the last seal is applied once more, and memory holds again what its chunk does.
+  life.fileSystem.lose(newest(snapshotsOf(life)));
+  const file = newest(chunksOf(life));
+  const sound = life.fileSystem.files().get(file)!;
+  life.fileSystem.flip(file, 100, 3);
+  await life.start();
+  await life.server.sealer.idle();
+  expect(filesOf(life).filter((one) => one.startsWith("quarantine/history"))).toHaveLength(1);
+  expect(equalBytes(life.fileSystem.files().get(file)!, sound)).toBe(true);
+  await life.check();
+  await life.stop();
+});
+
 test("verify names chunks that the log can't name, and those that are not what it sealed", async () => {
   const { mixed } = await withOlderLog();
   const verify = () =>
