@@ -2,7 +2,8 @@ import { assert } from "../base/assert.ts";
 import type { Brand } from "../base/brand.ts";
 import { Fault } from "../base/error-codes.ts";
 import { systemCodeOf } from "./file-system.ts";
-import type { FileSystem, OpenFile, OpenMode } from "./file-system.ts";
+import type { FileSystem, OpenFile } from "./file-system.ts";
+import { OpenHandles } from "./open-handles.ts";
 
 /** A file under the data directory: lower-case segments joined with "/", as in `journal/0000000001.wal`. */
 export type FileName = Brand<string, "FileName">;
@@ -88,9 +89,6 @@ export interface Disk {
   close(): Promise<void>;
 }
 
-/** File handles kept open: enough for the journal and the chunks in use, far below any limit of the system. */
-const handlesMax = 64;
-
 /** Zeros are written in pieces of this size, each synced, so that other writes do not wait behind a whole segment of them. */
 const zeroBytes = 1024 * 1024;
 
@@ -120,14 +118,6 @@ function* gathered(parts: readonly Uint8Array[]): Generator<Uint8Array> {
   }
 }
 
-interface Handle {
-  readonly file: string;
-  readonly opening: Promise<OpenFile>;
-  users: number;
-  /** No longer in the table; closed when the last user is done. */
-  dropped: boolean;
-}
-
 /** The one implementation, over whatever gives the primitives: the real file system or the simulated one. */
 export function openDisk(fileSystem: FileSystem): Disk {
   return new FileSystemDisk(fileSystem);
@@ -135,8 +125,7 @@ export function openDisk(fileSystem: FileSystem): Disk {
 
 class FileSystemDisk implements Disk {
   readonly #fileSystem: FileSystem;
-  /** By mode and file, least recently used first. */
-  readonly #handles = new Map<string, Handle>();
+  readonly #handles: OpenHandles;
   /** Folders known to be there, durable, and free of unfinished files. */
   readonly #entered = new Map<string, Promise<void>>();
   /** Settles when files that an earlier life has moved can't come back; null: not asked for yet. */
@@ -147,6 +136,7 @@ class FileSystemDisk implements Disk {
 
   constructor(fileSystem: FileSystem) {
     this.#fileSystem = fileSystem;
+    this.#handles = new OpenHandles(fileSystem);
   }
 
   async list(folder: string): Promise<FileName[]> {
@@ -228,7 +218,7 @@ class FileSystemDisk implements Disk {
       } finally {
         await handle.close();
       }
-      await this.#dropHandles(file);
+      await this.#handles.forget(file);
       await this.#fileSystem.rename(draft, file);
       // Without this the name may be gone after power loss, however well the content was synced.
       await this.#fileSystem.syncFolder(folder).catch(async (cause: unknown) => {
@@ -248,16 +238,7 @@ class FileSystemDisk implements Disk {
 
   async writeDurable(file: FileName, offset: number, bytes: Uint8Array): Promise<void> {
     await this.#enter(folderOf(file));
-    const handle = this.#take(file, "durable");
-    try {
-      await writeAll(await handle.opening, bytes, offset);
-    } catch (cause) {
-      // Whatever is done next with this file starts from a new handle: this one's error may have been reported already.
-      this.#drop(handle);
-      throw faultOf("write", file, cause);
-    } finally {
-      await this.#giveBack(handle);
-    }
+    await this.#withHandle(file, "durable", "write", (handle) => writeAll(handle, bytes, offset));
   }
 
   async rename(from: FileName, to: FileName): Promise<void> {
@@ -266,8 +247,8 @@ class FileSystemDisk implements Disk {
     await this.#enter(target);
     const isNew = (await this.sizeOf(to)) === null;
     try {
-      await this.#dropHandles(from);
-      await this.#dropHandles(to);
+      await this.#handles.forget(from);
+      await this.#handles.forget(to);
       await this.#fileSystem.rename(from, to);
       // The new name first: in between the file may have both names, and never none.
       await this.#fileSystem.syncFolder(target).catch(async (cause: unknown) => {
@@ -286,7 +267,7 @@ class FileSystemDisk implements Disk {
   async remove(file: FileName): Promise<void> {
     const folder = folderOf(file);
     try {
-      await this.#dropHandles(file);
+      await this.#handles.forget(file);
       try {
         await this.#fileSystem.unlink(file);
       } catch (cause) {
@@ -321,14 +302,8 @@ class FileSystemDisk implements Disk {
   }
 
   async close(): Promise<void> {
-    const handles = [...this.#handles.values()];
-    this.#handles.clear();
     this.#entered.clear();
-    for (const handle of handles) {
-      handle.dropped = true;
-      assert(handle.users === 0, `the disk is closed while ${handle.file} is in use`);
-      await closeQuietly(handle);
-    }
+    await this.#handles.close();
   }
 
   /**
@@ -389,64 +364,14 @@ class FileSystemDisk implements Disk {
 
   async #withHandle<T>(
     file: FileName,
-    mode: OpenMode,
+    mode: "read" | "durable",
     call: string,
     use: (handle: OpenFile) => Promise<T>,
   ): Promise<T> {
-    const handle = this.#take(file, mode);
     try {
-      return await use(await handle.opening);
+      return await this.#handles.use(file, mode, use);
     } catch (cause) {
-      this.#drop(handle);
       throw faultOf(call, file, cause);
-    } finally {
-      await this.#giveBack(handle);
-    }
-  }
-
-  #take(file: FileName, mode: OpenMode): Handle {
-    const key = `${mode}:${file}`;
-    let handle = this.#handles.get(key);
-    if (handle !== undefined) {
-      handle.users++;
-      if (mode === "read") {
-        this.#handles.delete(key);
-        this.#handles.set(key, handle);
-      }
-      return handle;
-    }
-    handle = { file: key, opening: this.#fileSystem.open(file, mode), users: 1, dropped: false };
-    this.#handles.set(key, handle);
-    if (this.#handles.size > handlesMax) this.#dropLeastUsed();
-    return handle;
-  }
-
-  #giveBack(handle: Handle): Promise<void> | undefined {
-    handle.users--;
-    return handle.dropped && handle.users === 0 ? closeQuietly(handle) : undefined;
-  }
-
-  #drop(handle: Handle): void {
-    handle.dropped = true;
-    if (this.#handles.get(handle.file) === handle) this.#handles.delete(handle.file);
-  }
-
-  #dropLeastUsed(): void {
-    for (const handle of this.#handles.values()) {
-      if (handle.users > 0) continue;
-      this.#drop(handle);
-      void closeQuietly(handle);
-      return;
-    }
-  }
-
-  /** Before a name gets another content. Who still reads through an old handle reads the old content. */
-  async #dropHandles(file: FileName): Promise<void> {
-    for (const mode of ["read", "durable"] as const) {
-      const handle = this.#handles.get(`${mode}:${file}`);
-      if (handle === undefined) continue;
-      this.#drop(handle);
-      if (handle.users === 0) await closeQuietly(handle);
     }
   }
 }
@@ -459,12 +384,6 @@ async function writeAll(handle: OpenFile, bytes: Uint8Array, position: number): 
     if (count <= 0) throw new Error("a write took no byte and gave no error");
     done += count;
   }
-}
-
-/** Every write through a handle has settled by then, so an error of closing says nothing about any byte. */
-async function closeQuietly(handle: Handle): Promise<void> {
-  const open = await handle.opening.catch(() => null);
-  await open?.close().catch(() => null);
 }
 
 function faultOf(call: string, file: string, cause: unknown): DiskFault {
