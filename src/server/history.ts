@@ -13,7 +13,10 @@ import type { LiveRoom } from "./live-room.ts";
 import type { MemoryLog } from "./memory-log.ts";
 import { nowhere } from "./tail.ts";
 
-/** A message's record: it stands at `offset` of `bytes`, which are never changed: a copy of memory, or a view into a piece of a chunk. */
+/**
+ * A message's record: it stands at `offset` of `bytes`, which are never changed: a copy of memory, or a view into a piece
+ * of a chunk.
+ */
 export interface RecordRef {
   readonly seq: number;
   readonly bytes: Uint8Array;

@@ -51,7 +51,10 @@ export interface MessageTrace {
   readonly node: NodeName;
   /** Newest first. */
   readonly messages: readonly TracedMessage[];
-  /** Messages in memory that were looked at. What was stored before, or sealed meanwhile, is found only in a room that is named. */
+  /**
+   * Messages in memory that were looked at. What was stored before, or sealed meanwhile, is found only where room and
+   * sender are named.
+   */
   readonly searched: number;
 }
 

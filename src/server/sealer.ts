@@ -330,14 +330,8 @@ export class Sealer {
 
   /** What is damaged in a chunk, all of which is read; null if nothing is. */
   async #flaw(chunk: ChunkNumber): Promise<string | null> {
-    const check = this.#chunks.check(chunk);
-    for (let since = this.#clock.now(); ; ) {
-      const step = await check.next();
-      if (step.done === true) return step.value.damage[0]?.what ?? null;
-      if (this.#clock.now() - since < sliceMs) continue;
-      await this.#pause();
-      since = this.#clock.now();
-    }
+    const { damage } = await this.#paced(this.#chunks.check(chunk));
+    return damage[0]?.what ?? null;
   }
 
   async #rewriteChunk(chunk: number, generation: number, firsts: ReadonlyMap<string, number>): Promise<void> {
@@ -351,14 +345,9 @@ export class Sealer {
     }
     const keep = (room: Uint8Array, seq: number): boolean =>
       seq >= (firsts.get(textOf(room, 0, room.length)) ?? Infinity);
-    const work = this.#chunks.rewrite(number, keep);
-    let step = await work.next();
-    while (step.done !== true) {
-      await this.#pause();
-      step = await work.next();
-    }
-    await this.#chunks.publish(step.value);
-    this.#onMade({ kind: "chunk", number: chunk, generation, digest: step.value.root });
+    const image = await this.#paced(this.#chunks.rewrite(number, keep));
+    await this.#chunks.publish(image);
+    this.#onMade({ kind: "chunk", number: chunk, generation, digest: image.root });
     await this.#chunks.removeSuperseded(number);
   }
 
@@ -372,6 +361,17 @@ export class Sealer {
         if (step.done === true) return step.value;
       } while (this.#clock.now() < until);
       await this.#pause();
+    }
+  }
+
+  /** Work that reads between its steps: those wait for a disk that is not in memory, and others have their turn then. */
+  async #paced<T>(work: AsyncGenerator<void, T>): Promise<T> {
+    for (let since = this.#clock.now(); ; ) {
+      const step = await work.next();
+      if (step.done === true) return step.value;
+      if (this.#clock.now() - since < sliceMs) continue;
+      await this.#pause();
+      since = this.#clock.now();
     }
   }
 

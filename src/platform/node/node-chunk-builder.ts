@@ -36,10 +36,10 @@ class NodeChunkBuilder implements ChunkBuilder {
         reject(new Error("a chunk is being built"));
         return;
       }
-      if (this.#idle !== null) clearTimeout(this.#idle);
       // Both may throw: no thread may be had now. Then nobody waits, and the next order is tried anew.
       this.#thread ??= this.#begin();
       this.#thread.postMessage({ meta, records } satisfies BuildOrder);
+      if (this.#idle !== null) clearTimeout(this.#idle);
       this.#waiting = { resolve, reject };
     });
   }
