@@ -28,7 +28,6 @@ const library = [
   "protocol",
   "rooms",
   "consensus",
-  "mesh",
   "storage",
   "transport",
   "topology",
@@ -42,9 +41,8 @@ const library = [
 export const importTable: Readonly<Record<string, Rule>> = {
   base: { may: [], packages: ["@noble/hashes/sha2.js"] },
   protocol: { may: ["base"], packages: [] },
-  rooms: { may: ["base", { folder: "protocol", files: /^(?:.*-)?(?:names|limits)\.ts$/ }], packages: checksums },
+  rooms: { may: ["base"], packages: checksums },
   consensus: { may: ["base"], packages: [] },
-  mesh: { may: ["base"], packages: [] },
   storage: { may: ["base", { folder: "rooms", files: /^(?:.*-)?records?\.ts$/ }], packages: checksums },
   transport: { may: ["base"], packages: [] },
   topology: { may: ["base", "consensus"], packages: [] },
@@ -86,7 +84,6 @@ export const importTable: Readonly<Record<string, Rule>> = {
     outside: true,
   },
   "apps/bench": { may: library, packages: "any", outside: true },
-  "apps/embed": { may: library, packages: "any", outside: true },
 };
 
 /** Parts of a folder that must not know each other, in either direction. */
